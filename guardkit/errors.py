@@ -1,0 +1,53 @@
+"""Everything that guardkit raises on purpose.
+
+GuardKitError
+├── MisuseError              a call that cannot mean anything (ValueError)
+│   └── InvalidTaskIdError   a task id that is not one
+├── ScopeError               a build, turn or phase used out of order (RuntimeError)
+├── BuildAlreadyRunningError another builder holds the task (RuntimeError)
+├── ProgressNotFoundError    no progress file (FileNotFoundError)
+├── InvalidProgressError     a progress file that cannot be read (ValueError)
+├── TaskNotFoundError        no task file with that id (LookupError)
+├── InvalidTaskError         a task file that cannot be read (ValueError)
+└── WorkspaceError           git cannot give the build a place to work (RuntimeError)
+"""
+
+
+class GuardKitError(Exception):
+    """Base of every error that guardkit raises; the message names the value and the remedy."""
+
+
+class MisuseError(GuardKitError, ValueError):
+    """An argument that cannot mean anything, such as a negative count."""
+
+
+class InvalidTaskIdError(MisuseError):
+    """A task id with other than 1 to 128 letters, digits, dots, underscores and hyphens."""
+
+
+class ScopeError(GuardKitError, RuntimeError):
+    """A build, turn or phase was entered twice, out of order, or used after its end."""
+
+
+class BuildAlreadyRunningError(GuardKitError, RuntimeError):
+    """Another living builder holds this task."""
+
+
+class ProgressNotFoundError(GuardKitError, FileNotFoundError):
+    """There is no progress file for this task below this root."""
+
+
+class InvalidProgressError(GuardKitError, ValueError):
+    """The progress file is not one that this version can read."""
+
+
+class TaskNotFoundError(GuardKitError, LookupError):
+    """No task file carries this id."""
+
+
+class InvalidTaskError(GuardKitError, ValueError):
+    """The task file cannot be read as one."""
+
+
+class WorkspaceError(GuardKitError, RuntimeError):
+    """Git cannot give the build a worktree, or cannot say what has changed."""

@@ -1,0 +1,110 @@
+"""What a reader concludes of a build: one word, and a sentence of evidence that can be checked."""
+
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from guardkit.clock import Clock, SystemClock
+from guardkit.errors import GuardKitError
+from guardkit.progress.files import lock_path
+from guardkit.progress.ownership import is_held
+from guardkit.progress.reader import read_progress
+from guardkit.progress.snapshot import Snapshot, Tracker
+
+State = Literal[
+    "completed",
+    "failed",
+    "cancelled",
+    "crashed",
+    "unresponsive",
+    "lost",
+    "overdue",
+    "stalled",
+    "running",
+]
+BEATS_MISSED = 3
+ROUNDING = 1.0  # seconds that the whole seconds of the document may hide
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a build as seen from outside, and why, in a sentence."""
+
+    state: State
+    evidence: str
+
+
+def assess(
+    snapshot: Snapshot,
+    *,
+    root: str | os.PathLike[str] = ".",
+    stall_after: float = 1800.0,
+    clock: Clock | None = None,
+) -> Verdict:
+    """Return the verdict on a snapshot that was read below `root`, as of now.
+
+    `stall_after` is how many seconds without activity make a build stalled.
+    """
+    held = None if snapshot.terminal else look(snapshot, root)
+    if held is False:  # it may have ended just now: then the file says so
+        with suppress(GuardKitError):
+            snapshot = read_progress(snapshot.task_id, root=root)
+    return judge(snapshot, held, (clock or SystemClock()).now(), stall_after=stall_after)
+
+
+def look(snapshot: Snapshot, root: str | os.PathLike[str]) -> bool | None:
+    """Return whether a living builder holds the task, None where that cannot be told from here.
+
+    Nothing is taken: a builder that is just starting is not disturbed.
+    """
+    held = is_held(lock_path(root), snapshot.task_id)
+    here = snapshot.tracker is not None and snapshot.tracker.host == socket.gethostname()
+    return held if held or here else None  # another machine's locks may be out of sight
+
+
+def judge(
+    snapshot: Snapshot, held: bool | None, now: datetime, *, stall_after: float = 1800.0
+) -> Verdict:
+    """Return what follows from a snapshot, from who holds the task, and from the time.
+
+    The document's times are of whole seconds, so that each age may be one second too high.
+    """
+    tracker = snapshot.tracker
+    if snapshot.status != "running":
+        spent = f"{snapshot.metrics.elapsed_seconds} s"
+        reason = f": {snapshot.error}" if snapshot.error else ""
+        return Verdict(state=snapshot.status, evidence=f"it ended after {spent}{reason}")
+    silent = (now - snapshot.updated_at).total_seconds()
+    if tracker is None:
+        if silent > stall_after:
+            return Verdict(state="stalled", evidence=f"nothing was written for {silent:.0f} s")
+        return Verdict(state="running", evidence=f"it was written {silent:.0f} s ago")
+    who = f"process {tracker.pid} on {tracker.host}"
+    beat = f"no heartbeat for {silent:.0f} s (every {tracker.heartbeat_seconds:g} s is due)"
+    if held is False:
+        gone = f"{who} no longer holds the lock of {snapshot.task_id}: it ended without a word"
+        return Verdict(state="crashed", evidence=gone)
+    if silent - ROUNDING > BEATS_MISSED * tracker.heartbeat_seconds:
+        if held:
+            blocked = f"{beat}, {who} still holds the lock: its event loop is blocked"
+            return Verdict(state="unresponsive", evidence=blocked)
+        return Verdict(state="lost", evidence=f"{beat}, and {who} cannot be examined from here")
+    return _judge_living(snapshot, tracker, now, stall_after)
+
+
+def _judge_living(
+    snapshot: Snapshot, tracker: Tracker, now: datetime, stall_after: float
+) -> Verdict:
+    idle = (now - tracker.activity_at).total_seconds()
+    if tracker.phase_started_at and tracker.budget_seconds is not None:
+        spent = (now - tracker.phase_started_at).total_seconds()
+        if spent - ROUNDING > tracker.budget_seconds and snapshot.phase_status == "in_progress":
+            late = f"{snapshot.phase} has taken {spent:.0f} s of {tracker.budget_seconds:g} s"
+            return Verdict(state="overdue", evidence=late)
+    if idle - ROUNDING > stall_after:
+        still = f"it lives, but has done nothing for {idle:.0f} s"
+        return Verdict(state="stalled", evidence=still)
+    return Verdict(state="running", evidence=f"it did something {max(idle, 0):.0f} s ago")

@@ -1,0 +1,52 @@
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from types import CoroutineType
+from typing import Any
+
+import pytest
+
+from guardkit.testing import FakeClock
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Callable[[], dict[str, Any]]:
+    """Read what the file of TASK-1 says now, as any other program would."""
+
+    def read() -> dict[str, Any]:
+        path = tmp_path / ".guardkit/autobuild/TASK-1/progress.json"
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+    return read
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """Read the journal of TASK-1."""
+
+    def read() -> list[dict[str, Any]]:
+        path = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+    return read
+
+
+@pytest.fixture
+async def no_task_is_left() -> AsyncGenerator[None]:
+    """Fail a test after which a task of the package is still there."""
+    yield
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    ours = [c for c in coroutines if isinstance(c, CoroutineType) and "guardkit/" in c.cr_code.co_filename]
+    assert ours == []
