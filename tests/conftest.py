@@ -10,6 +10,10 @@ import pytest
 from guardkit.testing import FakeClock
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long form of the heavy tests")
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
@@ -48,5 +52,9 @@ async def no_task_is_left() -> AsyncGenerator[None]:
     """Fail a test after which a task of the package is still there."""
     yield
     coroutines = [task.get_coro() for task in asyncio.all_tasks()]
-    ours = [c for c in coroutines if isinstance(c, CoroutineType) and "guardkit/" in c.cr_code.co_filename]
+    ours = [
+        c
+        for c in coroutines
+        if isinstance(c, CoroutineType) and "guardkit/" in c.cr_code.co_filename
+    ]
     assert ours == []

@@ -13,19 +13,9 @@ from guardkit.errors import GuardKitError
 from guardkit.progress.files import lock_path
 from guardkit.progress.ownership import is_held
 from guardkit.progress.reader import read_progress
-from guardkit.progress.snapshot import Snapshot, Tracker
+from guardkit.progress.snapshot import Outcome, Snapshot, Tracker
 
-State = Literal[
-    "completed",
-    "failed",
-    "cancelled",
-    "crashed",
-    "unresponsive",
-    "lost",
-    "overdue",
-    "stalled",
-    "running",
-]
+State = Literal[Outcome, "crashed", "unresponsive", "lost", "overdue", "stalled", "running"]
 BEATS_MISSED = 3
 ROUNDING = 1.0  # seconds that the whole seconds of the document may hide
 
