@@ -33,7 +33,7 @@ class Locks:
             if task_id in self._held:
                 return False
             if self._fd < 0:
-                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._fd = _open(path)
             try:
                 _ask(self._fd, "F_OFD_SETLK", "F_WRLCK", task_id)
             except BlockingIOError:
@@ -51,6 +51,15 @@ class Locks:
                 os.close(self._fd)
                 self._fd = -1
 
+    def renew(self, path: Path) -> None:
+        """Hold the same tasks in the file that is at `path` now, as the old one was deleted."""
+        with self._guard:
+            fd = _open(path)
+            for task_id in self._held:
+                _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+            os.close(self._fd)
+            self._fd = fd
+
 
 def is_held(path: Path, task_id: str) -> bool | None:
     """Return whether a living builder holds the task; None where that cannot be told."""
@@ -64,6 +73,10 @@ def is_held(path: Path, task_id: str) -> bool | None:
         return None
     finally:
         os.close(fd)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:

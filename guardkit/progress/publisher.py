@@ -184,11 +184,12 @@ class Publisher:
         return self._loop.create_task(self._end())
 
     async def _end(self) -> None:
+        hung = self._is_hung()
         for task in self._tasks:
             task.cancel()
-        feeds = self._feeds[1:] if self._is_hung() else self._feeds
+        feeds = self._feeds[1:] if hung else self._feeds
         finishing = asyncio.gather(*(feed.finish() for feed in feeds))
-        if await self._hangs(finishing) or self._is_hung():
+        if await self._hangs(finishing) or hung:
             finishing.cancel()
             rest = (finishing, *(feed.cancel() for feed in self._feeds))
             await self._hangs(asyncio.gather(*rest, return_exceptions=True))

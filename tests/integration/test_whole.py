@@ -30,7 +30,7 @@ vec($in, 0, 1) = 1;
 until (select(my $ready = $in, undef, undef, 0)) {
     my $text = "";
     if (open(my $file, "<", $ARGV[0])) { local $/; $text = <$file> // ""; close($file); }
-    $bad++ unless $text =~ /\A\{\n  "build_id": "TASK-1",\n.*\n  "tracker": \{\n[^}]*\n  \}\n\}\n\z/s;
+    $bad++ unless $text =~ /\A\{\n  "build_id": "TASK-1",\n.*\n  "tracker": \{\n[^}]*  \}\n\}\n\z/s;
     $reads++;
 }
 print "$reads $bad\n";

@@ -107,7 +107,10 @@ async def test_the_outer_phase_is_shown_again_when_the_inner_one_ends(
         async with build.phase("Outer", budget=60):
             await clock.advance(3)
             async with build.phase("Inner"):
-                assert (on_disk()["phase"], on_disk()["tracker"]["budget_seconds"]) == ("Inner", None)
+                assert (on_disk()["phase"], on_disk()["tracker"]["budget_seconds"]) == (
+                    "Inner",
+                    None,
+                )
             assert (on_disk()["phase"], on_disk()["phase_status"]) == ("Outer", "in_progress")
             assert on_disk()["tracker"]["budget_seconds"] == 60
             assert on_disk()["tracker"]["phase_started_at"] == "2025-01-31T12:34:56Z"

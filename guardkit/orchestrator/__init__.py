@@ -1,0 +1,1 @@
+"""Runs builds: the Player and Coach loop."""

@@ -1,0 +1,498 @@
+"""Whole builds: a real repository, real Players, real tests."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from guardkit import read_progress
+from guardkit.errors import (
+    GuardKitError,
+    InvalidTaskError,
+    InvalidTaskIdError,
+    MisuseError,
+    TaskNotFoundError,
+    WorkspaceError,
+)
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+from guardkit.testing import FakeClock, MemorySink
+
+pytestmark = pytest.mark.anyio
+
+PYTEST = f"{shlex.quote(sys.executable)} -B -m pytest -q -p no:cacheprovider --junitxml={{junit}}"
+GREEN = "printf 'def test_it(): pass\\n' > test_it.py"
+RED = "printf 'def test_it():\\n    assert 1 == 2\\n' > test_it.py"
+# Tests that cost no time: a report as pytest writes it.
+PASSING = "echo '<testsuite><testcase name=\"a\"/></testsuite>' > {junit}"
+
+
+Build = Callable[..., Coroutine[Any, Any, BuildResult]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))
+    git(Path.cwd(), "config", "--global", "user.name", "A Tester")
+    git(Path.cwd(), "config", "--global", "user.email", "tester@example.invalid")
+
+
+def git(cwd: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "tasks").mkdir(parents=True)
+    (folder / "tasks" / "T1.md").write_text("---\nid: T1\ntitle: Add tax\n---\n# Add tax\n")
+    (folder / "old.py").write_text("")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "Begin")
+    return folder
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    return MemorySink(transitions=True)
+
+
+@pytest.fixture
+def build(root: Path, sink: MemorySink) -> Build:
+    async def run(player: str, test: str = PASSING, **options: Any) -> BuildResult:
+        options.setdefault("sinks", [sink])
+        with anyio.fail_after(60):
+            return await AutoBuildOrchestrator(root, player=player, test=test, **options).run("T1")
+
+    return run
+
+
+def left(root: Path, name: str) -> Any:
+    return json.loads((root / ".guardkit" / "autobuild" / "T1" / name).read_text())
+
+
+def text(root: Path, name: str) -> str:
+    return (root / ".guardkit" / "autobuild" / "T1" / name).read_text()
+
+
+def decided(sink: MemorySink) -> list[str]:
+    decisions = [snapshot.decision for snapshot in sink.snapshots if snapshot.decision]
+    return [
+        each for before, each in zip([None, *decisions], decisions, strict=False) if each != before
+    ]
+
+
+async def test_a_task_is_built_until_the_tests_prove_it(
+    root: Path, build: Build, sink: MemorySink
+) -> None:
+    player = f'if [ "$GUARDKIT_TURN" = 1 ]; then {RED}; else {GREEN}; fi; echo working'
+    result = await build(player, PYTEST)
+    assert (result.status, result.decision) == ("completed", "approved")
+    assert [turn.decision for turn in result.turns] == ["feedback", "approve"]
+    assert result.summary == "Coach approved: 1 file created, 0 modified, 1 of 1 tests passing"
+    assert result.worktree == root / ".guardkit" / "worktrees" / "T1"
+    assert decided(sink) == ["feedback", "approve", "approved"]
+    last = read_progress("T1", root=root)
+    assert (last.status, last.task_name, last.turn, last.turn_max) == ("completed", "Add tax", 2, 5)
+    assert (last.metrics.files_created, last.metrics.tests_passed, last.metrics.tests_total) == (
+        1,
+        1,
+        1,
+    )
+    assert git(root, "status", "--porcelain") == ""
+    assert git(root, "log", "--format=%s", "--all") == "Begin\n"
+
+
+async def test_the_phases_are_named_as_everywhere(
+    root: Path, build: Build, sink: MemorySink
+) -> None:
+    await build(GREEN)
+    names = dict.fromkeys(snapshot.phase for snapshot in sink.snapshots if snapshot.phase)
+    assert list(names) == ["Setup", "Player Implementation", "Coach Validation", "Finalize"]
+    budgets = {s.phase: s.tracker.budget_seconds for s in sink.snapshots if s.tracker}
+    assert (budgets["Player Implementation"], budgets["Coach Validation"]) == (3600, 600)
+
+
+async def test_when_a_phase_ends_its_counts_are_told(build: Build, sink: MemorySink) -> None:
+    await build(GREEN)
+    told = {(s.phase, s.phase_status): s.message or "" for s in sink.snapshots}
+    assert told["Player Implementation", "completed"] == "1 file created, 0 modified"
+    assert told["Coach Validation", "completed"].endswith("1 of 1 tests passing")
+
+
+async def test_the_player_is_told_what_it_needs(root: Path, build: Build) -> None:
+    player = (
+        "env | grep ^GUARDKIT_ | sort; cat $GUARDKIT_FEEDBACK_FILE;"
+        "test -f $GUARDKIT_FEEDBACK_FILE && pwd; touch new"
+    )
+    result = await build(player)
+    folder = root / ".guardkit" / "autobuild" / "T1"
+    assert result.turns[0].player.tail.split("\n") == [
+        f"GUARDKIT_FEEDBACK_FILE={folder}/coach_turn_0.md",
+        f"GUARDKIT_REPORT_FILE={folder}/player_turn_1.json",
+        f"GUARDKIT_TASK_FILE={root}/tasks/T1.md",
+        "GUARDKIT_TASK_ID=T1",
+        "GUARDKIT_TURN=1",
+        "GUARDKIT_TURN_MAX=5",
+        str(result.worktree),
+    ]
+
+
+async def test_a_relative_root_gives_the_player_absolute_paths(
+    root: Path, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    builder = AutoBuildOrchestrator(player='touch new; echo "$GUARDKIT_REPORT_FILE"', test=PASSING)
+    result = await builder.run("T1")
+    assert result.turns[0].player.tail.startswith(str(root))
+
+
+async def test_the_next_turn_is_told_which_tests_failed_and_why(root: Path, build: Build) -> None:
+    player = f'cp "$GUARDKIT_FEEDBACK_FILE" told_$GUARDKIT_TURN; {RED}'
+    result = await build(player, PYTEST, max_turns=2)
+    assert (result.worktree / "told_1").read_text() == ""
+    feedback = (result.worktree / "told_2").read_text()
+    assert feedback.startswith("# Feedback on turn 1\n\n1. failed: test_it::test_it: assert 1 == 2")
+    assert "\n    1 failed in" in feedback or "1 failed" in feedback.splitlines()[-1]
+
+
+async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: Build) -> None:
+    await build(f"{GREEN}; echo more >> old.py; echo '\033[1mhello'")
+    assert left(root, "player_turn_1.json") == {
+        "task_id": "T1",
+        "turn": 1,
+        "files_modified": ["old.py"],
+        "files_created": ["test_it.py"],
+        "tests_written": [],
+        "tests_run": False,
+        "tests_passed": None,
+        "implementation_notes": "",
+        "concerns": [],
+        "requirements_addressed": [],
+        "requirements_remaining": [],
+    }
+    coach = left(root, "coach_turn_1.json")
+    assert (coach["task_id"], coach["turn"], coach["decision"]) == ("T1", 1, "approve")
+    assert (coach["issues"], coach["criteria_verification"]) == ([], [])
+    assert "Coach approved" in coach["rationale"]
+    assert coach["validation_results"]["report"]["passed"] == 1
+    assert text(root, "player_turn_1.log") == "hello\n"
+
+
+async def test_the_player_s_own_report_is_kept_but_git_counts_the_files(
+    root: Path, build: Build
+) -> None:
+    said = {"tests_passed": True, "files_created": ["lie.py"], "task_id": "X", "notes": "mine"}
+    await build(f"{GREEN}; echo '{json.dumps(said)}' > $GUARDKIT_REPORT_FILE")
+    player = left(root, "player_turn_1.json")
+    assert (player["tests_passed"], player["notes"]) == (True, "mine")
+    assert (player["files_created"], player["task_id"]) == (["test_it.py"], "T1")
+
+
+@pytest.mark.parametrize(
+    "said", ["not JSON", "[1, 2]", "3", "", "[" * 100_000], ids=["text", "list", "3", "", "deep"]
+)
+async def test_a_report_of_the_player_that_is_none_is_left_out(
+    root: Path, build: Build, said: str
+) -> None:
+    (root / "said").write_text(said)
+    await build(f"{GREEN}; cp {root}/said $GUARDKIT_REPORT_FILE")
+    assert left(root, "player_turn_1.json")["tests_passed"] is None
+
+
+async def test_files_of_an_earlier_run_are_removed(root: Path, build: Build) -> None:
+    folder = root / ".guardkit" / "autobuild" / "T1"
+    folder.mkdir(parents=True)
+    for name in ("player_turn_7.json", "coach_turn_7.json", "checkpoints.json"):
+        (folder / name).write_text("{}")
+    await build(GREEN)
+    assert not list(folder.glob("*_turn_7.json"))
+    assert (folder / "checkpoints.json").exists()
+
+
+async def test_what_tests_leave_behind_is_nobody_s_work(root: Path, build: Build) -> None:
+    result = await build("true", f"touch coverage.xml; {PASSING}", max_turns=2)
+    assert result.decision == "max_turns_exceeded"
+    assert "changed nothing" in result.turns[1].issues[0]
+
+
+async def test_uncommitted_changes_are_told(root: Path, build: Build, sink: MemorySink) -> None:
+    (root / "old.py").write_text("x")
+    await build(GREEN)
+    assert any("1 uncommitted change is not part" in (s.message or "") for s in sink.snapshots)
+
+
+async def test_a_player_that_writes_outside_is_named_and_not_blocked(
+    root: Path, build: Build, sink: MemorySink
+) -> None:
+    result = await build(f"{GREEN}; touch {root}/outside.py")
+    assert result.decision == "approved"
+    assert result.turns[0].outside == ("outside.py",)
+    assert "outside.py" in json.dumps(left(root, "coach_turn_1.json")["issues"])
+    assert "outside.py" in result.summary
+
+
+async def test_a_player_that_deletes_a_file_has_changed_something(build: Build) -> None:
+    assert (await build("rm old.py")).decision == "approved"
+
+
+@pytest.mark.parametrize(
+    ("player", "exit_code", "reason"),
+    [("no-such-player", 127, "was not found"), ("./old.py", 126, "is not executable")],
+)
+async def test_a_player_that_cannot_be_run_ends_the_build_at_once(
+    root: Path, build: Build, player: str, exit_code: int, reason: str
+) -> None:
+    result = await build(player)
+    assert (result.status, result.decision, len(result.turns)) == (
+        "failed",
+        "configuration_error",
+        1,
+    )
+    assert result.turns[0].player.exit_code == exit_code
+    assert reason in result.summary
+    last = read_progress("T1", root=root)
+    assert (last.status, last.decision, last.error) == (
+        "failed",
+        "configuration_error",
+        result.summary,
+    )
+
+
+async def test_a_test_command_that_cannot_be_run_ends_the_build_at_once(build: Build) -> None:
+    result = await build(GREEN, "no-such-tests {junit}")
+    assert (result.decision, len(result.turns)) == ("configuration_error", 1)
+    assert "mend --test" in result.summary
+
+
+async def test_a_player_that_fails_once_is_given_another_turn(build: Build) -> None:
+    result = await build(f'test "$GUARDKIT_TURN" = 2 && {GREEN}')
+    assert [turn.decision for turn in result.turns] == ["feedback", "approve"]
+    assert result.turns[0].tests is None
+
+
+async def test_a_player_that_fails_twice_in_a_row_ends_the_build(
+    root: Path, build: Build, sink: MemorySink
+) -> None:
+    result = await build("echo broken; exit 1")
+    assert (result.decision, len(result.turns)) == ("player_invocation_stall", 2)
+    assert "the Player exited with 1" in result.summary
+    assert "broken" in text(root, "coach_turn_1.md")
+    assert any(s.phase_status == "failed" for s in sink.snapshots)
+
+
+async def test_a_player_that_floods_its_output_is_no_trouble(root: Path, build: Build) -> None:
+    result = await build(f"head -c 100000000 /dev/zero | tr '\\0' x; {GREEN}")
+    assert result.decision == "approved"
+    assert len(text(root, "player_turn_1.log")) <= 64 * 1024 + 1
+
+
+@pytest.mark.parametrize(
+    ("test", "issue"),
+    [
+        pytest.param("true", "wrote no report to", id="no report"),
+        pytest.param("echo '<test' > {junit}", "wrote no report to", id="broken report"),
+        pytest.param(f"{PASSING}; kill -9 $$", "was ended by SIGKILL", id="died"),
+        pytest.param(f"{PASSING}; exit 2", "exited with 2", id="interrupted"),
+        pytest.param(f"{PASSING}; exit 1", "no test failed, but", id="exit code only"),
+    ],
+)
+async def test_tests_that_prove_nothing_are_feedback_and_no_counts(
+    root: Path, build: Build, test: str, issue: str
+) -> None:
+    result = await build(GREEN, test, max_turns=1)
+    assert result.decision == "max_turns_exceeded"
+    assert issue in result.turns[0].issues[0]
+    assert issue in text(root, "coach_turn_1.md")
+
+
+async def test_a_report_from_before_the_test_run_counts_for_nothing(
+    root: Path, build: Build
+) -> None:
+    plant = "echo '<testsuite><testcase name=\"a\"/></testsuite>'"
+    player = f"{GREEN}; {plant} > $(dirname $GUARDKIT_REPORT_FILE)/coach_turn_1.xml"
+    result = await build(player, "true {junit}", max_turns=1)
+    assert result.turns[0].report is None
+
+
+async def test_counts_begin_at_zero_in_each_turn(build: Build, sink: MemorySink) -> None:
+    test = f"if [ -f twice ]; then false; else touch twice; {PASSING}; exit 1; fi"
+    await build(GREEN, test, max_turns=2)
+    assert sink.snapshots[-1].metrics.tests_total == 0
+
+
+async def test_a_path_with_spaces_and_quotes_reaches_the_test_command_whole(
+    root: Path, sink: MemorySink
+) -> None:
+    odd = await anyio.Path(root).rename(root.with_name("it's a $project"))
+    builder = AutoBuildOrchestrator(Path(odd), player=GREEN, test=PASSING)
+    assert (await builder.run("T1")).decision == "approved"
+
+
+def active_at(sink: MemorySink) -> datetime:
+    tracker = sink.snapshots[-1].tracker
+    assert tracker is not None
+    return tracker.activity_at
+
+
+async def until(condition: Callable[[], bool], clock: FakeClock | None = None) -> None:
+    with anyio.fail_after(60):
+        while not condition():
+            await (clock.advance(0.1) if clock else anyio.lowlevel.checkpoint())
+
+
+async def test_while_the_player_works_its_files_and_latest_line_are_shown(
+    root: Path, build: Build
+) -> None:
+    clock, sink = FakeClock(), MemorySink()
+    (fifo := root / ".guardkit").mkdir()
+    os.mkfifo(fifo / "go")
+    player = f"{GREEN}; echo 'writing tests'; read go < {fifo}/go"
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await build(player, clock=clock, sinks=[sink], player_timeout=1e9)
+
+        tasks.start_soon(run)
+        await until(lambda: any(s.message == "writing tests" for s in sink.snapshots), clock)
+        await until(lambda: sink.snapshots[-1].metrics.files_created == 1, clock)
+        assert sink.snapshots[-1].phase == "Player Implementation"
+        active = active_at(sink)
+        await clock.advance(20)
+        assert active_at(sink) == active
+        (fifo / "go").write_text("on\n")
+        await until(lambda: sink.snapshots[-1].status != "running", clock)
+    assert sink.snapshots[-1].status == "completed"
+
+
+async def test_a_player_that_breaks_its_worktree_for_a_while_is_no_trouble_until_it_ends(
+    root: Path, build: Build
+) -> None:
+    clock, sink = FakeClock(), MemorySink()
+    (root / ".guardkit").mkdir()
+    os.mkfifo(root / ".guardkit" / "go")
+    player = f"mv .git x; echo broken; read go < {root}/.guardkit/go; mv x .git; {GREEN}"
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await build(player, clock=clock, sinks=[sink], player_timeout=1e9)
+
+        tasks.start_soon(run)
+        await until(lambda: any(s.message == "broken" for s in sink.snapshots), clock)
+        await clock.advance(10)
+        (root / ".guardkit" / "go").write_text("on\n")
+        await until(lambda: sink.snapshots[-1].status != "running", clock)
+    assert sink.snapshots[-1].status == "completed"
+
+
+async def test_a_player_that_never_ends_uses_up_its_time(root: Path, build: Build) -> None:
+    clock, sink = FakeClock(), MemorySink()
+    results: list[BuildResult] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            results.append(
+                await build("echo begun; sleep 1000", clock=clock, sinks=[sink], player_timeout=900)
+            )
+
+        tasks.start_soon(run)
+        await until(lambda: any(s.message == "begun" for s in sink.snapshots), clock)
+        await clock.advance(900)
+        await until(lambda: bool(results), clock)
+    assert (results[0].status, results[0].decision) == ("failed", "timeout_budget_exhausted")
+    assert "did not finish within 900 s" in results[0].summary
+
+
+async def test_tests_that_hang_are_feedback(root: Path, build: Build) -> None:
+    clock, sink = FakeClock(), MemorySink()
+    results: list[BuildResult] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            options = {"clock": clock, "sinks": [sink], "player_timeout": 1e9, "max_turns": 1}
+            results.append(await build(GREEN, "echo begun; sleep 1000", **options))
+
+        tasks.start_soon(run)
+        await until(lambda: any(s.message == "begun" for s in sink.snapshots), clock)
+        await clock.advance(600)
+        await until(lambda: bool(results), clock)
+    assert results[0].decision == "max_turns_exceeded"
+    assert results[0].turns[0].issues == ("the test command did not finish within 600 s",)
+
+
+async def test_a_cancelled_build_ends_its_player_and_keeps_the_worktree(
+    root: Path, build: Build, sink: MemorySink
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(build, f"{GREEN}; echo $$ > x; mv x pid; echo begun; sleep 1000")
+        await until((root / ".guardkit" / "worktrees" / "T1" / "pid").exists)
+        await until(lambda: sink.snapshots[-1].phase == "Player Implementation")
+        tasks.cancel_scope.cancel()
+    last = read_progress("T1", root=root)
+    assert (last.status, last.phase_status) == ("cancelled", "cancelled")
+    worktree = root / ".guardkit" / "worktrees" / "T1"
+    assert (worktree / "test_it.py").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((worktree / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "error"),
+    [
+        ("T2", TaskNotFoundError),
+        ("T", TaskNotFoundError),
+        ("BROKEN", InvalidTaskError),
+        ("../../etc", InvalidTaskIdError),
+    ],
+)
+async def test_a_task_that_cannot_be_built_leaves_nothing_behind(
+    root: Path, task_id: str, error: type[GuardKitError]
+) -> None:
+    (root / "tasks" / "BROKEN.md").write_text("no frontmatter")
+    with pytest.raises(error):
+        await AutoBuildOrchestrator(root, player="true").run(task_id)
+    assert not (root / ".guardkit").exists()
+
+
+async def test_no_turns_are_refused_before_anything_is_written(root: Path) -> None:
+    with pytest.raises(MisuseError, match="turn_max"):
+        await AutoBuildOrchestrator(root, player="true", max_turns=0).run("T1")
+    assert not (root / ".guardkit").exists()
+
+
+async def test_without_a_place_to_work_the_build_fails_with_the_same_error(
+    root: Path, build: Build
+) -> None:
+    git(root, "branch", "autobuild/T1")
+    with pytest.raises(WorkspaceError, match="earlier run") as raised:
+        await build("true")
+    last = read_progress("T1", root=root)
+    assert (last.status, last.phase, last.phase_status) == ("failed", "Setup", "failed")
+    assert str(raised.value)[:60] in (last.error or "")
+
+
+async def test_a_player_that_destroys_its_worktree_fails_the_build(
+    root: Path, build: Build
+) -> None:
+    with pytest.raises(WorkspaceError):
+        await build("rm -rf $PWD")
+    assert read_progress("T1", root=root).status == "failed"
+
+
+async def test_tests_that_destroy_the_worktree_fail_the_build(root: Path, build: Build) -> None:
+    with pytest.raises(WorkspaceError):
+        await build(GREEN, "rm -rf $PWD")

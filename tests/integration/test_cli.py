@@ -1,0 +1,519 @@
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from guardkit import Snapshot, read_progress, track_build
+from guardkit.cli import find_root, gravest
+from guardkit.monitor.watch import display_on
+from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
+from guardkit.progress.snapshot import encode
+
+GUARDKIT = (sys.executable, "-m", "guardkit.cli")
+BUILD = """
+import asyncio, sys
+from guardkit import track_build
+
+async def main(root, task_id, ending):
+    async with track_build(task_id, root=root, wave_total=3) as build:
+        async with build.turn() as turn:
+            async with turn.phase("Player Implementation"):
+                print("ready", flush=True)
+                await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+                build.update(files_created=3, tests_passed=5, tests_total=5)
+            turn.decide("approve", "Coach approved")
+        match ending:
+            case "fail":
+                build.fail("out of ideas")
+            case "cancel":
+                raise asyncio.CancelledError
+        build.decide("approved")
+
+try:
+    asyncio.run(main(*sys.argv[1:]))
+except asyncio.CancelledError:
+    pass
+"""
+
+
+def guardkit(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; what it prints is text."""
+    command = (*GUARDKIT, *words)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def complaint(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return the only line on standard error."""
+    [line] = ended.stderr.splitlines()
+    return line
+
+
+@contextmanager
+def started(*command: str, **options: int) -> Iterator[subprocess.Popen[str]]:
+    """Start a command with pipes; it does not outlive the block."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | options
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def building(root: Path, task_id: str, ending: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Run a build that stays in its first phase until it is given a line."""
+    with started(sys.executable, "-c", BUILD, str(root), task_id, ending) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def built(root: Path, task_id: str, ending: str = "") -> None:
+    with building(root, task_id, ending) as process:
+        process.communicate("go\n")
+
+
+def lines_until(stream: Iterator[str], text: str) -> list[str]:
+    """Read lines up to the first that holds `text`."""
+    lines: list[str] = []
+    for line in stream:
+        lines.append(line.rstrip("\n"))
+        if text in line:
+            return lines
+    pytest.fail(f"no {text!r} in {lines}")
+
+
+def progress_file(root: Path, task_id: str) -> Path:
+    path = root / ".guardkit" / "autobuild" / task_id / "progress.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_without_arguments_the_commands_are_listed() -> None:
+    ended = guardkit()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(word in ended.stdout for word in ("demo", "autobuild", "status", "watch", "schema"))
+
+
+def test_the_schema_is_json() -> None:
+    assert "task_id" in json.dumps(json.loads(guardkit("schema").stdout))
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path: Path) -> None:
+    (tmp_path / "guardkit-9.9.dist-info").mkdir()
+    (tmp_path / "guardkit-9.9.dist-info" / "METADATA").write_text("Name: guardkit\nVersion: 9.9\n")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    ended = guardkit("--version", env=os.environ | {"PYTHONPATH": path})
+    assert ended.stdout == "guardkit 9.9\n"
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["nonsense"], ["autobuild", "task", "TASK-1"]])
+def test_wrong_usage_exits_with_2(words: list[str]) -> None:
+    assert guardkit(*words).returncode == 2
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status"], ["schema"]])
+def test_quick_commands_import_nothing_slow(words: list[str], tmp_path: Path) -> None:
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
+    slow = "{'rich.live', 'watchfiles', 'yaml', 'guardkit.orchestrator'}"
+    code = f"import sys, atexit; atexit.register(lambda: print({slow} & {{*sys.modules}}))\n"
+    code += "from guardkit.cli import main; main()"
+    command = (sys.executable, "-c", code, *words)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.endswith("set()\n")
+
+
+@pytest.mark.parametrize("mark", [".guardkit", ".git"])
+def test_the_root_is_the_nearest_marked_folder_upwards(tmp_path: Path, mark: str) -> None:
+    inner = tmp_path / "project" / "src" / "deep"
+    inner.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "project" / mark).mkdir()
+    assert find_root(inner) == tmp_path / "project"
+
+
+def test_without_a_marked_folder_the_root_is_where_we_are() -> None:
+    assert find_root(Path("/proc/self")) == Path("/proc/self")
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [([], 0), ([0, 3], 3), ([3, 5], 5), ([5, 1], 1), ([1, 4], 4), ([4, 6, 0], 6)],
+)
+def test_the_gravest_build_gives_the_exit_code(codes: list[int], code: int) -> None:
+    assert gravest(codes) == code
+
+
+def test_status_shows_a_build_that_runs(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    with building(tmp_path, "TASK-1"):
+        ended = guardkit("status", "TASK-1", cwd=tmp_path / "src")
+    assert ended.returncode == 0, ended.stderr
+    one_line, verdict = ended.stdout.splitlines()
+    assert re.fullmatch(
+        r"Wave 1/3, TASK-1 \(Turn 1/5, Player Implementation\) - \ds elapsed", one_line
+    )
+    assert verdict.startswith("running: ")
+
+
+def test_status_prints_json(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1"):
+        ended = guardkit("status", "--json", "--root", str(tmp_path))
+    [build] = json.loads(ended.stdout)
+    assert list(build) == ["task_id", "verdict", "progress"]
+    assert (build["task_id"], build["verdict"]["state"]) == ("TASK-1", "running")
+    assert build["progress"] == json.loads(progress_file(tmp_path, "TASK-1").read_bytes())
+
+
+def test_status_of_several_builds_is_a_table_and_the_gravest_counts(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    built(tmp_path, "TASK-2", "cancel")
+    with building(tmp_path, "TASK-LONGER-3") as process:
+        process.kill()
+        process.wait()
+        ended = guardkit("status", "--root", str(tmp_path))
+    head, *rows = ended.stdout.splitlines()
+    assert [row.split()[:2] for row in (head, *rows)] == [
+        ["TASK", "STATE"],
+        ["TASK-1", "completed"],
+        ["TASK-2", "cancelled"],
+        ["TASK-LONGER-3", "crashed"],
+    ]
+    assert len({row.index(row.split()[1]) for row in (head, *rows)}) == 1
+    assert ended.returncode == 4
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("fail", 1), ("cancel", 3)])
+def test_the_exit_code_tells_how_a_build_ended(tmp_path: Path, ending: str, code: int) -> None:
+    built(tmp_path, "TASK-1", ending)
+    assert guardkit("status", "TASK-1", "--root", str(tmp_path)).returncode == code
+    assert guardkit("watch", "TASK-1", "--root", str(tmp_path)).returncode == code
+
+
+def foreign(task_id: str, message: str | None = None) -> Snapshot:
+    """Return what another program may have written, long ago."""
+    old = datetime(2025, 1, 31, tzinfo=UTC)
+    about = {"build_id": task_id, "task_id": task_id, "turn_max": 5, "message": message}
+    return Snapshot(started_at=old, updated_at=old, **about)  # type: ignore[arg-type]
+
+
+def test_a_stalled_build_exits_with_5(tmp_path: Path) -> None:
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
+    assert guardkit("status", "--root", str(tmp_path)).returncode == 5
+    assert guardkit("status", "--root", str(tmp_path), "--stall-after", "1e12").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["status", "watch"])
+def test_an_unknown_build_exits_with_6(tmp_path: Path, command: str) -> None:
+    ended = guardkit(command, "TASK-1", "--root", str(tmp_path))
+    assert ended.returncode == 6
+    assert complaint(ended).startswith("guardkit: no build of TASK-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"), [(["status"], ""), (["status", "--json"], "[]\n"), (["watch"], "")]
+)
+def test_where_nothing_was_ever_built_the_exit_code_is_6(
+    tmp_path: Path, words: list[str], printed: str
+) -> None:
+    ended = guardkit(*words, "--root", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (6, printed)
+    assert str(tmp_path) in ended.stderr
+
+
+def test_watch_without_ids_wants_a_build_that_runs(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    ended = guardkit("watch", "--root", str(tmp_path))
+    assert ended.returncode == 6
+    assert complaint(ended) == f"guardkit: no build is running below {tmp_path}"
+
+
+@pytest.mark.parametrize("task_id", ["../../etc/passwd", "", "/", "a" * 200, "a\nb", "-"])
+@pytest.mark.parametrize("command", [["status"], ["watch"], ["autobuild", "task", "--player", "x"]])
+def test_what_is_no_task_id_is_refused(tmp_path: Path, command: list[str], task_id: str) -> None:
+    ended = guardkit(*command, "--root", str(tmp_path), "--", task_id)
+    assert ended.returncode == 2
+    assert "is not a task id" in complaint(ended)
+
+
+NEWER = encode(foreign("TASK-1")).replace(b'"tracker": null', b'"tracker": {"schema_version": 99}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(encode(foreign("TASK-1"))[:100], id="half"),
+        pytest.param(b"hello\xff", id="not JSON"),
+        pytest.param(b"[]", id="another document"),
+        pytest.param(NEWER, id="newer schema"),
+        pytest.param(None, id="a directory"),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "watch"])
+def test_a_file_that_cannot_be_read_gives_one_line(
+    tmp_path: Path, content: bytes | None, command: str
+) -> None:
+    path = progress_file(tmp_path, "TASK-1")
+    path.mkdir() if content is None else path.write_bytes(content)
+    ended = guardkit(command, "TASK-1", "--root", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(path) in complaint(ended)
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-2")
+    progress_file(tmp_path, "TASK-1").write_text("{")
+    ended = guardkit("status", "--root", str(tmp_path))
+    assert ended.returncode == 1
+    assert "TASK-1" in complaint(ended)
+    assert "TASK-2" in ended.stdout
+
+
+def test_texts_of_a_build_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    evil = foreign("TASK-1", "\x1b]0;x\x07[red]\u202e日本\n\x1b[2J")
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(evil))
+    assert guardkit("status", "--root", str(tmp_path)).stdout.endswith("\n[red]日本\n")
+
+
+def test_what_an_output_cannot_encode_is_replaced(tmp_path: Path) -> None:
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1", "日本")))
+    latin = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    ended = guardkit("status", "--root", str(tmp_path), env=latin)
+    assert ended.stdout.endswith("\n??\n")
+
+
+STORY = [
+    "Wave 1/3, TASK-1 (starting) - 0s elapsed",
+    "Turn 1/5: Player Implementation starting...",
+    "Turn 1/5: [OK] 3 files created, 5 tests passing",
+    "Turn 1/5: approve: Coach approved",
+    "Turn 1/5: approved: Coach approved",
+    "",
+    "== AutoBuild Summary ==",
+    "Turn 1: Player Implementation - OK - approve: Coach approved",
+    "Status: APPROVED",
+]
+
+
+def without_times(lines: list[str]) -> list[str]:
+    return [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in lines]
+
+
+def test_watch_tells_a_build_until_it_is_done(tmp_path: Path) -> None:
+    with (
+        building(tmp_path, "TASK-1") as build,
+        started(*GUARDKIT, "watch", "--root", str(tmp_path)) as watching,
+    ):
+        assert watching.stdout is not None
+        lines = lines_until(watching.stdout, "Player Implementation starting")
+        build.communicate("go\n")
+        lines += watching.stdout.read().splitlines()
+        assert watching.wait() == 0
+    assert without_times(lines) == STORY
+
+
+def test_watch_tells_what_happened_before_it_came(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1", "fail")
+    built(tmp_path, "TASK-1")
+    ended = guardkit("watch", "TASK-1", "--root", str(tmp_path))
+    assert without_times(ended.stdout.splitlines()) == STORY
+
+
+def test_watch_goes_without_a_journal(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    journal = progress_file(tmp_path, "TASK-1").with_name("events.jsonl")
+    for content in ("half a line", "not JSON\n{}\n", None):
+        journal.write_text(content) if content else journal.unlink()
+        ended = guardkit("watch", "TASK-1", "--root", str(tmp_path))
+        assert without_times(ended.stdout.splitlines())[-1] == "Status: APPROVED"
+
+
+def test_watch_ends_when_a_build_has_crashed(tmp_path: Path) -> None:
+    with (
+        building(tmp_path, "TASK-1") as build,
+        started(*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path)) as watching,
+    ):
+        assert watching.stdout is not None
+        lines_until(watching.stdout, "Player Implementation starting")
+        build.kill()
+        assert watching.stdout.read().startswith("TASK-1 crashed: ")
+        assert watching.wait() == 4
+
+
+def test_watch_tells_several_builds_apart(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    built(tmp_path, "TASK-2", "fail")
+    ended = guardkit("watch", "TASK-1", "TASK-2", "--root", str(tmp_path))
+    assert ended.returncode == 1
+    for task_id in ("TASK-1", "TASK-2"):
+        assert f" {task_id} Turn 1/5: Player Implementation starting...\n" in ended.stdout
+
+
+def test_watch_ends_when_nobody_reads_it(tmp_path: Path) -> None:
+    with (
+        building(tmp_path, "TASK-1"),
+        started(*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path)) as watching,
+    ):
+        assert watching.stdout is not None
+        lines_until(watching.stdout, "Player Implementation starting")
+        watching.stdout.close()
+        assert watching.wait() == 0
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+def on_terminal(
+    columns: int, *command: str, before: Callable[[str], None], env: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command on a terminal; `before` is told all that it printed, each time it prints."""
+    controller, terminal = pty.openpty()
+    with suppress(OSError):
+        import fcntl
+        import termios
+
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    environment |= {"TERM": "xterm-256color"} | (env or {})
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, env=environment) as process:
+        os.close(terminal)
+        printed = b""
+        while select.select([controller], [], [], 30)[0]:
+            try:
+                chunk = os.read(controller, 65536)
+            except OSError:  # EIO: the last one has left the terminal
+                break
+            printed += chunk
+            before(printed.decode(errors="replace"))
+        os.close(controller)
+        return process.wait(), printed.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_on_a_terminal_what_runs_ticks_below_the_events(tmp_path: Path, columns: int) -> None:
+    with building(tmp_path, "TASK-1") as build:
+
+        def let_it_end(printed: str) -> None:
+            if "heartbeat" in printed and build.stdin and not build.stdin.closed:
+                build.stdin.close()
+
+        command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
+        code, printed = on_terminal(columns, *command, before=let_it_end)
+    assert code == 0
+    assert printed.count("\x1b[?25l") == printed.count("\x1b[?25h") == 1, "the cursor is back"
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
+    assert max(len(line.split("\r")[-1]) for line in plain.split("\r\n")) <= columns
+    assert "Status: APPROVED\r\n" in plain
+    rest = printed[printed.rindex("heartbeat") :]
+    assert rest.count("\x1b[2K") >= 3, "the board is wiped out"
+
+
+def test_no_color_is_heeded(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
+    _, coloured = on_terminal(80, *command, before=ignore)
+    _, plain = on_terminal(80, *command, before=ignore, env={"NO_COLOR": "1"})
+    assert "\x1b[32m" in coloured
+    assert "\x1b[32m" not in plain
+
+
+def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
+    assert "\x1b" not in on_terminal(80, *command, before=ignore, env={"TERM": "dumb"})[1]
+
+
+def test_status_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    built(tmp_path, "TASK-2")
+    _, printed = on_terminal(40, *GUARDKIT, "status", "--root", str(tmp_path), before=ignore)
+    assert max(map(len, printed.splitlines())) == 40
+
+
+def autobuild(root: Path, *words: str) -> tuple[str, ...]:
+    return (*GUARDKIT, "autobuild", "task", TASK_ID, "--root", str(root), *words)
+
+
+def test_a_closed_output_does_not_disturb_the_build(tmp_path: Path) -> None:
+    root = make_demo(tmp_path)
+    words = ("--player", player(), "--test", TEST)
+    with started(*autobuild(root, *words), stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines_until(process.stdout, "Player Implementation starting")
+        process.stdout.close()
+        assert process.wait() == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
+
+
+@pytest.mark.anyio
+async def test_a_pipe_that_nobody_empties_holds_up_no_build(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    build = track_build("TASK-1", root=tmp_path, sinks=[display_on(writer)])
+    async with build, build.phase("Setup"):
+        assert read_progress("TASK-1", root=tmp_path).phase == "Setup"
+    assert read_progress("TASK-1", root=tmp_path).status == "completed"
+    os.close(reader)  # which lets the thread go that prints
+
+
+@pytest.mark.parametrize("to", [">&-", "> /dev/full"], ids=["closed", "a full disk"])
+def test_an_output_that_takes_nothing_does_not_disturb_the_build(tmp_path: Path, to: str) -> None:
+    root = make_demo(tmp_path)
+    command = autobuild(root, "--player", player(), "--test", TEST)
+    ended = subprocess.run(
+        ("sh", "-c", f'exec "$@" {to}', "sh", *command), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_full_disk_gives_one_line(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    command = (*GUARDKIT, "status", "--root", str(tmp_path))
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("guardkit: [Errno 28] No space left on device\n")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_build_that_fails_says_why_and_exits_with_1(tmp_path: Path) -> None:
+    root = make_demo(tmp_path)
+    code = "import sys; sys.stdout.buffer.write(b'\\x1b[31mhello\\x1b[2J\\n')"
+    words = ("--player", f'{sys.executable} -c "{code}"', "--test", TEST, "--max-turns", "1")
+    ended = subprocess.run(autobuild(root, *words), capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert "\x1b" not in ended.stdout
+    assert "Status: FAILED - not approved in 1 turns" in ended.stdout
+    assert f"Worktree: {root}/.guardkit/worktrees/{TASK_ID}" in ended.stdout
+
+
+def test_a_task_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
+    ended = guardkit("autobuild", "task", "TASK-1", "--player", "x", "--root", str(tmp_path))
+    assert ended.returncode == 2
+    assert "TASK-1" in complaint(ended)
+
+
+def test_without_git_there_is_no_place_to_work(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "TASK-1.md").write_text("---\nid: TASK-1\n---\n")
+    ended = guardkit("autobuild", "task", "TASK-1", "--player", "x", "--root", str(tmp_path))
+    assert ended.returncode == 1
+    assert "git" in complaint(ended)

@@ -1,0 +1,435 @@
+"""The worktree of a build, what has changed in it, and test reports: real git, real pytest."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from guardkit.errors import WorkspaceError
+from guardkit.orchestrator.workspace import (
+    MAX_REPORT_BYTES,
+    Changes,
+    changed_files,
+    checkout_state,
+    open_workspace,
+    read_report,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))
+    git(Path.cwd(), "config", "--global", "user.name", "A Tester")
+    git(Path.cwd(), "config", "--global", "user.email", "tester@example.invalid")
+
+
+def git(cwd: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    for name in ("kept.py", "edited.py", "deleted.py", "moved.py"):
+        (folder / name).write_text(f"{name}\n" * 5)
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "Begin")
+    return folder
+
+
+async def test_the_worktree_is_on_its_own_branch_at_head(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    assert place.path == root / ".guardkit" / "worktrees" / "TASK-1"
+    assert git(place.path, "branch", "--show-current") == "autobuild/TASK-1\n"
+    assert git(root, "rev-parse", "HEAD").strip() == place.base
+    assert (place.path / "kept.py").exists()
+    assert place.note is None
+
+
+async def test_git_status_shows_nothing_of_ours(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    assert git(root, "status", "--porcelain") == ""
+    (place.path / "new.py").touch()
+    assert git(place.path, "status", "--porcelain") == "?? new.py\n"
+
+
+async def test_what_was_not_committed_is_told_and_left_out(root: Path) -> None:
+    (root / "edited.py").write_text("")
+    one = await open_workspace(root, "TASK-1")
+    (root / "new.py").touch()
+    two = await open_workspace(root, "TASK-2")
+    short = one.base[:7]
+    assert one.note == (
+        f"1 uncommitted change is not part of the build, which starts from commit {short}"
+    )
+    assert two.note == (
+        f"2 uncommitted changes are not part of the build, which starts from commit {short}"
+    )
+    assert (one.path / "edited.py").read_text() != ""
+
+
+async def test_a_linked_worktree_may_be_the_root(root: Path, tmp_path: Path) -> None:
+    git(root, "worktree", "add", "-q", str(tmp_path / "linked"))
+    place = await open_workspace(tmp_path / "linked", "TASK-1")
+    assert place.path.is_relative_to(tmp_path / "linked")
+
+
+async def test_a_build_may_be_started_by_a_git_hook(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    place = await open_workspace(root, "TASK-1")
+    assert await changed_files(place) == Changes()
+
+
+async def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"not a git repository.*git init"):
+        await open_workspace(tmp_path, "TASK-1")
+
+
+async def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="git cannot be run in"):
+        await open_workspace(tmp_path / "gone", "TASK-1")
+
+
+async def test_without_git_the_error_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkspaceError, match="is it installed"):
+        await open_workspace(root, "TASK-1")
+
+
+async def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    with pytest.raises(WorkspaceError, match="no commit that a build could start from"):
+        await open_workspace(tmp_path, "TASK-1")
+
+
+async def test_a_folder_inside_a_repository_is_refused_and_the_root_named(root: Path) -> None:
+    (root / "inner").mkdir()
+    with pytest.raises(WorkspaceError, match="inside the repository") as raised:
+        await open_workspace(root / "inner", "TASK-1")
+    assert str(root) in str(raised.value)
+
+
+@pytest.mark.parametrize("task_id", ["a..b", "a.lock", "a."])
+async def test_an_id_that_is_no_branch_name_is_refused(root: Path, task_id: str) -> None:
+    with pytest.raises(WorkspaceError, match="another id"):
+        await open_workspace(root, task_id)
+
+
+async def test_a_branch_named_autobuild_is_refused_in_git_s_words(root: Path) -> None:
+    git(root, "branch", "autobuild")
+    with pytest.raises(WorkspaceError, match="git fails in") as raised:
+        await open_workspace(root, "TASK-1")
+    assert "\n" not in str(raised.value)
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(root: Path) -> None:
+    (root / ".guardkit").write_text("a file")
+    with pytest.raises(WorkspaceError, match="no worktree can be made in"):
+        await open_workspace(root, "TASK-1")
+
+
+async def leave_all(root: Path) -> None:
+    await open_workspace(root, "TASK-1")
+
+
+async def leave_only_the_branch(root: Path) -> None:
+    git(root, "branch", "autobuild/TASK-1")
+
+
+async def leave_the_branch_of_a_deleted_folder(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    shutil.rmtree(place.path)
+
+
+async def leave_a_plain_folder(root: Path) -> None:
+    (root / ".guardkit" / "worktrees" / "TASK-1").mkdir(parents=True)
+
+
+LEFTOVERS = [
+    leave_all,
+    leave_only_the_branch,
+    leave_the_branch_of_a_deleted_folder,
+    leave_a_plain_folder,
+]
+
+
+@pytest.mark.parametrize("remedy", [0, 1], ids=["keep", "remove"])
+@pytest.mark.parametrize("leave", LEFTOVERS)
+async def test_what_an_earlier_run_left_is_refused_and_the_commands_given_work(
+    root: Path, leave: Callable[[Path], Awaitable[None]], remedy: int
+) -> None:
+    await leave(root)
+    with pytest.raises(WorkspaceError, match="earlier run") as raised:
+        await open_workspace(root, "TASK-1")
+    message = str(raised.value)
+    assert "\n" not in message
+    keep, _, remove = message.partition("keep it with: ")[2].partition(" - or remove it with: ")
+    await anyio.run_process((keep, remove)[remedy], cwd="/", check=False)
+    place = await open_workspace(root, "TASK-1")
+    assert await changed_files(place) == Changes()
+
+
+async def test_work_that_is_kept_stays_whole(root: Path) -> None:
+    first = await open_workspace(root, "TASK-1")
+    (first.path / "new.py").touch()
+    with pytest.raises(WorkspaceError) as raised:
+        await open_workspace(root, "TASK-1")
+    keep = str(raised.value).partition("keep it with: ")[2].partition(" - or ")[0]
+    await anyio.run_process(keep)
+    kept = first.path.with_name("TASK-1-kept")
+    assert git(kept, "status", "--porcelain", "--branch") == (
+        "## autobuild/TASK-1-kept\n?? new.py\n"
+    )
+
+
+def work_in(folder: Path) -> None:
+    (folder / "edited.py").write_text("new")
+    (folder / "deleted.py").unlink()
+    (folder / "moved.py").rename(folder / "to.py")
+    (folder / 'ünï "code"\n.py').touch()
+    (folder / "kept.py").unlink()
+    (folder / "kept.py").symlink_to("edited.py")
+    (folder / "staged.py").touch()
+    git(folder, "add", "staged.py", "to.py")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").touch()
+
+
+WORKED = Changes(
+    created=frozenset({"to.py", 'ünï "code"\n.py', "staged.py"}),
+    modified=frozenset({"edited.py", "kept.py"}),
+    deleted=frozenset({"deleted.py", "moved.py"}),
+)
+
+
+async def test_files_are_told_as_created_modified_or_deleted(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    assert await changed_files(place) == Changes()
+    work_in(place.path)
+    assert await changed_files(place) == WORKED
+
+
+async def test_what_the_player_has_committed_counts_too(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    work_in(place.path)
+    git(place.path, "add", ".")
+    git(place.path, "reset", "-q", "__pycache__")
+    git(place.path, "commit", "-q", "-m", "Work")
+    assert await changed_files(place) == WORKED
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("core.quotepath", "true"),
+        ("status.renames", "true"),
+        ("diff.renames", "copies"),
+        ("diff.external", "false"),
+        ("diff.noprefix", "true"),
+        ("diff.autoRefreshIndex", "false"),
+        ("diff.relative", "true"),
+        ("color.ui", "always"),
+        ("color.status", "always"),
+        ("core.fsmonitor", "false"),
+        ("status.showUntrackedFiles", "no"),
+        ("status.short", "true"),
+        ("status.branch", "true"),
+        ("core.hooksPath", "HOOKS"),
+    ],
+)
+async def test_what_the_user_has_configured_changes_nothing(
+    root: Path, name: str, value: str, tmp_path: Path
+) -> None:
+    hook = tmp_path / "hooks" / "post-checkout"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\necho noise\nexit 1\n")
+    hook.chmod(0o755)
+    git(root, "config", name, value.replace("HOOKS", str(hook.parent)))
+    before = await checkout_state(root)
+    place = await open_workspace(root, "TASK-1")
+    work_in(place.path)
+    assert await changed_files(place) == WORKED
+    (root / "seen.py").touch()
+    assert {entry[3:] for entry in before ^ await checkout_state(root)} == {"seen.py"}
+
+
+async def test_files_that_only_look_changed_are_not(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    os.utime(place.path / "edited.py", (1, 1))
+    assert await changed_files(place) == Changes()
+
+
+async def test_ignored_files_and_ours_are_not_counted(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    (place.path / ".gitignore").write_text("*.log\n")
+    (place.path / "x.log").touch()
+    (place.path / ".guardkit").mkdir()
+    (place.path / ".guardkit" / "x.json").touch()
+    assert (await changed_files(place)).created == {".gitignore"}
+
+
+async def test_some_files_may_be_left_out(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    (place.path / "a.py").touch()
+    (place.path / "b.py").touch()
+    assert (await changed_files(place, {"a.py"})).created == {"b.py"}
+
+
+async def test_a_worktree_whose_git_is_gone_is_an_error_not_the_checkout_around_it(
+    root: Path,
+) -> None:
+    place = await open_workspace(root, "TASK-1")
+    (place.path / ".git").unlink()
+    with pytest.raises(WorkspaceError, match="Not a git repository"):
+        await changed_files(place)
+
+
+async def test_git_never_takes_a_lock_that_the_player_may_want(root: Path) -> None:
+    place = await open_workspace(root, "TASK-1")
+    os.utime(place.path / "edited.py", (1, 1))
+    index = anyio.Path(git(place.path, "rev-parse", "--git-path", "index").strip())
+    before = await index.stat()
+    await changed_files(place, live=True)
+    assert (await index.stat()).st_mtime_ns == before.st_mtime_ns
+
+
+async def test_the_loop_goes_on_while_git_runs(root: Path) -> None:
+    place, turns = await open_workspace(root, "TASK-1"), 0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(changed_files, place)
+        while tasks.cancel_scope.cancel_called is False and turns < 10:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+    assert turns == 10
+
+
+async def test_the_state_of_the_checkout_shows_files_and_commits(root: Path) -> None:
+    (root / "dirty.py").touch()
+    before = await checkout_state(root)
+    assert before == await checkout_state(root)
+    (root / "edited.py").write_text("x")
+    (root / "new").mkdir()
+    (root / "new" / "file.py").touch()
+    changed = before ^ await checkout_state(root)
+    assert {entry[3:] for entry in changed} == {"edited.py", "new/file.py"}
+    git(root, "commit", "-q", "-a", "-m", "More")
+    assert any(entry[3:].startswith("HEAD") for entry in before ^ await checkout_state(root))
+
+
+REPORTED = """
+import pytest
+
+def test_passes(): pass
+def test_fails(): assert 1 == 2, "first\\nsecond"
+def test_skipped(): pytest.skip("no")
+@pytest.mark.xfail
+def test_expected(): assert False
+@pytest.mark.xfail
+def test_unexpected(): pass
+@pytest.fixture
+def breaks() -> None:
+    yield
+    raise OSError("teardown")
+def test_torn(breaks): pass
+@pytest.fixture
+def broken(): raise OSError("set-up")
+def test_never_run(broken): pass
+@pytest.mark.parametrize("x", [1, 2])
+def test_many(x): pass
+def test_fails_and_is_torn(breaks): assert False, "body"
+"""
+
+
+def test_pytest_s_report_is_counted_by_unique_test_and_worst_outcome(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(REPORTED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["--junitxml=r.xml", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    report = read_report(tmp_path / "r.xml")
+    assert report is not None
+    assert (report.passed, report.failed, report.skipped, report.total) == (4, 4, 2, 8)
+    failures = dict(failure.split(": ", 1) for failure in report.failures)
+    assert failures["test_it::test_fails"] == "AssertionError: first"
+    assert "teardown" in failures["test_it::test_torn"]
+    assert "set-up" in failures["test_it::test_never_run"]
+    assert "body" in failures["test_it::test_fails_and_is_torn"]
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        pytest.param("<testsuite><testcase name='a'/></testsuite>", 1, id="one suite"),
+        pytest.param("<testsuites/>", 0, id="no tests"),
+        pytest.param(
+            "<testsuites><testsuite><testcase name='a'/></testsuite>"
+            "<testsuite><testcase name='a'/><testcase/></testsuite></testsuites>",
+            2,
+            id="twice the same, and one without a name",
+        ),
+        pytest.param(
+            "<testsuite><testcase name='a'><system-out>x</system-out></testcase></testsuite>",
+            1,
+            id="with output",
+        ),
+    ],
+)
+def test_reports_of_other_tools_are_counted(tmp_path: Path, text: str, passed: int) -> None:
+    (tmp_path / "r.xml").write_text(text)
+    report = read_report(tmp_path / "r.xml")
+    assert report is not None
+    assert (report.passed, report.total) == (passed, passed)
+
+
+def test_a_failure_without_a_message_shows_its_text(tmp_path: Path) -> None:
+    text = "<testsuite><testcase name='a'><failure>\n\x09one\ntwo</failure></testcase></testsuite>"
+    (tmp_path / "r.xml").write_text(text)
+    report = read_report(tmp_path / "r.xml")
+    assert report is not None
+    assert report.failures == ("a: one",)
+
+
+ENTITIES = """<!DOCTYPE x [<!ENTITY a "b">]><testsuite><testcase name="&a;"/></testsuite>"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(None, id="none"),
+        pytest.param("", id="empty"),
+        pytest.param("<testsuite><testcase", id="cut off"),
+        pytest.param("<html/>", id="something else"),
+        pytest.param(ENTITIES, id="entities"),
+        pytest.param("<?xml version='1.0' encoding='no-such'?><testsuite/>", id="encoding"),
+        pytest.param("<testsuite>" + " " * MAX_REPORT_BYTES + "</testsuite>", id="huge"),
+    ],
+)
+def test_a_report_that_cannot_be_trusted_is_unknown(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "r.xml").write_text(text)
+    assert read_report(tmp_path / "r.xml") is None
+
+
+def test_a_report_that_is_no_file_is_unknown(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r.xml")
+    assert read_report(tmp_path / "r.xml") is None

@@ -1,0 +1,203 @@
+"""Task files: what is read, and what is refused in one line."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from guardkit.errors import InvalidTaskError, InvalidTaskIdError, TaskNotFoundError
+from guardkit.orchestrator.tasks import MAX_TASK_BYTES, find_task, load_task
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "tasks"
+
+
+def write(root: Path, name: str, text: str | bytes) -> Path:
+    path = root / "tasks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def task(task_id: str, rest: str = "") -> str:
+    return f"---\nid: {task_id}\n{rest}---\n\n# A heading\n\nText.\n"
+
+
+def test_a_task_has_its_id_title_path_and_body(tmp_path: Path) -> None:
+    path = write(tmp_path, "TASK-1.md", "---\nid: TASK-1\ntitle: Add tax\n---\nDo it.\n")
+    loaded = load_task(path)
+    assert (loaded.id, loaded.title, loaded.path, loaded.body) == (
+        "TASK-1",
+        "Add tax",
+        path,
+        "Do it.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        pytest.param("---\nid: T1\n---\n# Task: Add tax\n", "Task: Add tax", id="first heading"),
+        pytest.param("---\nid: T1\n---\nJust text\n", "T1", id="id"),
+        pytest.param("---\nid: T1\ntitle: [a, b]\n---\n", "T1", id="title is a list"),
+        pytest.param("---\nid: T1\ntitle: >\n  two\n  lines\n---\n", "two lines", id="folded"),
+    ],
+)
+def test_the_title_falls_back_to_the_first_heading_and_then_the_id(
+    tmp_path: Path, text: str, title: str
+) -> None:
+    assert load_task(write(tmp_path, "T1.md", text)).title == title
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        'complexity: "4/10"',
+        'wave: "N/A"',
+        "created: 2025-01-31",
+        "created: 2025-01-31T16:00:00Z",
+        "created: 2025-13-45",
+        "created: yesterday",
+        "status: no",
+    ],
+)
+def test_other_fields_may_hold_anything(tmp_path: Path, front: str) -> None:
+    assert load_task(write(tmp_path, "T1.md", task("T1", f"{front}\n"))).id == "T1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"\xef\xbb\xbf---\r\nid: T1\r\n---\r\n# Title\r\n", id="BOM and CRLF"),
+        pytest.param(b"---\nid: T1\n---", id="no body"),
+    ],
+)
+def test_files_from_other_editors_are_read(tmp_path: Path, text: bytes) -> None:
+    assert load_task(write(tmp_path, "T1.md", text)).id == "T1"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("# Only a heading\n", "no YAML frontmatter", id="no frontmatter"),
+        pytest.param("---\nid: T1\n", "no YAML frontmatter", id="frontmatter never ends"),
+        pytest.param("---\na: b: c\n---\n", "is not YAML", id="not YAML"),
+        pytest.param("---\n" + "[" * 5000 + "\n---\n", "is not YAML", id="nested too deeply"),
+        pytest.param("---\n- id: T1\n---\n", "no id", id="a list"),
+        pytest.param("---\n---\n", "no id", id="empty"),
+        pytest.param("---\ntitle: x\n---\n", "no id", id="no id"),
+        pytest.param("---\nid: [T1]\n---\n", "no id", id="id is a list"),
+        pytest.param("---\nid: ../T1\n---\n", "is not a task id", id="id is a path"),
+        pytest.param(b"---\nid: \xff\n---\n", "UTF-8", id="not UTF-8"),
+        pytest.param(b"x" * (MAX_TASK_BYTES + 1), "larger than 1 MiB", id="huge"),
+    ],
+)
+def test_a_file_that_is_no_task_is_refused_in_one_line(
+    tmp_path: Path, text: str | bytes, reason: str
+) -> None:
+    path = write(tmp_path, "T1.md", text)
+    with pytest.raises(InvalidTaskError, match=reason) as raised:
+        load_task(path)
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTaskError, match="cannot be read"):
+        load_task(tmp_path / "T1.md")
+
+
+def test_aliases_do_not_make_a_small_file_large(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        bomb += f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    assert load_task(write(tmp_path, "T1.md", task("T1", bomb))).id == "T1"
+
+
+@pytest.mark.parametrize("name", ["TASK-1.md", "TASK-1-some-words.md", "deep/er/whatever.md"])
+def test_a_task_is_found_by_the_id_in_its_frontmatter(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, task("TASK-1"))
+    assert find_task("TASK-1", root=tmp_path).path == path
+
+
+def test_an_id_that_begins_other_ids_finds_only_its_own_task(tmp_path: Path) -> None:
+    write(tmp_path, "TASK-10.md", task("TASK-10"))
+    write(tmp_path, "TASK-1-A.md", task("TASK-1-A"))
+    with pytest.raises(TaskNotFoundError, match="TASK-1"):
+        find_task("TASK-1", root=tmp_path)
+    own = write(tmp_path, "TASK-1.md", task("TASK-1"))
+    assert find_task("TASK-1", root=tmp_path).path == own
+
+
+def test_a_file_named_for_one_task_may_hold_another(tmp_path: Path) -> None:
+    write(tmp_path, "TASK-1.md", task("TASK-2"))
+    with pytest.raises(TaskNotFoundError):
+        find_task("TASK-1", root=tmp_path)
+    assert find_task("TASK-2", root=tmp_path).id == "TASK-2"
+
+
+def test_an_id_in_several_files_is_refused_and_names_them(tmp_path: Path) -> None:
+    paths = [write(tmp_path, f"{folder}/TASK-1.md", task("TASK-1")) for folder in ("done", "todo")]
+    with pytest.raises(InvalidTaskError, match="several") as raised:
+        find_task("TASK-1", root=tmp_path)
+    assert all(str(path) in str(raised.value) for path in paths)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_broken_file_does_not_hide_another_task(tmp_path: Path) -> None:
+    write(tmp_path, "TASK-0.md", "---\nsee: TASK-1: broken\n---\n")
+    write(tmp_path, "README.md", "# About TASK-1\n")
+    write(tmp_path, "folder.md/x", "")
+    write(tmp_path, "TASK-1-words.md", "---\nbroken: TASK-1: too\n---\n")
+    assert find_task("TASK-1", root=write(tmp_path, "ok.md", task("TASK-1")).parents[1])
+
+
+def test_a_broken_file_that_is_named_for_the_task_says_what_is_wrong(tmp_path: Path) -> None:
+    write(tmp_path, "TASK-1-add-tax.md", "---\na: b: c\n---\n")
+    with pytest.raises(InvalidTaskError, match=r"TASK-1-add-tax\.md.*not YAML"):
+        find_task("TASK-1", root=tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_does_not_hide_another_task(tmp_path: Path) -> None:
+    write(tmp_path, "TASK-0.md", task("TASK-0")).chmod(0)
+    write(tmp_path, "TASK-1.md", task("TASK-1"))
+    assert find_task("TASK-1", root=tmp_path).id == "TASK-1"
+
+
+def test_a_project_without_tasks_has_none(tmp_path: Path) -> None:
+    with pytest.raises(TaskNotFoundError, match="TASK-1") as raised:
+        find_task("TASK-1", root=tmp_path)
+    assert str(tmp_path / "tasks") in str(raised.value)
+
+
+@pytest.mark.parametrize("task_id", ["../../etc", "", "a/b", "/etc/passwd", "x" * 200, ".", "*"])
+def test_what_is_no_id_is_refused_before_anything_is_read(tmp_path: Path, task_id: str) -> None:
+    with pytest.raises(InvalidTaskIdError):
+        find_task(task_id, root=tmp_path)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real task files is not here")
+def test_every_real_file_is_a_task_or_refused_in_one_line() -> None:
+    loaded = refused = 0
+    for path in SAMPLES.rglob("*.md"):
+        try:
+            read = load_task(path)
+        except InvalidTaskError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert read.id.startswith("TASK-")
+            assert read.title
+            loaded += 1
+    assert loaded > 30
+    assert refused < 15
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real task files is not here")
+def test_real_tasks_are_found_among_broken_ones() -> None:
+    root = SAMPLES.parent
+    assert find_task("TASK-FB-002", root=root).title.startswith("Implement Simple Text Output")
+    with pytest.raises(InvalidTaskError, match="several task files"):
+        find_task("TASK-HARV-006", root=root)
+    with pytest.raises(InvalidTaskError, match="not YAML"):
+        find_task("TASK-020", root=root)
