@@ -91,6 +91,14 @@ class Writers(Executor):
         self._guard = threading.Lock()
         self._threads = self._idle = 0
 
+    @classmethod
+    def shared(cls) -> "Writers":
+        """Return those of the running event loop."""
+        writers = _writers.get(None)
+        if writers is None:
+            _writers.set(writers := cls())
+        return writers
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue a call; this is what asyncio, and so aiofiles, asks of an executor."""
         future: Future[Any] = Future()
@@ -144,8 +152,7 @@ class FileSink:
         self._folder = str(build_dir(self._root, task_id))
         self._task_id = task_id
         self._in_flight = in_flight
-        self._writers = _writers.get(None) or Writers()
-        _writers.set(self._writers)
+        self._writers = Writers.shared()
         self._locks = self._writers.locks[self._root]
         self._guard = threading.Lock()  # one thread at a time, also after a write was given up
         self._owner = False

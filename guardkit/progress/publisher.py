@@ -191,8 +191,8 @@ class Publisher:
         finishing = asyncio.gather(*(feed.finish() for feed in feeds))
         if await self._hangs(finishing) or hung:
             finishing.cancel()
-            rest = (finishing, *(feed.cancel() for feed in self._feeds))
-            await self._hangs(asyncio.gather(*rest, return_exceptions=True))
+            rest: list[asyncio.Future[Any]] = [feed.cancel() for feed in self._feeds]
+            await self._hangs(asyncio.gather(finishing, *rest, return_exceptions=True))
             if self._disk:
                 self._disk.abandon()
         while self._tasks:

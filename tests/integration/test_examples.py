@@ -37,7 +37,7 @@ def test_the_example_with_a_fake_clock_passes() -> None:
 @pytest.mark.anyio
 @pytest.mark.skipif(not shutil.which("jq"), reason="the example needs jq")
 async def test_the_shell_example_follows_a_build_to_its_end(tmp_path: Path) -> None:
-    command = ["sh", EXAMPLES / "poll.sh", "TASK-1", tmp_path, "0.01"]
+    command = ["sh", str(EXAMPLES / "poll.sh"), "TASK-1", str(tmp_path), "0.01"]
     async with track_build("TASK-1", root=tmp_path) as build:
         follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert follower.stdout

@@ -58,8 +58,7 @@ async def hung_disk(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Callable
     release = threading.Event()
 
     def hang() -> None:
-        writers = files._writers.get(None) or files.Writers()
-        files._writers.set(writers)
+        writers = files.Writers.shared()
         for _ in range(files.THREADS_MAX):
             writers.submit(release.wait)
 
@@ -158,8 +157,7 @@ async def test_what_was_last_is_written_when_a_disk_that_hung_comes_back(
 ) -> None:
     release = threading.Event()
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
-        writers = files._writers.get(None)
-        assert writers
+        writers = files.Writers.shared()
         clock._hung_after = 0.05
         for _ in range(files.THREADS_MAX):
             writers.submit(release.wait)
