@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import guardkit
 from guardkit.testing import FakeClock
 
 
@@ -51,10 +52,7 @@ def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
 async def no_task_is_left() -> AsyncGenerator[None]:
     """Fail a test after which a task of the package is still there."""
     yield
+    package = str(Path(guardkit.__file__).parent)
     coroutines = [task.get_coro() for task in asyncio.all_tasks()]
-    ours = [
-        c
-        for c in coroutines
-        if isinstance(c, CoroutineType) and "guardkit/" in c.cr_code.co_filename
-    ]
-    assert ours == []
+    codes = [each.cr_code for each in coroutines if isinstance(each, CoroutineType)]
+    assert [code.co_qualname for code in codes if code.co_filename.startswith(package)] == []
