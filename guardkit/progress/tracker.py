@@ -179,7 +179,7 @@ class _Scope(ABC):
             outcome: Outcome = "cancelled"
         elif exc or self._failed:
             outcome = "failed"
-            if exc and not self._failed:
+            if exc and not self._failed and self._state.is_open:
                 self._state.change(error=clip(_describe(exc), TEXT_SIZE))
         else:
             outcome = "completed"
