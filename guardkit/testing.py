@@ -54,6 +54,10 @@ class FakeClock:
 
         Returns when all that was due, writes in flight included, has happened.
         """
+        if seconds < 0:
+            raise ValueError(
+                f"{seconds=}: time does not run backwards; `jump` steps the wall clock"
+            )
         end = self._monotonic + seconds
         await self._settle()
         while self._sleepers and self._sleepers[0][0] <= end:

@@ -4,6 +4,7 @@
 `os.replace` never do. Nothing is synced: the page cache survives a killed process.
 """
 
+import errno
 import logging
 import os
 import re
@@ -18,16 +19,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import aiofiles.os
-import msgspec
 from anyio.lowlevel import RunVar
 
-from guardkit.errors import BuildAlreadyRunningError, InvalidTaskIdError
+from guardkit.errors import BuildAlreadyRunningError, InvalidProgressError, InvalidTaskIdError
 from guardkit.progress import journal
 from guardkit.progress.ownership import Locks
 from guardkit.progress.snapshot import Snapshot, decode, encode
 
 log = logging.getLogger("guardkit.progress")
 
+TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 THREADS_MAX = 4  # that write for all builds of an event loop; a second one if a write hangs
 IDLE = 1.0  # seconds until a thread that has nothing to write ends
 LINES_MAX = 1000  # of the journal that wait for a disk which fails; then the oldest are dropped
@@ -48,12 +49,12 @@ def lock_path(root: str | os.PathLike[str]) -> Path:
     return builds_dir(root) / ".lock"
 
 
-def check_task_id(task_id: str) -> str:
+def check_task_id(task_id: object) -> str:
     """Return `task_id`; raise InvalidTaskIdError unless it is one, and so never a path."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", task_id):
+    if isinstance(task_id, str) and TASK_ID.fullmatch(task_id):
         return task_id
     raise InvalidTaskIdError(
-        f"{task_id[:40]!r} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
+        f"{task_id!r:.40} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
         "beginning with a letter or a digit"
     )
 
@@ -111,11 +112,14 @@ class Writers(Executor):
                     future.set_exception(error)
 
         with self._guard:
-            self._jobs.put(job)
-            if self._jobs.qsize() > self._idle and self._threads < THREADS_MAX:
-                with suppress(RuntimeError):  # no thread is to be had: a later write asks again
+            if self._jobs.qsize() >= self._idle and self._threads < THREADS_MAX:
+                try:
                     threading.Thread(target=self._work, name="guardkit", daemon=True).start()
                     self._threads += 1
+                except RuntimeError as error:  # no thread is to be had
+                    if not self._threads:
+                        raise OSError(errno.EAGAIN, str(error)) from error
+            self._jobs.put(job)
         return future
 
     def _work(self) -> None:
@@ -148,7 +152,9 @@ class FileSink:
     def __init__(
         self, root: str, task_id: str, in_flight: Callable[[], AbstractContextManager[object]]
     ) -> None:
-        self._root = os.path.abspath(root)  # the build may change its working directory
+        self._root = root
+        with suppress(FileNotFoundError):  # the working directory, which the build may change
+            self._root = os.path.abspath(root)
         self._folder = str(build_dir(self._root, task_id))
         self._task_id = task_id
         self._in_flight = in_flight
@@ -156,6 +162,7 @@ class FileSink:
         self._locks = self._writers.locks[self._root]
         self._guard = threading.Lock()  # one thread at a time, also after a write was given up
         self._owner = False
+        self._journaling = True
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
         self._lines: deque[bytes] = deque(maxlen=LINES_MAX)
@@ -215,7 +222,7 @@ class FileSink:
 
     def _describe_holder(self) -> str:
         who = "another builder"
-        with suppress(OSError, msgspec.MsgspecError):
+        with suppress(OSError, InvalidProgressError):
             holder = decode(Path(self._folder, "progress.json").read_bytes())
             if holder.tracker and not holder.terminal:
                 since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -228,7 +235,7 @@ class FileSink:
             folder = os.path.join(folder, name)
             with suppress(FileExistsError):
                 os.mkdir(folder)
-        with suppress(FileExistsError), (builds_dir(self._root) / ".gitignore").open("x") as file:
+        with suppress(OSError), (builds_dir(self._root) / ".gitignore").open("x") as file:
             file.write("*\n")
 
     def _flush(self) -> None:
@@ -237,6 +244,7 @@ class FileSink:
             self._replace_and_append()
         except FileNotFoundError:  # somebody deleted the folder: once more, in a new one
             self._make_folders()
+            self._locks.renew(lock_path(self._root))
             self._replace_and_append()
 
     def _replace_and_append(self) -> None:
@@ -246,4 +254,10 @@ class FileSink:
                 replace_file(f"{self._folder}/progress.json", encode(newest), temporary)
                 self._written = newest
         finally:
-            journal.append(f"{self._folder}/events.jsonl", self._lines)
+            try:
+                journal.append(f"{self._folder}/events.jsonl", self._lines)
+                self._journaling = True
+            except OSError as error:  # the file itself is worth more: it is not held up
+                if self._journaling and self._written is self._newest:
+                    log.warning("the journal of %s is not written: %s", self._task_id, error)
+                self._journaling = False

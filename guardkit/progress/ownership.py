@@ -7,8 +7,11 @@ dies, across pid namespaces too, and a reader can ask without taking anything.
 
 import errno
 import os
+import stat
 import struct
 import sys
+import weakref
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -26,6 +29,7 @@ class Locks:
         self._fd = -1
         self._held: set[str] = set()
         self._guard = Lock()
+        os.register_at_fork(after_in_child=partial(_drop, weakref.ref(self)))
 
     def take(self, path: Path, task_id: str) -> bool:
         """Hold the task; False where another builder does. Raises OSError without such locks."""
@@ -35,40 +39,53 @@ class Locks:
             if self._fd < 0:
                 self._fd = _open(path)
             try:
-                _ask(self._fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+                _lock(self._fd, task_id)
+                self._held.add(task_id)
             except BlockingIOError:
                 return False
-            self._held.add(task_id)
+            finally:
+                self._close_unused()
             return True
 
     def give_back(self, task_id: str) -> None:
         """Let go of a task that is held; the last one closes the descriptor."""
         with self._guard:
-            self._held.discard(task_id)
-            if self._held:
+            if task_id in self._held:
+                self._held.remove(task_id)
                 _ask(self._fd, "F_OFD_SETLK", "F_UNLCK", task_id)
-            elif self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+                self._close_unused()
 
     def renew(self, path: Path) -> None:
-        """Hold the same tasks in the file that is at `path` now, as the old one was deleted."""
+        """Hold the same tasks in the file that is at `path` now, if the old one was deleted."""
         with self._guard:
-            fd = _open(path)
-            for task_id in self._held:
-                _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+            if self._held:
+                spare = _open(path)
+                if not os.path.sameopenfile(self._fd, spare):
+                    for task_id in self._held:
+                        _lock(spare, task_id)
+                    self._fd, spare = spare, self._fd
+                os.close(spare)
+
+    def close(self) -> None:
+        """Close the descriptor; in a forked child, where that takes nothing from the parent."""
+        if self._fd >= 0:
             os.close(self._fd)
-            self._fd = fd
+            self._fd = -1
+
+    def _close_unused(self) -> None:
+        if not self._held:
+            self.close()
 
 
 def is_held(path: Path, task_id: str) -> bool | None:
     """Return whether a living builder holds the task; None where that cannot be told."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
-        return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id)
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if is_file else None
     except OSError:
         return None
     finally:
@@ -76,7 +93,19 @@ def is_held(path: Path, task_id: str) -> bool | None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:  # somebody else's: enough to prove that we live
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _lock(fd: int, task_id: str) -> None:
+    try:
+        _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        _ask(fd, "F_OFD_SETLK", "F_RDLCK", task_id)  # as it could be opened for reading only
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:
@@ -87,3 +116,9 @@ def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:
     asked = FLOCK.pack(getattr(fcntl, kind), os.SEEK_SET, byte, 1, 0)
     answer: bytes = fcntl.fcntl(fd, getattr(fcntl, command), asked)
     return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _drop(locks: "weakref.ref[Locks]") -> None:
+    """Close what a forked child has inherited: else a dead builder would seem to live in it."""
+    if ours := locks():
+        ours.close()

@@ -188,7 +188,8 @@ class Publisher:
         for task in self._tasks:
             task.cancel()
         feeds = self._feeds[1:] if hung else self._feeds
-        finishing = asyncio.gather(*(feed.finish() for feed in feeds))
+        ends = (feed.finish() for feed in feeds)
+        finishing = asyncio.gather(*ends, return_exceptions=True)
         if await self._hangs(finishing) or hung:
             finishing.cancel()
             rest: list[asyncio.Future[Any]] = [feed.cancel() for feed in self._feeds]

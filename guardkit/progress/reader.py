@@ -1,27 +1,19 @@
 """Reading progress from outside: once, or on every change."""
 
 import os
+import stat
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-import msgspec
-
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.files import build_dir, builds_dir
-from guardkit.progress.snapshot import SCHEMA_VERSION, Snapshot, decode
+from guardkit.progress.files import TASK_ID, build_dir, builds_dir
+from guardkit.progress.snapshot import Snapshot, decode
 
+SIZE_MAX = 2**16  # bytes; a document has 4 KiB at most
 STEP = 1  # milliseconds between two looks at what the kernel has reported
 POLL = 0.5  # seconds between two looks at the file itself, also where the kernel reports nothing
-
-
-class _Version(msgspec.Struct):
-    schema_version: int = SCHEMA_VERSION
-
-
-class _Head(msgspec.Struct):
-    tracker: _Version | None = None
 
 
 def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapshot:
@@ -32,25 +24,26 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
     """
     path = build_dir(root, task_id) / "progress.json"
     try:
-        document = path.read_bytes()
-        tracker = msgspec.json.decode(document, type=_Head).tracker
-        if tracker and tracker.schema_version > SCHEMA_VERSION:
-            raise InvalidProgressError(
-                f"{path} is of schema version {tracker.schema_version}, "
-                f"this guardkit reads up to {SCHEMA_VERSION}: upgrade guardkit"
-            )
-        return decode(document)
+        return decode(_read(path))
     except FileNotFoundError:
         raise ProgressNotFoundError(f"no build of {task_id}: there is no {path}") from None
     except OSError as error:
         raise InvalidProgressError(f"{path} cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidProgressError(f"{path} is not a progress file: {error}") from error
+    except InvalidProgressError as error:
+        raise InvalidProgressError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    """Return the start of a file, more than a document is; nothing of what is not a file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(fd, "rb") as file:
+        return file.read(SIZE_MAX) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
 
 
 def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
     """Return the ids of the tasks that have a progress file below `root`, sorted."""
-    return sorted(path.parent.name for path in builds_dir(root).glob("[!.]*/progress.json"))
+    names = (path.parent.name for path in builds_dir(root).glob("*/progress.json"))
+    return sorted(name for name in names if TASK_ID.fullmatch(name))
 
 
 async def watch_progress(
@@ -80,9 +73,12 @@ async def watch_progress(
 
 async def _changes(folder: Path, clock: Clock | None) -> AsyncGenerator[None]:
     """Yield when something may have changed in `folder`: watched itself, as renames hide files."""
+    from anyio.to_thread import current_default_thread_limiter
     from watchfiles import awatch
     from watchfiles._rust_notify import WatchfilesRustInternalError
 
+    threads = current_default_thread_limiter()
+    threads.total_tokens += 1  # our own, which awatch keeps taken
     try:
         async for _ in awatch(
             folder,
@@ -99,3 +95,5 @@ async def _changes(folder: Path, clock: Clock | None) -> AsyncGenerator[None]:
         while True:
             await clock.sleep(POLL)
             yield
+    finally:
+        threads.total_tokens -= 1

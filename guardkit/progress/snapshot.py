@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from guardkit.errors import InvalidProgressError
+
 SCHEMA_VERSION = 1
 COUNT_MAX = 2**53 - 1  # what JavaScript, and so jq and a web page, can hold
 
@@ -80,14 +82,33 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self.status != "running"
 
 
+class _Version(msgspec.Struct):
+    schema_version: int = SCHEMA_VERSION
+
+
+class _Head(msgspec.Struct):
+    tracker: _Version | None = None
+
+
 def encode(snapshot: Snapshot) -> bytes:
     """Return the document as UTF-8 JSON, indented by 2, ending in a line feed."""
     return msgspec.json.format(msgspec.json.encode(snapshot), indent=2) + b"\n"
 
 
 def decode(document: bytes) -> Snapshot:
-    """Return the snapshot, whatever other keys there are; raises msgspec.MsgspecError."""
-    return msgspec.json.decode(document, type=Snapshot)
+    """Return the snapshot in a document, whatever other keys it has.
+
+    Raises InvalidProgressError where there is none, or one of a newer schema.
+    """
+    try:
+        tracker = msgspec.json.decode(document, type=_Head).tracker
+        if not tracker or tracker.schema_version <= SCHEMA_VERSION:
+            return msgspec.json.decode(document, type=Snapshot)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidProgressError(f"not a progress file: {error}") from error
+    raise InvalidProgressError(
+        f"schema version {tracker.schema_version} is newer than {SCHEMA_VERSION}: upgrade guardkit"
+    )
 
 
 def schema() -> dict[str, Any]:

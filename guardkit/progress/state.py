@@ -63,6 +63,8 @@ class State:
         """Open the build, and let its time count."""
         self.is_open, self._publish, self._tell = True, publish, tell
         self._began = self._clock.monotonic()
+        self.files_created = self.files_modified = self.tests_passed = self.tests_total = 0
+        self.message = None
         self.transition("build.started", started_at=self._now())
 
     def end(self, outcome: Outcome) -> None:
@@ -70,7 +72,7 @@ class State:
         for phase in self.phases[::-1]:
             self.end_phase(phase, "cancelled")
         self.end_turn(self.snapshot.turn)
-        error = None if outcome == "completed" else self.snapshot.error
+        error = self.snapshot.error if outcome == "failed" else None
         self.transition("build.ended", status=outcome, error=error)
         self.is_open = False
 
@@ -80,9 +82,9 @@ class State:
         number = self._turn_next if number is None else number
         if self._turn_open:
             raise ScopeError(f"turn {self.snapshot.turn} is open: leave it before turn {number}")
-        if not self._turn_next <= number <= self.snapshot.turn_max:
+        if type(number) is not int or not self._turn_next <= number <= self.snapshot.turn_max:
             free = f"{self._turn_next} to turn_max={self.snapshot.turn_max}"
-            raise MisuseError(f"turn {number} cannot be: the next one is from {free}")
+            raise MisuseError(f"turn {number!r} cannot be: the next one is from {free}")
         return number
 
     def begin_turn(self, number: int) -> None:

@@ -6,20 +6,21 @@ import secrets
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from math import inf
-from traceback import TracebackException
 from types import TracebackType
-from typing import Literal, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import BuildAlreadyRunningError, MisuseError, ScopeError
 from guardkit.progress.files import FileSink, check_task_id
 from guardkit.progress.publisher import Publisher, Sink, until_done
-from guardkit.progress.snapshot import Outcome, Snapshot, Tracker, clip
+from guardkit.progress.snapshot import COUNT_MAX, Outcome, Snapshot, Tracker, clip
 from guardkit.progress.state import NAME_SIZE, TEXT_SIZE, OpenPhase, State
 
 DECISION_MAX = 64  # characters
+HEARTBEAT_MIN = 0.001  # seconds; a shorter one would do nothing but write
+SECONDS_MAX = 1e308
 
 
 def track_build(
@@ -48,16 +49,23 @@ def track_build(
     """
     check_task_id(task_id)
     for name, value in (("wave", wave), ("wave_total", wave_total), ("turn_max", turn_max)):
-        if value < 1:
-            raise MisuseError(f"{name}={value} is too small: give a whole number from 1")
+        if type(value) is not int or not 1 <= value <= COUNT_MAX:
+            raise MisuseError(f"{name}={value!r} cannot be: give a whole number from 1")
     if build_type not in ("task", "feature"):
         raise MisuseError(f"build_type={build_type!r} is unknown: use 'task' or 'feature'")
-    if not (0 <= debounce < inf and 0 < heartbeat < inf):
-        raise MisuseError(f"{debounce=}, {heartbeat=}: give seconds, a heartbeat of more than 0")
+    if root is not None:
+        root = _path(root)
+    debounce = _seconds("debounce", debounce, 0.0)
+    heartbeat = _seconds("heartbeat", heartbeat, HEARTBEAT_MIN)
+    sinks = tuple(sinks)
+    if strange := [sink for sink in sinks if not callable(getattr(sink, "write", None))]:
+        raise MisuseError(
+            f"{strange[0]!r} is no sink: give objects with `async def write(snapshot)`"
+        )
     clock = clock or SystemClock()
     now = clock.now().replace(microsecond=0)
     snapshot = Snapshot(
-        build_id=clip(_text("build_id", build_id or task_id), NAME_SIZE),
+        build_id=clip(_text("build_id", task_id if build_id is None else build_id), NAME_SIZE),
         build_type=build_type,
         wave=wave,
         wave_total=wave_total,
@@ -78,7 +86,7 @@ def track_build(
 
     def connect() -> Publisher:
         in_flight = getattr(clock, "in_flight", nullcontext)
-        disk = None if root is None else FileSink(os.fspath(root), task_id, in_flight)
+        disk = None if root is None else FileSink(root, task_id, in_flight)
         return Publisher(
             state.renew, disk, sinks, clock=clock, debounce=debounce, heartbeat=heartbeat
         )
@@ -92,7 +100,8 @@ class _Scope(ABC):
     def __init__(self, state: State, settle: Callable[[], Awaitable[None]]) -> None:
         self._state = state
         self._settle = settle
-        self._entered = self._failed = False
+        self._entered = False
+        self._failure: str | None = None
 
     async def __aenter__(self) -> Self:
         self._enter()
@@ -165,8 +174,9 @@ class _Scope(ABC):
 
         Raises ScopeError unless the build is open.
         """
-        self._state.fail(clip(_text("reason", reason), TEXT_SIZE))
-        self._failed = True
+        reason = clip(_text("reason", reason), TEXT_SIZE)
+        self._state.fail(reason)
+        self._failure = reason
 
     def _enter(self) -> None:
         if self._entered:
@@ -177,10 +187,11 @@ class _Scope(ABC):
         """End as the body did, and return how that was."""
         if isinstance(exc, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             outcome: Outcome = "cancelled"
-        elif exc or self._failed:
+        elif exc or self._failure is not None:
             outcome = "failed"
-            if exc and not self._failed and self._state.is_open:
-                self._state.change(error=clip(_describe(exc), TEXT_SIZE))
+            if self._state.is_open:
+                error = clip(_describe(exc), TEXT_SIZE) if self._failure is None else self._failure
+                self._state.change(error=error)
         else:
             outcome = "completed"
         self._end(outcome)
@@ -285,9 +296,9 @@ class Phase(_Scope):
     ) -> None:
         super().__init__(state, settle)
         state.check_open()
-        if budget is not None and not budget > 0:
-            raise MisuseError(f"{budget=} is no time: give seconds, or None for no budget")
-        self._phase = OpenPhase(name=clip(_text("name", name), NAME_SIZE), budget=budget, turn=turn)
+        name = clip(_text("name", name), NAME_SIZE)
+        budget = None if budget in (None, inf) else _seconds("budget", budget, 0.001)
+        self._phase = OpenPhase(name=name, budget=budget, turn=turn)
 
     def fail(self, reason: str) -> None:
         """Record that this phase has failed though no exception leaves it; written at once.
@@ -310,11 +321,29 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+def _seconds(name: str, value: Any, least: float) -> float:
+    if type(value) in (int, float) and least <= value < SECONDS_MAX:
+        return float(value)
+    raise MisuseError(f"{name}={value!r} cannot be waited for: give seconds, at least {least:g}")
+
+
+def _path(root: str | os.PathLike[str]) -> str:
+    try:
+        os.fsencode(path := os.fsdecode(root))
+    except (TypeError, ValueError) as error:
+        raise MisuseError(f"{root=} is not a path: {error}") from None
+    if "\0" in path or isinstance(root, bytes):
+        raise MisuseError(f"{root=} is not a path: give a str or a Path")
+    return path
+
+
 def _refuse(name: str, count: object) -> NoReturn:
     raise MisuseError(f"{name}={count!r} is not a count: give a whole number from 0")
 
 
-def _describe(exc: BaseException) -> str:
+def _describe(exc: BaseException | None) -> str:
     """Return an exception's type and text, even where its `__str__` raises."""
-    text = str(TracebackException(type(exc), exc, None, compact=True))
+    text = "<exception str() failed>"
+    with suppress(Exception):
+        text = str(exc)
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

@@ -69,9 +69,9 @@ def judge(
         return Verdict(state=snapshot.status, evidence=f"it ended after {spent}{reason}")
     silent = (now - snapshot.updated_at).total_seconds()
     if tracker is None:
-        if silent > stall_after:
+        if silent - ROUNDING > stall_after:
             return Verdict(state="stalled", evidence=f"nothing was written for {silent:.0f} s")
-        return Verdict(state="running", evidence=f"it was written {silent:.0f} s ago")
+        return Verdict(state="running", evidence=f"it was written {max(silent, 0):.0f} s ago")
     who = f"process {tracker.pid} on {tracker.host}"
     beat = f"no heartbeat for {silent:.0f} s (every {tracker.heartbeat_seconds:g} s is due)"
     if held is False:

@@ -1,0 +1,424 @@
+"""The progress file on disk, with real files, limits, forks and processes."""
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardkit import InvalidTaskIdError, track_build
+from guardkit.progress.files import Writers, build_dir, lock_path, replace_file
+from guardkit.testing import FakeClock
+
+OnDisk = Callable[[], dict[str, Any]]
+Run = Callable[..., dict[str, Any]]
+
+BEGIN = """
+import asyncio, json, os, resource, sys, threading
+from pathlib import Path
+from guardkit import track_build
+from guardkit.testing import FakeClock
+
+root = Path(sys.argv[1])
+folder = root / ".guardkit/autobuild/TASK-1"
+path = folder / "progress.json"
+
+def on_disk():
+    return json.loads(path.read_bytes())
+
+def say(**words):
+    print(json.dumps(words), flush=True)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a program in a process of its own, and return what it says."""
+
+    def run(program: str, *words: str, **options: Any) -> dict[str, Any]:
+        command = (sys.executable, "-c", BEGIN + program, str(tmp_path), *words)
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, timeout=30, check=True, **options
+        )
+        said: dict[str, Any] = json.loads(ended.stdout)
+        return said
+
+    return run
+
+
+def folder_of(root: Path) -> Path:
+    return root / ".guardkit/autobuild/TASK-1"
+
+
+# replacing
+
+
+@pytest.mark.parametrize(
+    ("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)], ids=["022", "077", "000"]
+)
+def test_a_file_is_of_mode_0666_less_the_umask(
+    tmp_path: Path, run: Run, umask: int, mode: int
+) -> None:
+    program = """
+async def main():
+    async with track_build("TASK-1", root=root) as build:
+        build.update(files_created=1)
+asyncio.run(main())
+say()
+"""
+    run(program, umask=umask)
+    folder = folder_of(tmp_path)
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in os.listdir(folder)}
+    assert modes == {"progress.json": mode, "events.jsonl": mode}
+
+
+def test_a_short_write_leaves_the_old_file_and_no_temporary_one(run: Run) -> None:
+    program = """
+async def main():
+    clock = FakeClock()
+    async with track_build("TASK-1", root=root, clock=clock) as build:
+        before, size = path.read_bytes(), path.stat().st_size
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+        async with build.phase("Setup"):
+            kept, names = path.read_bytes() == before, sorted(os.listdir(folder))
+            await clock.advance(10)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await clock.advance(1)
+        say(kept=kept, names=names, mended=on_disk()["phase"])
+asyncio.run(main())
+"""
+    assert run(program, stderr=subprocess.DEVNULL) == {
+        "kept": True,
+        "names": ["events.jsonl", "progress.json"],
+        "mended": "Setup",
+    }
+
+
+def test_a_long_document_is_written_whole(tmp_path: Path) -> None:
+    document = os.urandom(3_000_000)
+    replace_file(str(tmp_path / "file"), document, str(tmp_path / "temporary"))
+    assert (tmp_path / "file").read_bytes() == document
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_cannot_be_replaced_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        replace_file(str(tmp_path / "file"), b"new", str(tmp_path / "temporary"))
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_temporary_name_that_is_taken_belongs_to_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "temporary").write_text("theirs")
+    with pytest.raises(FileExistsError):
+        replace_file(str(tmp_path / "file"), b"new", str(tmp_path / "temporary"))
+    assert (tmp_path / "temporary").read_text() == "theirs"
+
+
+@pytest.mark.anyio
+async def test_a_symlink_in_place_of_the_file_is_replaced_and_not_followed(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    folder = folder_of(tmp_path)
+    folder.mkdir(parents=True)
+    (tmp_path / "theirs").write_text("theirs")
+    (folder / "progress.json").symlink_to(tmp_path / "theirs")
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        assert on_disk()["status"] == "running"
+    assert not (folder / "progress.json").is_symlink()
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+@pytest.mark.anyio
+async def test_what_a_dead_builder_has_left_is_swept_on_start(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    folder = folder_of(tmp_path)
+    folder.mkdir(parents=True)
+    for name in (".progress.1.0a.tmp", ".progress.99.ff.tmp", "notes.tmp", ".hidden"):
+        (folder / name).write_text("half")
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        names = {".hidden", "notes.tmp", "progress.json", "events.jsonl"}
+        assert set(os.listdir(folder)) == names
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_swept_does_not_hurt(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    (folder_of(tmp_path) / ".progress.1.0a.tmp").mkdir(parents=True)
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        assert on_disk()["status"] == "running"
+
+
+@pytest.mark.anyio
+async def test_a_file_in_place_of_a_folder_does_not_hurt(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".guardkit").write_text("theirs")
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        (tmp_path / ".guardkit").unlink()
+        await clock.advance(1.0)
+        assert on_disk()["status"] == "running"
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.anyio
+async def test_git_sees_nothing_of_it(tmp_path: Path, clock: FakeClock) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        command = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
+        assert subprocess.run(command, check=True, capture_output=True).stdout == b""
+
+
+@pytest.mark.anyio
+async def test_a_gitignore_of_the_user_is_left_as_it_is(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / ".guardkit/autobuild/.gitignore"
+    path.parent.mkdir(parents=True)
+    path.write_text("!TASK-1\n")
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        assert path.read_text() == "!TASK-1\n"
+
+
+# where it is
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["str", "path", "relative", "here", "default"])
+async def test_the_root_may_be_text_or_a_path_relative_or_not(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path.parent if kind == "relative" else tmp_path)
+    roots: dict[str, dict[str, Any]] = {
+        "str": {"root": str(tmp_path)},
+        "path": {"root": tmp_path},
+        "relative": {"root": tmp_path.name},
+        "here": {"root": Path()},
+        "default": {},
+    }
+    async with track_build("TASK-1", clock=clock, **roots[kind]):
+        assert (folder_of(tmp_path) / "progress.json").is_file()
+
+
+@pytest.mark.anyio
+async def test_a_build_that_changes_its_working_directory_keeps_its_file(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, on_disk: OnDisk
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    async with track_build("TASK-1", root=".", clock=clock) as build:
+        monkeypatch.chdir("elsewhere")
+        async with build.phase("Setup"):
+            assert on_disk()["phase"] == "Setup"
+    assert on_disk()["status"] == "completed"
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_a_working_directory_that_is_gone_does_not_hurt_the_build(run: Run) -> None:
+    program = """
+async def main():
+    os.mkdir(root / "gone")
+    os.chdir(root / "gone")
+    os.rmdir(root / "gone")
+    async with track_build("TASK-1") as build:
+        pass
+    say(status=build.snapshot.status)
+asyncio.run(main())
+"""
+    assert run(program, stderr=subprocess.DEVNULL) == {"status": "completed"}
+
+
+@pytest.mark.anyio
+async def test_without_a_root_nothing_is_written(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with track_build("TASK-1", root=None, clock=clock) as build, build.phase("Setup"):
+        await clock.advance(10.0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_paths_of_a_task_are_below_the_root() -> None:
+    assert build_dir("/r", "TASK-1") == Path("/r/.guardkit/autobuild/TASK-1")
+    assert lock_path(Path("/r")) == Path("/r/.guardkit/autobuild/.lock")
+    with pytest.raises(InvalidTaskIdError):
+        build_dir("/r", "../TASK-1")
+
+
+# other processes and threads
+
+FORK = """
+async def build_in_two_processes():
+    async with track_build("TASK-1", root=root, clock=FakeClock()) as build:
+        async with build.phase("Setup"):
+            before, events = path.stat(), (folder / "events.jsonl").read_bytes()
+            child = os.fork()
+            if not child:
+                build.update(files_created=9, message="child")
+                build.decide("child")
+                %s
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            after = path.stat()
+            silent = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+            silent = silent and (folder / "events.jsonl").read_bytes() == events
+        async with build.phase("Finalize"):
+            pass
+    return code, silent
+
+async def main():
+    parent = os.getpid()
+    try:
+        code, silent = await build_in_two_processes()
+    finally:
+        if os.getpid() != parent:
+            os._exit(3)  # the event loop itself does not outlive a fork
+    last = on_disk()
+    lines = (folder / "events.jsonl").read_bytes().splitlines()
+    say(
+        code=code,
+        silent=silent,
+        status=last["status"],
+        message=last["message"],
+        phase=last["phase"],
+        events=[json.loads(line)["event"] for line in lines],
+    )
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [
+        pytest.param("os._exit(7)", 7, id="by os._exit"),
+        pytest.param("return", 3, id="by returning"),
+        pytest.param("raise KeyError", 3, id="by raising"),
+        pytest.param("raise asyncio.CancelledError", 3, id="by a cancellation"),
+    ],
+)
+def test_a_forked_child_writes_nothing_and_the_parent_ends_well(
+    run: Run, leave: str, code: int
+) -> None:
+    assert run(FORK % leave) == {
+        "code": code,
+        "silent": True,
+        "status": "completed",
+        "message": None,
+        "phase": "Finalize",
+        "events": ["build.started", *("phase.started", "phase.ended") * 2, "build.ended"],
+    }
+
+
+def test_a_forked_child_may_go_through_phases_and_writes_nothing(run: Run) -> None:
+    leave = """
+                async with build.turn() as turn, turn.phase("Child"):
+                    turn.fail("child")
+                os._exit(7)"""
+    said = run(FORK % leave)
+    assert (said["code"], said["silent"], said["status"]) == (7, True, "completed")
+
+
+@pytest.mark.anyio
+async def test_a_default_thread_pool_that_is_full_does_not_delay_a_write(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    release = threading.Event()
+    loop = asyncio.get_running_loop()
+    agents = [loop.run_in_executor(None, release.wait) for _ in range(100)]
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Setup"):
+            assert on_disk()["phase"] == "Setup"
+    assert on_disk()["status"] == "completed"
+    assert not any(agent.done() for agent in agents)
+    release.set()
+    await asyncio.gather(*agents)
+
+
+def test_the_interpreter_exits_though_a_write_hangs(run: Run) -> None:
+    program = """
+async def main():
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "events.jsonl")  # a pipe that is full and that nobody reads
+    fd = os.open(folder / "events.jsonl", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(fd, bytes(4096))
+    except BlockingIOError:
+        pass
+    async with track_build("TASK-1", root=root) as build:
+        async with build.phase("Setup"):
+            pass
+    say(status=build.snapshot.status)
+asyncio.run(main())
+"""
+    assert run(program) == {"status": "completed"}
+
+
+def test_a_writer_starts_a_second_thread_only_while_the_first_one_hangs() -> None:
+    writers, release = Writers(), threading.Event()
+    names: list[int | None] = []
+    for _ in range(3):
+        writers.submit(lambda: names.append(threading.current_thread().ident)).result()
+    assert len(set(names)) == 1
+    hanging = writers.submit(release.wait)
+    writers.submit(lambda: names.append(threading.current_thread().ident)).result()
+    assert len(set(names)) == 2
+    release.set()
+    hanging.result()
+
+
+def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Writers().submit(lambda: 1 // 0).result()
+
+
+def test_a_call_that_was_cancelled_in_time_is_not_made() -> None:
+    writers, release = Writers(), threading.Event()
+    made: list[int] = []
+    hanging = [writers.submit(release.wait) for _ in range(4)]
+    future = writers.submit(made.append, 1)
+    assert future.cancel()
+    release.set()
+    for call in hanging:
+        call.result()
+    writers.submit(made.append, 2).result()
+    assert made == [2]
+
+
+def test_writes_begin_when_a_thread_is_to_be_had_again(run: Run) -> None:
+    program = """
+async def main():
+    clock = FakeClock(hung_after=0.05)
+    entered, mended = asyncio.Event(), asyncio.Event()
+
+    async def work():
+        async with track_build("TASK-1", root=root, clock=clock) as build:
+            entered.set()
+            await mended.wait()
+            async with build.phase("Setup"):
+                await clock.advance(60)
+                say(refused=refused, there=path.exists())
+
+    threading.stack_size(2**26)
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**25, -1))  # no room for a thread's stack
+    task = asyncio.create_task(work())
+    await clock.advance(1)
+    await entered.wait()
+    refused = not path.exists()
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    mended.set()
+    await task
+
+asyncio.run(main())
+"""
+    assert run(program) == {"refused": True, "there": True}

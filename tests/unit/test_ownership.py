@@ -1,0 +1,262 @@
+"""Who holds a task: proof of life that the kernel gives."""
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from guardkit import BuildAlreadyRunningError, track_build
+from guardkit.progress.files import lock_path
+from guardkit.progress.ownership import Locks, is_held
+from guardkit.testing import FakeClock
+
+BUILD = """
+import asyncio, sys
+from guardkit import track_build
+
+async def main():
+    async with track_build("TASK-1", root=sys.argv[1]):
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def builder(root: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a builder of TASK-1 in a process of its own until it is given a line."""
+    command, pipe = (sys.executable, "-c", BUILD, str(root)), subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    path = lock_path(tmp_path)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def descriptors(root: Path) -> list[str]:
+    """Return the files below `root` that this process holds open, deleted ones too."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(str(Path("/proc/self/fd", name).readlink()))
+        except FileNotFoundError:  # the one that listed them
+            continue
+    return [link for link in links if link.startswith(f"{root}/")]
+
+
+def test_a_task_is_held_by_a_living_process(tmp_path: Path) -> None:
+    with builder(tmp_path):
+        assert is_held(lock_path(tmp_path), "TASK-1") is True
+        assert is_held(lock_path(tmp_path), "TASK-2") is False
+
+
+def test_a_task_is_free_as_soon_as_its_builder_was_killed(tmp_path: Path) -> None:
+    with builder(tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert is_held(lock_path(tmp_path), "TASK-1") is False
+
+
+def test_a_task_is_held_while_its_builder_is_stopped(tmp_path: Path) -> None:
+    with builder(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert is_held(lock_path(tmp_path), "TASK-1") is True
+
+
+def test_a_task_is_free_when_its_builder_has_ended(tmp_path: Path) -> None:
+    with builder(tmp_path) as process:
+        process.communicate("\n")
+        assert process.returncode == 0
+        assert is_held(lock_path(tmp_path), "TASK-1") is False
+
+
+@pytest.mark.anyio
+async def test_a_builder_takes_over_at_once_from_one_that_was_killed(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with builder(tmp_path) as process:
+        with pytest.raises(BuildAlreadyRunningError, match=f"process {process.pid} on "):
+            await track_build("TASK-1", root=tmp_path, clock=clock).__aenter__()
+        process.kill()
+        process.wait()
+        async with track_build("TASK-1", root=tmp_path, clock=clock):
+            assert is_held(lock_path(tmp_path), "TASK-1") is True
+    assert is_held(lock_path(tmp_path), "TASK-1") is False
+
+
+@pytest.mark.anyio
+async def test_a_builder_in_another_event_loop_of_the_same_process_is_refused(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async def build() -> None:
+        async with track_build("TASK-1", root=tmp_path):
+            pass
+
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        with pytest.raises(BuildAlreadyRunningError):
+            await asyncio.to_thread(asyncio.run, build())
+    await asyncio.to_thread(asyncio.run, build())
+
+
+@pytest.mark.anyio
+async def test_fifty_builds_below_one_root_hold_one_descriptor(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(50):
+            build = track_build(f"TASK-{number}", root=tmp_path, clock=clock)
+            await stack.enter_async_context(build)
+        assert descriptors(tmp_path) == [str(lock_path(tmp_path))]
+    assert descriptors(tmp_path) == []
+
+
+def test_a_builder_that_was_refused_holds_no_descriptor(tmp_path: Path, lock: Path) -> None:
+    first, second = Locks(), Locks()
+    assert first.take(lock, "TASK-1")
+    assert not second.take(lock, "TASK-1")
+    assert descriptors(tmp_path) == [str(lock)]
+    first.give_back("TASK-1")
+
+
+@pytest.mark.anyio
+async def test_of_many_builds_each_gives_back_its_own_task(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        async with track_build("TASK-2", root=tmp_path, clock=clock):
+            pass
+        assert is_held(lock_path(tmp_path), "TASK-1") is True
+        assert is_held(lock_path(tmp_path), "TASK-2") is False
+
+
+@pytest.mark.anyio
+async def test_a_reader_never_keeps_a_builder_from_starting(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    stop, looks = threading.Event(), set()
+
+    def look() -> None:
+        while not stop.is_set():
+            looks.add(is_held(lock_path(tmp_path), "TASK-1"))
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(100):
+            async with track_build("TASK-1", root=tmp_path, clock=clock):
+                pass
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert {True, False} <= looks
+
+
+def test_nothing_can_be_told_where_there_is_no_lock_file(tmp_path: Path) -> None:
+    assert is_held(lock_path(tmp_path), "TASK-1") is None
+
+
+def test_a_look_makes_no_lock_file(lock: Path) -> None:
+    is_held(lock, "TASK-1")
+    assert not lock.exists()
+
+
+def test_a_task_that_nobody_took_is_free(lock: Path) -> None:
+    lock.touch()
+    assert is_held(lock, "TASK-1") is False
+
+
+def test_a_task_is_taken_once(tmp_path: Path, lock: Path) -> None:
+    first, second = Locks(), Locks()
+    assert first.take(lock, "TASK-1")
+    assert not first.take(lock, "TASK-1")
+    assert not second.take(lock, "TASK-1")
+    assert second.take(lock, "TASK-2")
+    first.give_back("TASK-1")
+    assert second.take(lock, "TASK-1")
+    for task_id in ("TASK-1", "TASK-2"):
+        second.give_back(task_id)
+    assert descriptors(tmp_path) == []
+
+
+def test_giving_back_what_is_not_held_changes_nothing(lock: Path) -> None:
+    locks = Locks()
+    locks.give_back("TASK-1")
+    assert locks.take(lock, "TASK-1")
+    locks.give_back("TASK-2")
+    assert is_held(lock, "TASK-1") is True
+    locks.give_back("TASK-1")
+
+
+def test_locks_that_are_not_to_be_had_are_told_of(lock: Path) -> None:
+    lock.mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        Locks().take(lock, "TASK-1")
+    assert raised.value.errno == errno.EISDIR
+
+
+@pytest.mark.anyio
+async def test_a_build_goes_on_without_proof_of_life(
+    tmp_path: Path, clock: FakeClock, lock: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkdir(lock)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Setup"):
+            pass
+    assert build.snapshot.status == "completed"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no proof of life for TASK-1: [Errno 21] Is a directory: '{lock}'"
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_living_builder_is_not_taken_for_dead_when_its_folders_were_deleted(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with AsyncExitStack() as stack:
+        builds = [
+            await stack.enter_async_context(track_build(task_id, root=tmp_path, clock=clock))
+            for task_id in ("TASK-1", "TASK-2")
+        ]
+        shutil.rmtree(tmp_path / ".guardkit")
+        for build in builds:
+            async with build.phase("Setup"):
+                assert is_held(lock_path(tmp_path), build.snapshot.task_id) is not False
+        assert is_held(lock_path(tmp_path), "TASK-1") is True
+        with pytest.raises(BuildAlreadyRunningError):
+            await track_build("TASK-1", root=tmp_path, clock=clock).__aenter__()
+    assert is_held(lock_path(tmp_path), "TASK-1") is False
+    assert descriptors(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_a_builder_in_another_process_is_refused_though_the_folders_were_deleted(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        shutil.rmtree(tmp_path / ".guardkit")
+        async with build.phase("Setup"):
+            command = (sys.executable, "-c", BUILD, str(tmp_path))
+            ended = subprocess.run(command, input="\n", capture_output=True, text=True, check=False)
+    assert "BuildAlreadyRunningError" in ended.stderr

@@ -1,0 +1,96 @@
+"""What may be imported, and how little an import costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import guardkit
+from guardkit import testing
+
+NAMES = [
+    "Build",
+    "BuildAlreadyRunningError",
+    "Clock",
+    "GuardKitError",
+    "InvalidProgressError",
+    "InvalidTaskIdError",
+    "MisuseError",
+    "Phase",
+    "ProgressNotFoundError",
+    "ScopeError",
+    "Sink",
+    "Snapshot",
+    "SystemClock",
+    "Turn",
+    "Verdict",
+    "assess",
+    "read_progress",
+    "track_build",
+    "watch_progress",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert guardkit.__all__ == NAMES
+    assert dir(guardkit) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_there(name: str) -> None:
+    assert getattr(guardkit, name).__name__ == name
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'track'"):
+        _ = guardkit.track
+
+
+@pytest.mark.parametrize("name", ["FakeClock", "MemorySink"])
+def test_what_tests_need_is_public(name: str) -> None:
+    assert getattr(testing, name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("name", "builtin"),
+    [
+        ("MisuseError", ValueError),
+        ("InvalidTaskIdError", ValueError),
+        ("ScopeError", RuntimeError),
+        ("BuildAlreadyRunningError", RuntimeError),
+        ("ProgressNotFoundError", FileNotFoundError),
+        ("InvalidProgressError", ValueError),
+    ],
+)
+def test_an_error_is_one_of_ours_and_the_fitting_builtin(
+    name: str, builtin: type[Exception]
+) -> None:
+    assert issubclass(getattr(guardkit, name), guardkit.GuardKitError)
+    assert issubclass(getattr(guardkit, name), builtin)
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        pytest.param(
+            "import guardkit",
+            ["asyncio", "anyio", "msgspec", "rich", "typer", "watchfiles"],
+            id="import guardkit",
+        ),
+        pytest.param(
+            "from guardkit import track_build",
+            ["rich", "typer", "watchfiles", "nats", "yaml"],
+            id="track_build",
+        ),
+        pytest.param(
+            "from guardkit import read_progress, assess",
+            ["rich", "typer", "watchfiles", "nats", "yaml"],
+            id="read_progress",
+        ),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(statement: str, unwanted: list[str]) -> None:
+    code = f"import sys; {statement}; print(*sys.modules.keys() & set(sys.argv[1:]))"
+    command = (sys.executable, "-c", code, *unwanted)
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
