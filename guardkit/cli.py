@@ -8,18 +8,20 @@ uses it, so that the others start at once.
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from guardkit import errors
 
 if TYPE_CHECKING:
+    from guardkit.monitor.watch import TextDisplay
     from guardkit.progress.snapshot import Snapshot
     from guardkit.progress.verdict import Verdict
 
@@ -69,6 +71,8 @@ def main() -> None:
             os.fstat(fd)
             continue
         os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -97,7 +101,8 @@ def demo(slow: Slow = False, root: New = None) -> None:
     root = make_demo(root)
     typer.echo(f"A small git repository, which is kept: {root}")
     typer.echo(f"Progress file: {root}/.guardkit/autobuild/{TASK_ID}/progress.json")
-    typer.echo(f"Second terminal: guardkit watch {TASK_ID} --root {root}\n")
+    command = "guardkit" if shutil.which("guardkit") else Path(sys.argv[0]).absolute()
+    typer.echo(f"Second terminal: {command} watch {TASK_ID} --root {root}\n")
     build_task(TASK_ID, player=player(slow=slow), test=TEST, root=root)
 
 
@@ -126,12 +131,16 @@ def build_task(
         test_timeout=test_timeout,
         sinks=(display,),
     )
-    result = _until_signal(orchestrator.run(task_id), display.shown)
-    if result is None:
+
+    async def build() -> str:
+        result = await orchestrator.run(task_id)
+        await display.say(f"Worktree: {result.worktree}")
+        return result.status
+
+    status = _until_signal(build(), display)
+    if status is None:
         _complain(f"{task_id} was cancelled")
-        raise typer.Exit(CODES["cancelled"])
-    display.print(f"Worktree: {result.worktree}")
-    raise typer.Exit(CODES[result.status])
+    _leave(CODES[status or "cancelled"], display)
 
 
 @app.command()
@@ -166,10 +175,9 @@ def watch(ids: Ids = None, stall_after: Stall = 1800, root: Root = None) -> None
         raise errors.ProgressNotFoundError(f"no build is running below {folder}")
     display = display_on(1, labels=len(ids) > 1)
     work = watch(ids, display, root=folder, stall_after=stall_after)
-    verdicts = _until_signal(work, display.shown)
-    if verdicts is None:
-        raise typer.Exit(STOPPED)
-    raise typer.Exit(gravest(CODES.get(verdict.state, TROUBLE) for verdict in verdicts))
+    verdicts = _until_signal(work, display)
+    codes = [CODES.get(verdict.state, TROUBLE) for verdict in verdicts or []]
+    _leave(STOPPED if verdicts is None else gravest(codes), display)
 
 
 @app.command()
@@ -216,8 +224,15 @@ def _look(
     return builds, codes
 
 
-def _until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[object]) -> T | None:
-    """Run `work` within `shown`; the first SIGINT, SIGTERM or SIGHUP cancels it: then None.
+def _leave(code: int, display: "TextDisplay") -> NoReturn:
+    """Exit; at once where a line is stuck in a pipe that nobody empties."""
+    if display.stuck:
+        os._exit(code)
+    raise typer.Exit(code)
+
+
+def _until_signal(work: Coroutine[Any, Any, T], display: "TextDisplay") -> T | None:
+    """Run `work` with `display` shown; the first SIGINT, SIGTERM or SIGHUP cancels it: then None.
 
     Further signals change nothing, so that what is being closed gets closed. Signals that we were
     started to ignore, as by nohup, stay ignored.
@@ -231,7 +246,7 @@ def _until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[ob
 
     async def guarded() -> T | None:
         loop = asyncio.get_running_loop()
-        with shown, CancelScope() as scope:
+        with display.shown, CancelScope() as scope:
             for each in heeded:
                 loop.add_signal_handler(each, scope.cancel)
             try:

@@ -7,6 +7,7 @@ is in terminal cells. Times of day are local; `zone` is there for tests.
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from itertools import starmap
@@ -91,7 +92,10 @@ def follow(
     begins, message, phase that ends and decision; none for a snapshot older than the last.
     `label` puts the task id in front, for several builds.
     """
-    head = f"[{snapshot.updated_at.astimezone(zone):%H:%M:%S}] "
+    at = snapshot.updated_at
+    with suppress(OverflowError):  # in year 1, which a hostile file may claim
+        at = at.astimezone(zone)
+    head = f"[{at:%H:%M:%S}] "
     if view is None or run_of(view.snapshot) != run_of(snapshot):
         return View(snapshot=snapshot, opened=snapshot), [head + one_line(snapshot)]
     if seq_of(snapshot) < seq_of(view.snapshot):

@@ -3,12 +3,13 @@
 import io
 import os
 import select
+from asyncio import get_running_loop
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 import msgspec
 from rich.console import Console
 from rich.live import Live
@@ -17,7 +18,7 @@ from rich.text import Text
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import View, board, clean, cut, follow, run_of, seq_of, summary
-from guardkit.progress.files import build_dir
+from guardkit.progress.files import Writers, build_dir
 from guardkit.progress.reader import read_progress, watch_progress
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.verdict import Verdict, assess
@@ -44,6 +45,7 @@ class TextDisplay:
         self._console = console
         self._labels = labels
         self._views: Mapping[str, View] = {}
+        self.stuck = False  # while lines are on their way
         self.shown: AbstractContextManager[object] = nullcontext()
 
     async def write(self, snapshot: Snapshot, /) -> None:
@@ -66,15 +68,18 @@ class TextDisplay:
         """Print lines, cut to the width of a terminal."""
         width = self._console.width if self._console.is_terminal else None
         cut_lines = [cut(line, width) for line in lines]
-        await anyio.to_thread.run_sync(self.print, *cut_lines, abandon_on_cancel=True)
+        writers = Writers.shared()  # daemons: a pipe that nobody empties keeps no process alive
+        await get_running_loop().run_in_executor(writers, partial(self.print, *cut_lines))
 
     def print(self, *lines: str) -> None:
         """Print lines as they are, in this thread."""
+        self.stuck = True
         for line in lines:
             text = Text(line)
             for pattern, style in _STYLES.items():
                 text.highlight_regex(pattern, style)
             self._console.print(text, soft_wrap=True)
+        self.stuck = False
 
 
 class LiveDisplay(TextDisplay):

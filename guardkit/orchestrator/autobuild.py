@@ -7,20 +7,23 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
+from shutil import rmtree
 
 from anyio import Path as AsyncPath
 from anyio import sleep_forever, to_thread
 
 from guardkit import Clock, Sink, SystemClock, Turn, track_build
-from guardkit.errors import WorkspaceError
+from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator import workspace
 from guardkit.orchestrator.agents import CommandResult, OnLine, run_command
 from guardkit.orchestrator.tasks import Task, find_task
 from guardkit.orchestrator.workspace import Changes, TestReport, Workspace, changed_files
-from guardkit.progress.files import build_dir
+from guardkit.progress.files import build_dir, lock_path
+from guardkit.progress.ownership import is_held
 
 DEFAULT_TEST = "python -m pytest -q --junitxml={junit}"
 POLL = 2.0  # seconds between two looks at what the Player has changed so far
+REPORT_MAX = 2**20  # bytes
 LISTED = 20  # how many failures, files or lines are shown of many
 WHOLE = {0, 1, 5}  # the exit codes with which pytest's report says all
 
@@ -76,7 +79,11 @@ def judge(
     if tests.exit_code not in WHOLE:
         issues.append(f"the test command {tests.describe()}")
     elif report is None:
-        issues.append(f"the tests wrote no report to {report_path}: use {{junit}} in --test")
+        said = (
+            f"; they said last: {tests.tail.strip().rpartition(chr(10))[2]}" if tests.tail else ""
+        )
+        missing = f"the tests wrote no report to {report_path}: use {{junit}} in --test{said}"
+        issues.append(missing)
     elif report.failed:
         issues += [f"failed: {failure}" for failure in report.failures[:LISTED]]
         issues += [f"and {report.failed - LISTED} tests more failed"] * (report.failed > LISTED)
@@ -138,9 +145,10 @@ class AutoBuildOrchestrator:
         task = await to_thread.run_sync(partial(find_task, task_id, root=self.root))
         track = partial(track_build, task_name=task.title, turn_max=self.max_turns)
         turns, litter = list[TurnRecord](), set[str]()
+        place = await self._plan(task)
         async with track(task.id, root=self.root, sinks=self.sinks, clock=self.clock) as build:
             async with build.phase("Setup") as phase:
-                place = await workspace.open_workspace(self.root, task.id)
+                await workspace.open_workspace(place)
                 _clear(folder := build_dir(place.root, task.id))
                 phase.update(message=place.note or f"worktree {place.path}")
             while (end := conclude(turns, self.max_turns)) is None:
@@ -157,6 +165,16 @@ class AutoBuildOrchestrator:
         result = partial(BuildResult, task_id=task.id, status=build.snapshot.status)
         return result(decision=decision, summary=summary, worktree=place.path, turns=tuple(turns))
 
+    async def _plan(self, task: Task) -> Workspace:
+        """Plan the worktree, while what an earlier build of the task has left is untouched."""
+        try:
+            return await workspace.plan_workspace(self.root, task.id)
+        except WorkspaceError as error:
+            if is_held(lock_path(self.root), task.id):  # it is no earlier build
+                see = f"{task.id} is being built: see `guardkit status {task.id}`"
+                raise BuildAlreadyRunningError(see) from error
+            raise
+
     async def _turn(self, turn: Turn, task: Task, place: Workspace, litter: set[str]) -> TurnRecord:
         folder, n, clock = build_dir(place.root, task.id), turn.number, self.clock or SystemClock()
         say: OnLine = lambda line: turn.update(message=line)  # noqa: E731
@@ -170,7 +188,7 @@ class AutoBuildOrchestrator:
             if player.exit_code != 0:
                 phase.fail(f"the Player {player.describe()}")
         outside = before ^ await workspace.checkout_state(place.root)
-        paths = tuple(sorted({entry[3:] for entry in outside}))
+        paths = tuple(sorted({entry[3:].partition("\0")[0] for entry in outside}))
         record = partial(TurnRecord, changes=changes, outside=paths, player=player)
         if player.exit_code != 0:
             return record(issues=(f"the Player {player.describe()}",), tests=None, report=None)
@@ -218,7 +236,7 @@ def _clear(folder: Path) -> None:
     """Remove what the turns of an earlier run have left; before turn 1 there is no feedback."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (*folder.glob("player_turn_*"), *folder.glob("coach_turn_*")):
-        path.unlink()
+        _remove(path)
     folder.joinpath("coach_turn_0.md").touch()
 
 
@@ -228,8 +246,10 @@ def _keep(folder: Path, of: dict[str, object], record: TurnRecord) -> None:
     player: dict[str, object] = {**dict.fromkeys(lists, ()), "implementation_notes": ""}
     player |= {"tests_run": False, "tests_passed": None}
     path = folder / f"player_turn_{of['turn']}.json"
-    with suppress(OSError, TypeError, ValueError, RecursionError), path.open("rb") as file:
-        player |= dict(json.loads(file.read(1024 * 1024)))
+    if path.is_file():  # whatever the Player has made of it: a fifo, say, would be waited for
+        with suppress(OSError, TypeError, ValueError, RecursionError), path.open("rb") as file:
+            read = json.loads(file.read(REPORT_MAX), parse_constant=lambda _: None)
+            player |= dict(read)
     created, modified = sorted(record.changes.created), sorted(record.changes.modified)
     player |= {**of, "files_modified": modified, "files_created": created}
     must = [{"severity": "must_fix", "description": issue} for issue in record.issues]
@@ -247,4 +267,15 @@ def _keep(folder: Path, of: dict[str, object], record: TurnRecord) -> None:
         "coach_turn_{}.md": "\n".join([title, *issues, heading, *tail]),
     }
     for name, text in texts.items():
-        folder.joinpath(name.format(of["turn"])).write_text(text + "\n", errors="replace")
+        path = folder / name.format(of["turn"])
+        if not path.is_file():
+            _remove(path)
+        path.write_text(text + "\n", errors="replace")
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -21,10 +21,11 @@ _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A worktree, begun at commit `base` of the checkout `root`; `note`: what it leaves out."""
+    """A worktree from commit `base` of the checkout `root`; `note` tells what it leaves out."""
 
     root: Path
     path: Path
+    branch: str
     base: str
     note: str | None
 
@@ -54,10 +55,10 @@ class TestReport:
     failures: tuple[str, ...]
 
 
-async def open_workspace(root: Path | str, task_id: str) -> Workspace:
-    """Make the worktree `root`/.guardkit/worktrees/`task_id`, on a new branch from HEAD.
+async def plan_workspace(root: Path | str, task_id: str) -> Workspace:
+    """Return where `root`/.guardkit/worktrees/`task_id` can be made, on a new branch from HEAD.
 
-    Deletes nothing. Raises WorkspaceError, in one line that names the remedy.
+    Writes nothing. Raises WorkspaceError, in one line that names the remedy.
     """
     root, branch = Path(await anyio.Path(root).resolve()), f"autobuild/{task_id}"
     path = root / ".guardkit" / "worktrees" / task_id
@@ -74,13 +75,19 @@ async def open_workspace(root: Path | str, task_id: str) -> Workspace:
     dirty = len(await checkout_state(root)) - 1
     changes = f"{dirty} uncommitted change{'s are' if dirty > 1 else ' is'}"
     note = f"{changes} not part of the build, which starts from commit {base[:7]}"
+    return Workspace(root=root, path=path, branch=branch, base=base, note=note if dirty else None)
+
+
+async def open_workspace(planned: Workspace) -> None:
+    """Make the worktree that was planned; raises WorkspaceError."""
+    folder = anyio.Path(planned.path.parent)
     try:
-        await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
-        await anyio.Path(path.parent, ".gitignore").write_text("*\n")
+        await folder.mkdir(parents=True, exist_ok=True)
+        await (folder / ".gitignore").write_text("*\n")
     except OSError as error:
-        raise WorkspaceError(f"no worktree can be made in {path.parent}: {error}") from error
-    await _git(root, "worktree", "add", "-b", branch, str(path), base)
-    return Workspace(root=root, path=path, base=base, note=note if dirty else None)
+        raise WorkspaceError(f"no worktree can be made in {folder}: {error}") from error
+    new = ("worktree", "add", "-b", planned.branch, str(planned.path), planned.base)
+    await _git(planned.root, *new)
 
 
 async def changed_files(
@@ -104,11 +111,23 @@ async def changed_files(
 
 
 async def checkout_state(root: Path) -> set[str]:
-    """Return what `git status` says of the checkout, and its commit; raises WorkspaceError."""
+    """Return what tells whether the checkout has changed; raises WorkspaceError.
+
+    Its commit, and what `git status` says, each path followed by a NUL and its size and time.
+    """
     status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
     entries = (await _git(root, *status)).split("\0")
     head = f"@@ HEAD, now {await _git(root, 'rev-parse', '--short', 'HEAD')}".strip()
-    return {head, *(entry for entry in entries if entry and not entry.startswith(".guardkit/", 3))}
+    ours = [entry for entry in entries if entry and not entry.startswith(".guardkit/", 3)]
+    return {head, *(f"{entry}\0{_stamp(root / entry[3:])}" for entry in ours)}
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.lstat()
+    except OSError:
+        return "gone"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _leftovers(root: Path, path: Path, branch: str) -> str:

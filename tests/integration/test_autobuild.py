@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 import pytest
 
-from guardkit import read_progress
+from guardkit import read_progress, track_build
 from guardkit.errors import (
+    BuildAlreadyRunningError,
     GuardKitError,
     InvalidTaskError,
     InvalidTaskIdError,
@@ -474,15 +475,49 @@ async def test_no_turns_are_refused_before_anything_is_written(root: Path) -> No
     assert not (root / ".guardkit").exists()
 
 
-async def test_without_a_place_to_work_the_build_fails_with_the_same_error(
+async def test_what_an_earlier_build_has_left_is_refused_and_its_result_kept(
+    root: Path, build: Build
+) -> None:
+    await build(GREEN)
+    before = read_progress("T1", root=root)
+    with pytest.raises(WorkspaceError, match="earlier run"):
+        await build(GREEN)
+    assert before.status == "completed"
+    assert read_progress("T1", root=root) == before
+
+
+async def test_a_task_that_is_being_built_is_not_taken_for_an_earlier_build(
     root: Path, build: Build
 ) -> None:
     git(root, "branch", "autobuild/T1")
-    with pytest.raises(WorkspaceError, match="earlier run") as raised:
-        await build("true")
-    last = read_progress("T1", root=root)
-    assert (last.status, last.phase, last.phase_status) == ("failed", "Setup", "failed")
-    assert str(raised.value)[:60] in (last.error or "")
+    async with track_build("T1", root=root):
+        with pytest.raises(BuildAlreadyRunningError, match="is being built"):
+            await build(GREEN)
+
+
+async def test_a_change_outside_to_what_was_dirty_before_is_named(root: Path, build: Build) -> None:
+    (root / "notes.txt").write_text("mine")
+    result = await build(f"{GREEN}; echo lost > {root}/notes.txt")
+    assert result.turns[0].outside == ("notes.txt",)
+    assert "notes.txt" in result.summary
+
+
+@pytest.mark.parametrize(
+    "player",
+    ["mkfifo $GUARDKIT_REPORT_FILE", "mkdir -p $GUARDKIT_REPORT_FILE/x", "ln -s x coach_turn_1.md"],
+    ids=["a fifo", "a folder", "a link to nowhere"],
+)
+async def test_what_a_player_makes_of_its_report_does_not_hurt_the_build(
+    root: Path, build: Build, player: str
+) -> None:
+    result = await build(f"{GREEN}; {player}")
+    assert result.status == "completed"
+    assert left(root, "player_turn_1.json")["tests_passed"] is None
+
+
+async def test_what_is_no_json_in_a_report_is_null(root: Path, build: Build) -> None:
+    await build(f"""{GREEN}; echo '{{"tests_passed": NaN}}' > $GUARDKIT_REPORT_FILE""")
+    assert left(root, "player_turn_1.json")["tests_passed"] is None
 
 
 async def test_a_player_that_destroys_its_worktree_fails_the_build(

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from guardkit import watch_progress
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo
 
 GUARDKIT = (sys.executable, "-m", "guardkit.cli")
@@ -106,3 +108,28 @@ def test_a_signal_ends_the_watching_and_not_the_build(
         assert progress(tmp_path)["status"] == "running"
         process.send_signal(signal.SIGTERM)
         process.communicate()
+
+
+@pytest.mark.anyio
+async def test_a_signal_ends_a_build_whose_output_nobody_reads(tmp_path: Path) -> None:
+    root = make_demo(tmp_path / "demo")
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    line = "x" * 600
+    player = f"for n in $(seq 16); do echo {line} $n; sleep 0.11; done; echo full; sleep 600"
+    words = ("--root", str(root), "--player", player)
+    command = (*GUARDKIT, "autobuild", "task", TASK_ID, *words)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=writer, stderr=pipe, text=True) as process:
+        os.close(writer)
+        first = b""
+        while not first.endswith(b"\n"):  # the build has begun
+            first += os.read(reader, 1)
+        async for snapshot in watch_progress(TASK_ID, root=root):
+            if snapshot.message == "full":
+                process.terminate()
+        _, complaint = process.communicate()
+    os.close(reader)
+    assert process.returncode == 3
+    assert complaint == f"guardkit: {TASK_ID} was cancelled\n"
+    assert progress(tmp_path)["status"] == "cancelled"

@@ -11,16 +11,30 @@ import anyio
 import pytest
 
 from guardkit.errors import WorkspaceError
+from guardkit.orchestrator import workspace
 from guardkit.orchestrator.workspace import (
     MAX_REPORT_BYTES,
     Changes,
+    Workspace,
     changed_files,
     checkout_state,
-    open_workspace,
+    plan_workspace,
     read_report,
 )
 
 pytestmark = pytest.mark.anyio
+
+
+def named(entry: str) -> str:
+    """Return the path in an entry of the checkout's state."""
+    return entry[3:].partition("\0")[0]
+
+
+async def open_workspace(root: Path, task_id: str) -> Workspace:
+    """Plan a workspace, and make it."""
+    planned = await plan_workspace(root, task_id)
+    await workspace.open_workspace(planned)
+    return planned
 
 
 @pytest.fixture
@@ -271,7 +285,7 @@ async def test_what_the_user_has_configured_changes_nothing(
     work_in(place.path)
     assert await changed_files(place) == WORKED
     (root / "seen.py").touch()
-    assert {entry[3:] for entry in before ^ await checkout_state(root)} == {"seen.py"}
+    assert {named(entry) for entry in before ^ await checkout_state(root)} == {"seen.py"}
 
 
 async def test_files_that_only_look_changed_are_not(root: Path) -> None:
@@ -332,7 +346,7 @@ async def test_the_state_of_the_checkout_shows_files_and_commits(root: Path) -> 
     (root / "new").mkdir()
     (root / "new" / "file.py").touch()
     changed = before ^ await checkout_state(root)
-    assert {entry[3:] for entry in changed} == {"edited.py", "new/file.py"}
+    assert {named(entry) for entry in changed} == {"edited.py", "new/file.py"}
     git(root, "commit", "-q", "-a", "-m", "More")
     assert any(entry[3:].startswith("HEAD") for entry in before ^ await checkout_state(root))
 

@@ -195,7 +195,12 @@ async def test_the_document_is_of_at_most_4_kib_whatever_goes_in(
     sizes: list[int] = []
     with pytest.raises(BrokenError):
         async with track_build(
-            task_id, build_id=text, task_name=text, root=tmp_path, clock=clock, heartbeat=0.0012345678901234567
+            task_id,
+            build_id=text,
+            task_name=text,
+            root=tmp_path,
+            clock=clock,
+            heartbeat=0.00123456789012345,
         ) as build:
             async with build.turn() as turn, turn.phase(text, budget=1e300):
                 build.update(
