@@ -14,8 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import aiofiles.os
@@ -88,9 +88,9 @@ class Writers(Executor):
 
     def __init__(self) -> None:
         self.locks: defaultdict[str, Locks] = defaultdict(Locks)  # by root
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._guard = threading.Lock()
-        self._threads = self._idle = 0
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._ready = threading.Condition()
+        self._threads = self._under_way = 0
 
     @classmethod
     def shared(cls) -> "Writers":
@@ -103,40 +103,36 @@ class Writers(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue a call; this is what asyncio, and so aiofiles, asks of an executor."""
         future: Future[Any] = Future()
-
-        def job() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # raised where the future is awaited
-                    future.set_exception(error)
-
-        with self._guard:
-            if self._jobs.qsize() >= self._idle and self._threads < THREADS_MAX:
+        with self._ready:
+            if self._under_way >= self._threads < THREADS_MAX:
                 try:
                     threading.Thread(target=self._work, name="guardkit", daemon=True).start()
                     self._threads += 1
                 except RuntimeError as error:  # no thread is to be had
                     if not self._threads:
                         raise OSError(errno.EAGAIN, str(error)) from error
-            self._jobs.put(job)
+            self._under_way += 1
+            self._jobs.append((future, partial(fn, *args, **kwargs)))
+            self._ready.notify()
         return future
 
     def _work(self) -> None:
         while True:
-            with self._guard:
-                self._idle += 1
-            try:
-                job = self._jobs.get(timeout=IDLE)
-            except Empty:
-                job = None
-            with self._guard:
-                self._idle -= 1
-                if not job and self._jobs.empty():
+            with self._ready:
+                if not self._ready.wait_for(self._jobs.__len__, IDLE):
                     self._threads -= 1
                     return
-            if job:
-                job()
+                future, call = self._jobs.popleft()
+            tell = None
+            if future.set_running_or_notify_cancel():
+                try:
+                    tell = partial(future.set_result, call())
+                except BaseException as error:  # raised where the future is awaited
+                    tell = partial(future.set_exception, error)
+            with self._ready:
+                self._under_way -= 1  # first: who is told may have the next one at once
+            if tell:
+                tell()
 
 
 _writers: RunVar[Writers | None] = RunVar("guardkit.progress.writers")

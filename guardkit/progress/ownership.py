@@ -81,15 +81,13 @@ def is_held(path: Path, task_id: str) -> bool | None:
     """Return whether a living builder holds the task; None where that cannot be told."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if is_file else None
+        finally:
+            os.close(fd)
     except OSError:
         return None
-    try:
-        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if is_file else None
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
 def _open(path: Path) -> int:

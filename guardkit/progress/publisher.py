@@ -63,7 +63,7 @@ class Feed:
     async def finish(self) -> None:
         """Bring the last snapshots to the sink, giving up if it fails, and close it."""
         if self._task and self.settled.done():  # it waits for another try: try now
-            self._task.cancel()
+            await asyncio.wait({self.cancel()})
             self._start()
         await self.settled
         if aclose := getattr(self._sink, "aclose", None):
@@ -96,10 +96,9 @@ class Feed:
                 await self._clock.sleep(delay)
                 delay = min(delay * 2, self._retry_last)
         finally:
+            self._task = None
             if not settled.done():
                 settled.set_result(None)
-            if settled is self.settled:
-                self._task = None
 
     async def _call(self, method: Callable[..., Awaitable[None]], *snapshot: Snapshot) -> bool:
         try:

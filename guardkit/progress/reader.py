@@ -80,7 +80,7 @@ async def _changes(folder: Path, clock: Clock | None) -> AsyncGenerator[None]:
     threads = current_default_thread_limiter()
     threads.total_tokens += 1  # our own, which awatch keeps taken
     try:
-        async for _ in awatch(
+        watch = awatch(
             folder,
             watch_filter=None,
             step=STEP,
@@ -88,8 +88,11 @@ async def _changes(folder: Path, clock: Clock | None) -> AsyncGenerator[None]:
             rust_timeout=int(POLL * 1000),
             yield_on_timeout=True,
             recursive=False,
-        ):
-            yield
+        )
+        async with aclosing(watch):
+            while True:
+                await anext(watch)
+                yield
     except (OSError, WatchfilesRustInternalError):  # no watches are left, or none work here
         clock = clock or SystemClock()
         while True:

@@ -168,9 +168,9 @@ class State:
             tests_passed=min(self.tests_passed, COUNT_MAX),
             tests_total=min(self.tests_total, COUNT_MAX),
         )
-        if message is self._clipped:
+        if message is None or message is self._clipped:
             message = old.message
-        elif message is not None:
+        else:
             message = clip(message, TEXT_SIZE)
         counted = replace(old.metrics, elapsed_seconds=metrics.elapsed_seconds)
         changed = self._changed or metrics != counted or message != old.message

@@ -20,11 +20,6 @@ from guardkit.testing import FakeClock
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Runner:
     """Runs a command, and lets the test wait for a line of its output."""
 

@@ -38,11 +38,6 @@ PASSING = "echo '<testsuite><testcase name=\"a\"/></testsuite>' > {junit}"
 Build = Callable[..., Coroutine[Any, Any, BuildResult]]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))

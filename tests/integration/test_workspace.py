@@ -37,11 +37,6 @@ async def open_workspace(root: Path, task_id: str) -> Workspace:
     return planned
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))
@@ -447,3 +442,10 @@ def test_a_report_that_cannot_be_trusted_is_unknown(tmp_path: Path, text: str | 
 def test_a_report_that_is_no_file_is_unknown(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r.xml")
     assert read_report(tmp_path / "r.xml") is None
+
+
+async def test_a_file_that_is_gone_from_the_checkout_is_named(root: Path) -> None:
+    before = await checkout_state(root)
+    tracked = git(root, "ls-files").split()[0]
+    (root / tracked).unlink()
+    assert {named(entry) for entry in before ^ await checkout_state(root)} == {tracked}

@@ -364,13 +364,13 @@ asyncio.run(main())
 
 def test_a_writer_starts_a_second_thread_only_while_the_first_one_hangs() -> None:
     writers, release = Writers(), threading.Event()
-    names: list[int | None] = []
     for _ in range(3):
-        writers.submit(lambda: names.append(threading.current_thread().ident)).result()
-    assert len(set(names)) == 1
+        writers.submit(int).result()
+    assert writers._threads == 1
     hanging = writers.submit(release.wait)
-    writers.submit(lambda: names.append(threading.current_thread().ident)).result()
-    assert len(set(names)) == 2
+    writers.submit(int).result()
+    assert writers._threads == 2
+    assert not hanging.done()
     release.set()
     hanging.result()
 
@@ -422,3 +422,30 @@ async def main():
 asyncio.run(main())
 """
     assert run(program) == {"refused": True, "there": True}
+
+
+def test_a_thread_that_is_not_to_be_had_leaves_the_write_to_the_one_that_hangs(run: Run) -> None:
+    program = """
+from guardkit.progress.files import Writers
+
+async def main():
+    clock = FakeClock(hung_after=0.05)
+    release = threading.Event()
+    async with track_build("TASK-1", root=root, clock=clock) as build:
+        Writers.shared().submit(release.wait)
+        threading.stack_size(2**26)
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 2**25, -1))  # no room for a thread's stack
+        build.update(message="late")
+        await clock.advance(0.2)
+        before = on_disk()["message"]
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        clock._hung_after = 5.0
+        release.set()
+        await clock.advance(0.0)
+        say(before=before, after=on_disk()["message"])
+
+asyncio.run(main())
+"""
+    assert run(program) == {"before": None, "after": "late"}

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from guardkit import BuildAlreadyRunningError, track_build
+from guardkit import BuildAlreadyRunningError, assess, read_progress, track_build
 from guardkit.progress.files import lock_path
 from guardkit.progress.ownership import Locks, is_held
 from guardkit.testing import FakeClock
@@ -260,3 +261,48 @@ async def test_a_builder_in_another_process_is_refused_though_the_folders_were_d
             command = (sys.executable, "-c", BUILD, str(tmp_path))
             ended = subprocess.run(command, input="\n", capture_output=True, text=True, check=False)
     assert "BuildAlreadyRunningError" in ended.stderr
+
+
+@pytest.mark.anyio
+async def test_who_may_only_read_the_lock_file_proves_its_life_all_the_same() -> None:
+    nobody, us = 65534, os.geteuid()
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        lock = lock_path(root)
+        lock.parent.mkdir(parents=True)
+        lock.touch(mode=0o444)
+        lock.chmod(0o444)
+        for path in (root, root / ".guardkit", lock.parent):
+            path.chmod(0o777)
+        if us == 0:
+            os.seteuid(nobody)
+        try:
+            async with track_build("TASK-1", root=root):
+                assert is_held(lock, "TASK-1") is True
+            assert is_held(lock, "TASK-1") is False
+        finally:
+            os.seteuid(us)
+
+
+@pytest.mark.anyio
+async def test_without_a_lock_file_nobody_is_called_dead(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock_path(tmp_path).mkdir(parents=True)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        shutil.rmtree(tmp_path / ".guardkit/autobuild/TASK-1")
+        async with build.phase("Setup"):
+            seen = read_progress("TASK-1", root=tmp_path)
+        assert seen.phase == "Setup"
+        assert assess(seen, root=tmp_path, clock=clock).state == "running"
+    assert "no proof of life" in caplog.text
+
+
+def test_a_fork_leaves_locks_alone_that_are_gone_or_not_in_use() -> None:
+    unused, gone = Locks(), Locks()
+    del gone
+    child = os.fork()
+    if not child:
+        unused.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

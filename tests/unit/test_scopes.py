@@ -900,3 +900,8 @@ async def test_the_journal_of_an_earlier_run_is_kept(
             pass
     assert [entry["event"] for entry in journal()] == ["build.started", "build.ended"] * 2
     assert len({entry["run_id"] for entry in journal()}) == 2
+
+
+async def test_what_is_no_sink_is_refused_at_the_call() -> None:
+    with pytest.raises(MisuseError, match="5 is no sink"):
+        track_build("TASK-1", root=None, sinks=[5])  # type: ignore[list-item]
