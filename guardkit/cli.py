@@ -101,7 +101,7 @@ def demo(slow: Slow = False, root: New = None) -> None:
     root = make_demo(root)
     typer.echo(f"A small git repository, which is kept: {root}")
     typer.echo(f"Progress file: {root}/.guardkit/autobuild/{TASK_ID}/progress.json")
-    command = "guardkit" if shutil.which("guardkit") else Path(sys.argv[0]).absolute()
+    command = "guardkit" if shutil.which("guardkit") else Path(sys.executable).with_name("guardkit")
     typer.echo(f"Second terminal: {command} watch {TASK_ID} --root {root}\n")
     build_task(TASK_ID, player=player(slow=slow), test=TEST, root=root)
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -38,11 +39,16 @@ def progress(ran: Ran) -> dict[str, object]:
 
 
 def test_the_demo_says_first_where_to_look_and_last_what_is_left(ran: Ran) -> None:
-    assert ran.printed[:3] == [
+    assert ran.printed[:2] == [
         f"A small git repository, which is kept: {ran.root}",
         f"Progress file: {ran.root}/.guardkit/autobuild/{TASK_ID}/progress.json",
-        f"Second terminal: guardkit watch {TASK_ID} --root {ran.root}",
     ]
+    says, command = ran.printed[2].split(": ")
+    assert (says, command.split()[1:]) == (
+        "Second terminal",
+        ["watch", TASK_ID, "--root", str(ran.root)],
+    )
+    assert shutil.which(command.split()[0])
     assert ran.printed[-1] == f"Worktree: {ran.root}/.guardkit/worktrees/{TASK_ID}"
 
 

@@ -115,20 +115,23 @@ async def test_a_signal_ends_a_build_whose_output_nobody_reads(tmp_path: Path) -
     root = make_demo(tmp_path / "demo")
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-    line = "x" * 600
-    player = f"for n in $(seq 16); do echo {line} $n; sleep 0.11; done; echo full; sleep 600"
+    line = "x" * 190
+    player = f"for n in $(seq 10 45); do echo $n {line}; sleep 0.11; done; echo full; sleep 600"
     words = ("--root", str(root), "--player", player)
     command = (*GUARDKIT, "autobuild", "task", TASK_ID, *words)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=writer, stderr=pipe, text=True) as process:
         os.close(writer)
-        first = b""
-        while not first.endswith(b"\n"):  # the build has begun
-            first += os.read(reader, 1)
-        async for snapshot in watch_progress(TASK_ID, root=root):
-            if snapshot.message == "full":
-                process.terminate()
-        _, complaint = process.communicate()
+        try:
+            begun = b""
+            while b"Setup" not in begun:
+                begun += os.read(reader, 1)
+            async for snapshot in watch_progress(TASK_ID, root=root):
+                if snapshot.message == "full":
+                    process.terminate()
+            _, complaint = process.communicate()
+        finally:
+            process.kill()
     os.close(reader)
     assert process.returncode == 3
     assert complaint == f"guardkit: {TASK_ID} was cancelled\n"
