@@ -155,10 +155,11 @@ def status(
         looks = [{"task_id": s.task_id, "verdict": v, "progress": s} for s, v in builds]
         typer.echo(msgspec.json.format(msgspec.json.encode(looks), indent=2))
     elif builds:
+        from guardkit.clock import SystemClock
         from guardkit.monitor.render import status_lines
 
         width = typer.get_terminal_size().columns if sys.stdout.isatty() else None
-        typer.echo("\n".join(status_lines(builds, width)))
+        typer.echo("\n".join(status_lines(builds, width, SystemClock().now())))
     raise typer.Exit(gravest(codes))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import starmap
 
 from rich.cells import cell_len, set_cell_size
@@ -20,6 +21,7 @@ from guardkit.progress.verdict import Verdict
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?", re.DOTALL)
 SPACES = frozenset({"Cc", "Zl", "Zp", "Zs"})
 HIDDEN = frozenset({"Cf", "Cs"})
+LIVING = frozenset({"unresponsive", "overdue", "stalled", "running"})
 MARKS = {"completed": "OK", "failed": "FAIL", "cancelled": "CANCELLED"}
 
 
@@ -137,15 +139,19 @@ def summary(view: View) -> list[str]:
     return ["", "== AutoBuild Summary ==", *view.outcomes, status]
 
 
-def status_lines(builds: Sequence[tuple[Snapshot, Verdict]], width: int | None) -> list[str]:
+def status_lines(
+    builds: Sequence[tuple[Snapshot, Verdict]], width: int | None, now: datetime
+) -> list[str]:
     """Return one look at some builds: a few lines about one, an aligned table of several."""
     if len(builds) == 1:
         [(snapshot, verdict)] = builds
         made = ", ".join(counts(snapshot.metrics))
         state = f"{verdict.state}: {clean(verdict.evidence)}"
-        lines = [one_line(snapshot), state, made, clean(snapshot.message)]
+        line = one_line(snapshot, since=_since(snapshot, verdict, now))
+        lines = [line, state, made, clean(snapshot.message)]
     else:
-        rows = [("TASK", "STATE", "TURN", "ELAPSED", "PHASE", "NOTE"), *starmap(_row, builds)]
+        titles = ("TASK", "STATE", "TURN", "ELAPSED", "PHASE", "NOTE")
+        rows = [titles, *starmap(partial(_row, now), builds)]
         sizes = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(set_cell_size, row, sizes)).rstrip() for row in rows]
     return [cut(line, width) for line in lines if line]
@@ -177,10 +183,16 @@ def seq_of(snapshot: Snapshot) -> int:
     return snapshot.tracker.seq if snapshot.tracker else 0
 
 
-def _row(snapshot: Snapshot, verdict: Verdict) -> tuple[str, ...]:
+def _since(snapshot: Snapshot, verdict: Verdict, now: datetime) -> float:
+    """Return the seconds that a living build has gone on for after its snapshot."""
+    passed = (now - snapshot.updated_at).total_seconds()
+    return max(passed, 0.0) if verdict.state in LIVING else 0.0
+
+
+def _row(now: datetime, snapshot: Snapshot, verdict: Verdict) -> tuple[str, ...]:
     """Return the cells of one build; the note is what it says, or what is wrong with it."""
     note = snapshot.message if verdict.state in {"running", "completed"} else verdict.evidence
-    spent = duration(snapshot.metrics.elapsed_seconds)
+    spent = duration(snapshot.metrics.elapsed_seconds + _since(snapshot, verdict, now))
     turn = f"{snapshot.turn}/{snapshot.turn_max}"
     return tuple(map(clean, (snapshot.task_id, verdict.state, turn, spent, snapshot.phase, note)))
 

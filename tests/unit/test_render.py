@@ -309,12 +309,20 @@ STALLED = Verdict(state="stalled", evidence="no activity for 31 minutes")
 
 def test_one_build_is_described_in_a_few_lines() -> None:
     snapshot = working(1, metrics=Metrics(files_created=2), message="writing\ntests")
-    assert status_lines([(snapshot, RUNNING)], None) == [
-        "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 0s elapsed",
+    assert status_lines(
+        [(snapshot, RUNNING)], None, snapshot.updated_at + timedelta(seconds=4)
+    ) == [
+        "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 4s elapsed",
         "running: heartbeat 1 s ago",
         "2 files created",
         "writing tests",
     ]
+
+
+def test_time_has_stopped_for_a_build_that_is_gone() -> None:
+    crashed = Verdict(state="crashed", evidence="it is gone")
+    line, *_ = status_lines([(working(1), crashed)], None, START + timedelta(hours=1))
+    assert line.endswith("- 0s elapsed")
 
 
 def several() -> Sequence[tuple[Snapshot, Verdict]]:
@@ -323,7 +331,7 @@ def several() -> Sequence[tuple[Snapshot, Verdict]]:
 
 
 def test_several_builds_stand_in_an_aligned_table() -> None:
-    lines = status_lines(several()[:2], None)
+    lines = status_lines(several()[:2], None, START)
     assert lines == [
         "TASK         STATE    TURN  ELAPSED  PHASE                  NOTE",
         "TASK-FB-002  running  1/5   0s       Player Implementation  writing tests",
@@ -334,7 +342,11 @@ def test_several_builds_stand_in_an_aligned_table() -> None:
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     ticking = board([snapshot for snapshot, _ in several()], START, width)
-    lines = [*status_lines(several(), width), *status_lines(several()[1:2], width), *ticking]
+    lines = [
+        *status_lines(several(), width, START),
+        *status_lines(several()[1:2], width, START),
+        *ticking,
+    ]
     assert max(map(cell_len, lines)) <= width
 
 
