@@ -39,9 +39,10 @@ def assess(
     `stall_after` is how many seconds without activity make a build stalled.
     """
     held = None if snapshot.terminal else look(snapshot, root)
-    if held is False:  # it may have ended just now: then the file says so
+    if held is False:  # it may have ended, and another have begun, since the snapshot was read
         with suppress(GuardKitError):
             snapshot = read_progress(snapshot.task_id, root=root)
+        held = look(snapshot, root)
     return judge(snapshot, held, (clock or SystemClock()).now(), stall_after=stall_after)
 
 
