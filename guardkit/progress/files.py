@@ -29,7 +29,7 @@ from guardkit.progress.snapshot import Snapshot, decode, encode
 log = logging.getLogger("guardkit.progress")
 
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-THREADS_MAX = 4  # that write for all builds of an event loop; a second one if a write hangs
+THREADS_MAX = 4  # that write for all builds of an event loop
 IDLE = 1.0  # seconds until a thread that has nothing to write ends
 LINES_MAX = 1000  # of the journal that wait for a disk which fails; then the oldest are dropped
 
@@ -80,7 +80,7 @@ def replace_file(path: str, document: bytes, temporary: str) -> None:
 
 
 class Writers(Executor):
-    """Threads that run the writes of an event loop's builds in order: one, unless a write hangs.
+    """Threads that run the writes of an event loop's builds: another one where all are at work.
 
     They are daemons, as nothing else lets the interpreter exit while one hangs on a dead mount,
     and our own, as the default ones may all be taken by blocking agents.
@@ -227,7 +227,7 @@ class FileSink:
 
     def _make_folders(self) -> None:
         folder = self._root  # which must exist: recreating it would break `git worktree remove`
-        for name in (".guardkit", "autobuild", self._task_id):
+        for name in Path(self._folder).relative_to(folder).parts:
             folder = os.path.join(folder, name)
             with suppress(FileExistsError):
                 os.mkdir(folder)
