@@ -14,10 +14,11 @@ if TYPE_CHECKING:
         ProgressNotFoundError,
         ScopeError,
     )
-    from guardkit.progress.publisher import Sink
+    from guardkit.progress.feeds import Sink
     from guardkit.progress.reader import read_progress, watch_progress
+    from guardkit.progress.scopes import Phase, Turn
     from guardkit.progress.snapshot import Snapshot
-    from guardkit.progress.tracker import Build, Phase, Turn, track_build
+    from guardkit.progress.tracker import Build, track_build
     from guardkit.progress.verdict import Verdict, assess
 
 _HOMES = {
@@ -28,13 +29,13 @@ _HOMES = {
     "InvalidProgressError": "guardkit.errors",
     "InvalidTaskIdError": "guardkit.errors",
     "MisuseError": "guardkit.errors",
-    "Phase": "guardkit.progress.tracker",
+    "Phase": "guardkit.progress.scopes",
     "ProgressNotFoundError": "guardkit.errors",
     "ScopeError": "guardkit.errors",
-    "Sink": "guardkit.progress.publisher",
+    "Sink": "guardkit.progress.feeds",
     "Snapshot": "guardkit.progress.snapshot",
     "SystemClock": "guardkit.clock",
-    "Turn": "guardkit.progress.tracker",
+    "Turn": "guardkit.progress.scopes",
     "Verdict": "guardkit.progress.verdict",
     "assess": "guardkit.progress.verdict",
     "read_progress": "guardkit.progress.reader",

@@ -1,17 +1,12 @@
 """The only place that reads a clock."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the rest of the package knows of time.
-
-    A clock that also has `in_flight()`, a context manager, is told while a write is on its way to
-    the disk: that is how `guardkit.testing.FakeClock` knows when all that was due has happened.
-    """
+    """What the rest of the package knows of time."""
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC. It may step either way: only for showing."""
@@ -39,4 +34,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`, by the running event loop's timers."""
+        import asyncio  # here, as a reader of the time alone need not wait for it
+
         await asyncio.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()

@@ -1,12 +1,12 @@
 """Public fakes: a clock that moves when told to, and a sink that remembers."""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+import time
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 
+from guardkit.progress.hub import is_writing
 from guardkit.progress.snapshot import Snapshot
 
 QUIET = 50  # turns of the event loop in which nothing new is waited for
@@ -25,8 +25,6 @@ class FakeClock:
         self._wall_at_zero = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()
-        self._flights = 0
-        self._landed = asyncio.Event()
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""
@@ -68,30 +66,14 @@ class FakeClock:
         self._monotonic = end
         await self._settle()
 
-    @contextmanager
-    def in_flight(self) -> Generator[None]:
-        """Tell the clock of a write that is on its way to the disk."""
-        self._flights += 1
-        try:
-            yield
-        finally:
-            self._flights -= 1
-            self._landed.set()
-
     async def _settle(self) -> None:
-        """Let the event loop turn until nothing is on its way."""
-        quiet = 0
+        """Let the event loop turn until nothing is on its way, writes of builds included."""
+        started, quiet = time.monotonic(), 0
         while quiet < QUIET:
             await asyncio.sleep(0)
             quiet += 1
-            if self._flights:
+            if is_writing(self) and time.monotonic() - started < self._hung_after:
                 quiet = 0
-                self._landed.clear()
-                try:
-                    async with asyncio.timeout(self._hung_after):
-                        await self._landed.wait()
-                except TimeoutError:
-                    return
 
 
 class MemorySink:

@@ -168,7 +168,7 @@ def board(snapshots: Iterable[Snapshot], now: datetime, width: int) -> list[str]
         lines += [line] if cell_len(line) <= width else line.rsplit(" - ", 1)
         lines.append(", ".join(counts(snapshot.metrics)))
         if tracker := snapshot.tracker:
-            quiet = duration((now - tracker.activity_at).total_seconds())
+            quiet = duration((now - (tracker.activity_at or now)).total_seconds())
             lines.append(f"heartbeat {duration(since)} ago, activity {quiet} ago")
     return [cut(line, width) for line in lines if line]
 

@@ -18,10 +18,11 @@ from rich.text import Text
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import View, board, clean, cut, follow, run_of, seq_of, summary
-from guardkit.progress.files import Writers, build_dir
+from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress, watch_progress
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.verdict import Verdict, assess
+from guardkit.progress.writer import Writer
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -68,7 +69,7 @@ class TextDisplay:
         """Print lines, cut to the width of a terminal."""
         width = self._console.width if self._console.is_terminal else None
         cut_lines = [cut(line, width) for line in lines]
-        writers = Writers.shared()  # daemons: a pipe that nobody empties keeps no process alive
+        writers = Writer()  # daemons: a pipe that nobody empties keeps no process alive
         await get_running_loop().run_in_executor(writers, partial(self.print, *cut_lines))
 
     def print(self, *lines: str) -> None:

@@ -18,8 +18,8 @@ from guardkit.orchestrator import workspace
 from guardkit.orchestrator.agents import CommandResult, OnLine, run_command
 from guardkit.orchestrator.tasks import Task, find_task
 from guardkit.orchestrator.workspace import Changes, TestReport, Workspace, changed_files
-from guardkit.progress.files import build_dir, lock_path
 from guardkit.progress.ownership import is_held
+from guardkit.progress.paths import build_dir, lock_path
 
 DEFAULT_TEST = "python -m pytest -q --junitxml={junit}"
 POLL = 2.0  # seconds between two looks at what the Player has changed so far

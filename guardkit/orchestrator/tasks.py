@@ -8,7 +8,7 @@ from typing import cast
 import yaml
 
 from guardkit.errors import InvalidTaskError, InvalidTaskIdError, TaskNotFoundError
-from guardkit.progress.files import check_task_id
+from guardkit.progress.paths import check_task_id
 
 MAX_TASK_BYTES = 1024 * 1024
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)

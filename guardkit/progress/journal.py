@@ -3,27 +3,71 @@
 import errno
 import os
 from collections import deque
+from contextlib import suppress
+from datetime import datetime
 
-SIZE_MAX = 4 * 2**20
+import msgspec
+
+from guardkit.progress.paths import build_dir
+from guardkit.progress.snapshot import Snapshot
+
+SIZE_MAX = 4 * 2**20  # bytes
 
 
-def append(path: str, lines: deque[bytes]) -> None:
-    """Move `lines` to the end of the file, one write each; a half line before them is ended.
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A transition: what happened, when (UTC, to the millisecond), and the document after it."""
 
-    A file past 4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `lines`.
+    event: str
+    at: str
+    run_id: str
+    seq: int
+    progress: Snapshot
+
+
+def make_event(name: str, at: datetime, snapshot: Snapshot) -> Event:
+    """Return the event of that name which `snapshot` shows."""
+    when = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    tracker = snapshot.tracker
+    return Event(event=name, at=when, run_id=tracker.run_id, seq=tracker.seq, progress=snapshot)
+
+
+def append(path: str, events: deque[Event]) -> None:
+    """Move `events` to the end of the file, one write each; a half line before them is ended.
+
+    A file past 4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `events`.
     """
-    if not lines:
+    if not events:
         return
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")
-        while lines:
-            if os.write(fd, lines[0]) < len(lines[0]):
+        while events:
+            line = msgspec.json.encode(events[0]) + b"\n"
+            if os.write(fd, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-            lines.popleft()
+            events.popleft()
     finally:
         os.close(fd)
     if size > SIZE_MAX:
         os.replace(path, f"{path}.1")
+
+
+def read_events(
+    task_id: str, offset: int = 0, *, root: str | os.PathLike[str] = "."
+) -> tuple[list[Event], int]:
+    """Return the events in the whole lines of a journal past `offset` bytes, and where they end.
+
+    A journal shorter than `offset` is a new one; lines that are no events are passed over.
+    """
+    events: list[Event] = []
+    path = build_dir(root, task_id) / "events.jsonl"
+    with suppress(OSError), path.open("rb") as file:
+        offset = file.seek(offset if offset <= path.stat().st_size else 0)
+        for line in file:
+            if line.endswith(b"\n"):
+                offset += len(line)
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    events.append(msgspec.json.decode(line, type=Event))
+    return events, offset

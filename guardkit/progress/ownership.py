@@ -36,35 +36,28 @@ class Locks:
         with self._guard:
             if task_id in self._held:
                 return False
-            if self._fd < 0:
-                self._fd = _open(path)
-            try:
-                _lock(self._fd, task_id)
+            self._open(path)
+            taken = _lock(self._fd, task_id)
+            if taken:
                 self._held.add(task_id)
-            except BlockingIOError:
-                return False
-            finally:
-                self._close_unused()
-            return True
-
-    def give_back(self, task_id: str) -> None:
-        """Let go of a task that is held; the last one closes the descriptor."""
-        with self._guard:
-            if task_id in self._held:
-                self._held.remove(task_id)
-                _ask(self._fd, "F_OFD_SETLK", "F_UNLCK", task_id)
-                self._close_unused()
+            elif not self._held:
+                self.close()
+            return taken
 
     def renew(self, path: Path) -> None:
         """Hold the same tasks in the file that is at `path` now, if the old one was deleted."""
         with self._guard:
             if self._held:
-                spare = _open(path)
-                if not os.path.sameopenfile(self._fd, spare):
-                    for task_id in self._held:
-                        _lock(spare, task_id)
-                    self._fd, spare = spare, self._fd
-                os.close(spare)
+                self._open(path)
+
+    def give_back(self, task_id: str) -> None:
+        """Let go of a task; the last one closes the descriptor."""
+        with self._guard:
+            if task_id in self._held:
+                self._held.remove(task_id)
+                _ask(self._fd, "F_OFD_SETLK", "F_UNLCK", task_id)
+                if not self._held:
+                    self.close()
 
     def close(self) -> None:
         """Close the descriptor; in a forked child, where that takes nothing from the parent."""
@@ -72,9 +65,18 @@ class Locks:
             os.close(self._fd)
             self._fd = -1
 
-    def _close_unused(self) -> None:
-        if not self._held:
-            self.close()
+    def _open(self, path: Path) -> None:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:  # somebody else's: enough to prove that we live
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if self._fd >= 0 and os.path.sameopenfile(self._fd, fd):
+            os.close(fd)
+            return
+        for task_id in self._held:
+            _lock(fd, task_id)
+        self.close()
+        self._fd = fd
 
 
 def is_held(path: Path, task_id: str) -> bool | None:
@@ -90,20 +92,17 @@ def is_held(path: Path, task_id: str) -> bool | None:
         return None
 
 
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except PermissionError:  # somebody else's: enough to prove that we live
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _lock(fd: int, task_id: str) -> None:
-    try:
-        _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
-    except OSError as error:
-        if error.errno != errno.EBADF:
-            raise
-        _ask(fd, "F_OFD_SETLK", "F_RDLCK", task_id)  # as it could be opened for reading only
+def _lock(fd: int, task_id: str) -> bool:
+    for kind in ("F_WRLCK", "F_RDLCK"):  # the latter of a file that is open for reading only
+        try:
+            _ask(fd, "F_OFD_SETLK", kind, task_id)
+            return True
+        except BlockingIOError:
+            break
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+    return False
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:

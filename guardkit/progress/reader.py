@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.files import TASK_ID, build_dir, builds_dir
+from guardkit.progress.paths import TASK_ID, build_dir, builds_dir
 from guardkit.progress.snapshot import Snapshot, decode
 
 SIZE_MAX = 2**16  # bytes; a document has 4 KiB at most

@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from guardkit.errors import InvalidProgressError
+from guardkit.errors import InvalidProgressError, MisuseError
 
 SCHEMA_VERSION = 1
 COUNT_MAX = 2**53 - 1  # what JavaScript, and so jq and a web page, can hold
 
 Count = Annotated[int, Meta(ge=0)]
 Ordinal = Annotated[int, Meta(ge=1)]
+Version = Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)]
 Instant = Annotated[datetime, Meta(tz=True)]
+BuildType = Literal["task", "feature"]
 Outcome = Literal["completed", "failed", "cancelled"]
 PhaseStatus = Literal["", "pending", "in_progress", "completed", "failed", "cancelled"]
 
@@ -36,16 +38,17 @@ class Tracker(msgspec.Struct, frozen=True, kw_only=True):
     """Who writes the document, how often at least, and when the build last did something.
 
     `seq` rises by one with every snapshot of the run that differs in more than its time: it is
-    what orders two of them. `budget_seconds` is what the phase declared that it may take.
+    what orders two of them. `budget_seconds` is what the phase declared that it may take. In a
+    file that something else has written all of it is unknown, and `heartbeat_seconds` 0.
     """
 
-    schema_version: Ordinal = SCHEMA_VERSION
-    run_id: str
+    schema_version: Version = SCHEMA_VERSION
+    run_id: str = ""
     seq: Count = 0
-    host: str
-    pid: int
-    heartbeat_seconds: float
-    activity_at: Instant
+    host: str = ""
+    pid: int = 0
+    heartbeat_seconds: float = 0.0
+    activity_at: Instant | None = None
     phase_started_at: Instant | None = None
     budget_seconds: float | None = None
 
@@ -54,11 +57,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole state of a build at one instant: just what stands in the progress file.
 
     Times are aware, in UTC, of whole seconds. `turn` is 0 before the first one, `phase` and
-    `phase_status` are empty. `tracker` is None in a file that something else has written.
+    `phase_status` are empty.
     """
 
     build_id: str
-    build_type: Literal["task", "feature"] = "task"
+    build_type: BuildType = "task"
     status: Literal["running", "completed", "failed", "cancelled"] = "running"
     wave: Ordinal = 1
     wave_total: Ordinal = 1
@@ -74,20 +77,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     decision: str | None = None
     error: str | None = None
-    tracker: Tracker | None = None
+    tracker: Tracker = Tracker()
 
     @property
     def terminal(self) -> bool:
         """Whether the build has ended: completed, failed or cancelled."""
         return self.status != "running"
-
-
-class _Version(msgspec.Struct):
-    schema_version: int = SCHEMA_VERSION
-
-
-class _Head(msgspec.Struct):
-    tracker: _Version | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -101,14 +96,18 @@ def decode(document: bytes) -> Snapshot:
     Raises InvalidProgressError where there is none, or one of a newer schema.
     """
     try:
-        tracker = msgspec.json.decode(document, type=_Head).tracker
-        if not tracker or tracker.schema_version <= SCHEMA_VERSION:
-            return msgspec.json.decode(document, type=Snapshot)
+        return msgspec.json.decode(document, type=Snapshot)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidProgressError(f"not a progress file: {error}") from error
-    raise InvalidProgressError(
-        f"schema version {tracker.schema_version} is newer than {SCHEMA_VERSION}: upgrade guardkit"
-    )
+        what = "not a progress file, or one for a newer guardkit"
+        raise InvalidProgressError(f"{what}: {error}") from error
+
+
+def check(name: str, value: object, kind: Any) -> Any:
+    """Return `value` as one of the type `kind`; raise MisuseError, which says what is wanted."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise MisuseError(f"{name}={value!r} cannot be: {error}") from None
 
 
 def schema() -> dict[str, Any]:

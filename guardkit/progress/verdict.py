@@ -10,10 +10,10 @@ import msgspec
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError
-from guardkit.progress.files import lock_path
 from guardkit.progress.ownership import is_held
+from guardkit.progress.paths import lock_path
 from guardkit.progress.reader import read_progress
-from guardkit.progress.snapshot import Outcome, Snapshot, Tracker
+from guardkit.progress.snapshot import Outcome, Snapshot
 
 State = Literal[Outcome, "crashed", "unresponsive", "lost", "overdue", "stalled", "running"]
 BEATS_MISSED = 3
@@ -52,7 +52,7 @@ def look(snapshot: Snapshot, root: str | os.PathLike[str]) -> bool | None:
     Nothing is taken: a builder that is just starting is not disturbed.
     """
     held = is_held(lock_path(root), snapshot.task_id)
-    here = snapshot.tracker is not None and snapshot.tracker.host == socket.gethostname()
+    here = snapshot.tracker.host == socket.gethostname()
     return held if held or here else None  # another machine's locks may be out of sight
 
 
@@ -69,33 +69,28 @@ def judge(
         reason = f": {snapshot.error}" if snapshot.error else ""
         return Verdict(state=snapshot.status, evidence=f"it ended after {spent}{reason}")
     silent = (now - snapshot.updated_at).total_seconds()
-    if tracker is None:
-        if silent - ROUNDING > stall_after:
-            return Verdict(state="stalled", evidence=f"nothing was written for {silent:.0f} s")
-        return Verdict(state="running", evidence=f"it was written {max(silent, 0):.0f} s ago")
     who = f"process {tracker.pid} on {tracker.host}"
     beat = f"no heartbeat for {silent:.0f} s (every {tracker.heartbeat_seconds:g} s is due)"
     if held is False:
         gone = f"{who} no longer holds the lock of {snapshot.task_id}: it ended without a word"
         return Verdict(state="crashed", evidence=gone)
-    if silent - ROUNDING > BEATS_MISSED * tracker.heartbeat_seconds:
+    if tracker.heartbeat_seconds and silent - ROUNDING > BEATS_MISSED * tracker.heartbeat_seconds:
         if held:
             blocked = f"{beat}, {who} still holds the lock: its event loop is blocked"
             return Verdict(state="unresponsive", evidence=blocked)
         return Verdict(state="lost", evidence=f"{beat}, and {who} cannot be examined from here")
-    return _judge_living(snapshot, tracker, now, stall_after)
+    return _judge_living(snapshot, now, stall_after)
 
 
-def _judge_living(
-    snapshot: Snapshot, tracker: Tracker, now: datetime, stall_after: float
-) -> Verdict:
-    idle = (now - tracker.activity_at).total_seconds()
+def _judge_living(snapshot: Snapshot, now: datetime, stall_after: float) -> Verdict:
+    tracker = snapshot.tracker
+    idle = (now - (tracker.activity_at or snapshot.updated_at)).total_seconds()
     if tracker.phase_started_at and tracker.budget_seconds is not None:
         spent = (now - tracker.phase_started_at).total_seconds()
         if spent - ROUNDING > tracker.budget_seconds and snapshot.phase_status == "in_progress":
             late = f"{snapshot.phase} has taken {spent:.0f} s of {tracker.budget_seconds:g} s"
             return Verdict(state="overdue", evidence=late)
     if idle - ROUNDING > stall_after:
-        still = f"it lives, but has done nothing for {idle:.0f} s"
+        still = f"no activity for {idle:.0f} s"
         return Verdict(state="stalled", evidence=still)
     return Verdict(state="running", evidence=f"it did something {max(idle, 0):.0f} s ago")

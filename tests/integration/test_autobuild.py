@@ -340,9 +340,9 @@ async def test_a_path_with_spaces_and_quotes_reaches_the_test_command_whole(
 
 
 def active_at(sink: MemorySink) -> datetime:
-    tracker = sink.snapshots[-1].tracker
-    assert tracker is not None
-    return tracker.activity_at
+    at = sink.snapshots[-1].tracker.activity_at
+    assert at
+    return at
 
 
 async def until(condition: Callable[[], bool], clock: FakeClock | None = None) -> None:

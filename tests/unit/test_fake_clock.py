@@ -1,12 +1,12 @@
 """The public clock for tests: exact times, in order, writes in flight included."""
 
 import asyncio
-import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from guardkit import Clock, SystemClock
+from guardkit import Clock, SystemClock, read_progress, track_build
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -104,36 +104,13 @@ async def test_a_sleeper_that_is_cancelled_does_not_disturb_the_others(clock: Fa
     assert log.woken == [("other", 2.0)]
 
 
-async def test_advance_returns_when_a_write_in_flight_has_landed(clock: FakeClock) -> None:
-    release, landed = threading.Event(), []
-
-    async def write() -> None:
-        with clock.in_flight():
-            await asyncio.to_thread(release.wait)
-        landed.append(clock.monotonic())
-
-    task = asyncio.create_task(write())
-    advance = asyncio.create_task(clock.advance(3.0))
-    for _ in range(200):
-        await asyncio.sleep(0)
-    assert not advance.done()
-    release.set()
-    await advance
-    assert landed == [0.0]
-    await task
-
-
-async def test_a_write_that_takes_hung_after_real_seconds_is_not_waited_for() -> None:
-    clock, never = FakeClock(hung_after=0.01), asyncio.Event()
-
-    async def write() -> None:
-        with clock.in_flight():
-            await never.wait()
-
-    task = asyncio.create_task(write())
-    await clock.advance(3.0)
-    assert clock.monotonic() == 3.0
-    task.cancel()
+async def test_advance_returns_when_a_write_in_flight_has_landed(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        for _ in range(100):
+            await clock.advance(5.0)
+            assert read_progress("TASK-1", root=tmp_path).updated_at == clock.now()
 
 
 async def test_time_does_not_run_backwards(clock: FakeClock) -> None:

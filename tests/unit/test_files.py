@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guardkit import InvalidTaskIdError, track_build
-from guardkit.progress.files import Writers, build_dir, lock_path, replace_file
+from guardkit.progress.files import replace_file
+from guardkit.progress.paths import build_dir, lock_path
+from guardkit.progress.writer import Writer
 from guardkit.testing import FakeClock
 
 OnDisk = Callable[[], dict[str, Any]]
@@ -362,35 +365,48 @@ asyncio.run(main())
     assert run(program) == {"status": "completed"}
 
 
-def test_a_writer_starts_a_second_thread_only_while_the_first_one_hangs() -> None:
-    writers, release = Writers(), threading.Event()
-    for _ in range(3):
-        writers.submit(int).result()
-    assert writers._threads == 1
-    hanging = writers.submit(release.wait)
-    writers.submit(int).result()
-    assert writers._threads == 2
-    assert not hanging.done()
-    release.set()
-    hanging.result()
-
-
 def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
+    writer = Writer()
     with pytest.raises(ZeroDivisionError):
-        Writers().submit(lambda: 1 // 0).result()
+        writer.submit(lambda: 1 // 0).result()
+    writer.shutdown()
 
 
 def test_a_call_that_was_cancelled_in_time_is_not_made() -> None:
-    writers, release = Writers(), threading.Event()
+    writer, release = Writer(), threading.Event()
     made: list[int] = []
-    hanging = [writers.submit(release.wait) for _ in range(4)]
-    future = writers.submit(made.append, 1)
-    assert future.cancel()
+    hanging = writer.submit(release.wait)
+    assert writer.submit(made.append, 1).cancel()
     release.set()
-    for call in hanging:
-        call.result()
-    writers.submit(made.append, 2).result()
+    hanging.result()
+    writer.submit(made.append, 2).result()
+    writer.shutdown()
     assert made == [2]
+
+
+def test_a_thread_ends_when_what_is_queued_is_done() -> None:
+    writer, threads = Writer(), list[threading.Thread]()
+    writer.submit(lambda: threads.append(threading.current_thread()))
+    writer.shutdown()
+    while not threads:
+        pass
+    threads[0].join()
+
+
+@pytest.mark.anyio
+async def test_builds_below_one_root_share_a_thread_and_those_elsewhere_have_another(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    before = threading.active_count()
+    async with AsyncExitStack() as stack:
+        for number in range(20):
+            await stack.enter_async_context(
+                track_build(f"TASK-{number}", root=tmp_path, clock=clock)
+            )
+        assert threading.active_count() == before + 1
+        (tmp_path / "other").mkdir()
+        await stack.enter_async_context(track_build("TASK-1", root=tmp_path / "other", clock=clock))
+        assert threading.active_count() == before + 2
 
 
 def test_writes_begin_when_a_thread_is_to_be_had_again(run: Run) -> None:
@@ -422,30 +438,3 @@ async def main():
 asyncio.run(main())
 """
     assert run(program) == {"refused": True, "there": True}
-
-
-def test_a_thread_that_is_not_to_be_had_leaves_the_write_to_the_one_that_hangs(run: Run) -> None:
-    program = """
-from guardkit.progress.files import Writers
-
-async def main():
-    clock = FakeClock(hung_after=0.05)
-    release = threading.Event()
-    async with track_build("TASK-1", root=root, clock=clock) as build:
-        Writers.shared().submit(release.wait)
-        threading.stack_size(2**26)
-        with open("/proc/self/statm") as file:
-            taken = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + 2**25, -1))  # no room for a thread's stack
-        build.update(message="late")
-        await clock.advance(0.2)
-        before = on_disk()["message"]
-        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
-        clock._hung_after = 5.0
-        release.set()
-        await clock.advance(0.0)
-        say(before=before, after=on_disk()["message"])
-
-asyncio.run(main())
-"""
-    assert run(program) == {"before": None, "after": "late"}

@@ -1,31 +1,45 @@
 """The journal: bounded, whole lines, and nothing lost while the disk fails."""
 
+import errno
 import json
-import subprocess
-import sys
+import resource
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from guardkit import track_build
-from guardkit.progress.journal import SIZE_MAX, append
+from guardkit import Snapshot, track_build
+from guardkit.progress.journal import SIZE_MAX, Event, append, make_event
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]
 
 
-def test_lines_are_moved_to_the_end_of_the_file(tmp_path: Path) -> None:
-    path, lines = tmp_path / "events.jsonl", deque([b"1\n", b"2\n"])
-    append(str(path), lines)
-    assert not lines
-    append(str(path), deque([b"3\n"]))
-    assert path.read_bytes() == b"1\n2\n3\n"
+START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
+SNAPSHOT = Snapshot(build_id="B", task_id="TASK-1", turn_max=5, started_at=START, updated_at=START)
 
 
-def test_without_lines_no_file_is_made(tmp_path: Path) -> None:
+def events(*names: str) -> deque[Event]:
+    return deque(make_event(name, START, SNAPSHOT) for name in names)
+
+
+def line(name: str) -> bytes:
+    return msgspec.json.encode(make_event(name, START, SNAPSHOT)) + b"\n"
+
+
+def test_events_are_moved_to_the_end_of_the_file(tmp_path: Path) -> None:
+    path, waiting = tmp_path / "events.jsonl", events("1", "2")
+    append(str(path), waiting)
+    assert not waiting
+    append(str(path), events("3"))
+    assert path.read_bytes() == line("1") + line("2") + line("3")
+
+
+def test_without_events_no_file_is_made(tmp_path: Path) -> None:
     append(str(tmp_path / "events.jsonl"), deque())
     assert not (tmp_path / "events.jsonl").exists()
 
@@ -33,52 +47,43 @@ def test_without_lines_no_file_is_made(tmp_path: Path) -> None:
 def test_a_half_line_is_ended_before_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"event": "build.started"}\n{"event": "turn.st')
-    append(str(path), deque([b"{}\n"]))
-    assert path.read_bytes() == b'{"event": "build.started"}\n{"event": "turn.st\n{}\n'
+    append(str(path), events("1"))
+    assert path.read_bytes() == b'{"event": "build.started"}\n{"event": "turn.st\n' + line("1")
 
 
 @pytest.mark.parametrize(("size", "moved"), [(SIZE_MAX, False), (SIZE_MAX + 1, True)])
 def test_a_file_past_its_bound_makes_room(tmp_path: Path, size: int, moved: bool) -> None:
     path, old = tmp_path / "events.jsonl", b"x" * (size - 1) + b"\n"
     path.write_bytes(old)
-    append(str(path), deque([b"{}\n"]))
+    append(str(path), events("1"))
     full = tmp_path / "events.jsonl.1" if moved else path
-    assert full.read_bytes() == old + b"{}\n"
+    assert full.read_bytes() == old + line("1")
     assert path.exists() is not moved
 
 
 def test_a_second_full_file_takes_the_place_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    for line in (b"1\n", b"2\n"):
+    for name in ("1", "2"):
         path.write_bytes(b"x" * SIZE_MAX + b"\n")
-        append(str(path), deque([line]))
-    assert (tmp_path / "events.jsonl.1").read_bytes().endswith(b"\n2\n")
+        append(str(path), events(name))
+    assert (tmp_path / "events.jsonl.1").read_bytes().endswith(b"\n" + line("2"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["events.jsonl.1"]
 
 
 def test_a_line_that_was_written_by_half_is_written_again(tmp_path: Path) -> None:
-    program = """
-import resource, sys
-from collections import deque
-from guardkit.progress.journal import append
-
-lines = deque([b"1" * 99 + b"\\n", b"2" * 99 + b"\\n", b"3" * 99 + b"\\n"])
-resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
-for _ in range(3):
+    path, waiting = tmp_path / "events.jsonl", events("1", "2", "3")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(line("1")) * 3 // 2, hard))
     try:
-        append(sys.argv[1], lines)
-    except OSError as error:
-        print(len(lines), error.errno)
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-append(sys.argv[1], lines)
-print(len(lines))
-"""
-    path = tmp_path / "events.jsonl"
-    command = (sys.executable, "-c", program, str(path))
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["2", "28", "2", "27", "2", "27", "0"]
-    whole = [line for line in path.read_bytes().splitlines() if len(line) == 99]
-    assert whole == [b"1" * 99, b"2" * 99, b"3" * 99]
+        for error in (errno.ENOSPC, errno.EFBIG, errno.EFBIG):
+            with pytest.raises(OSError) as raised:  # noqa: PT011
+                append(str(path), waiting)
+            assert (raised.value.errno, len(waiting)) == (error, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    append(str(path), waiting)
+    whole = [each + b"\n" for each in path.read_bytes().splitlines() if each.endswith(b"}}}")]
+    assert whole == [line("1"), line("2"), line("3")]
 
 
 @pytest.mark.anyio

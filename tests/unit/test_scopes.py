@@ -96,7 +96,7 @@ async def test_what_is_a_task_id_names_a_folder(
 async def test_what_does_not_count_from_one_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match=f"{name}=.*give a whole number from 1"):
+    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
@@ -117,7 +117,7 @@ async def test_what_does_not_count_from_one_is_refused_at_the_call(
 async def test_what_are_no_seconds_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match="give seconds"):
+    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
@@ -127,21 +127,31 @@ async def test_what_are_no_seconds_is_refused_at_the_call(
 async def test_what_is_no_text_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match=f"{name}=.* is not text: give a str"):
+    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: Expected `str`"):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_type_of_build_that_is_unknown_is_refused_at_the_call(tmp_path: Path) -> None:
-    with pytest.raises(MisuseError, match="use 'task' or 'feature'"):
+    with pytest.raises(MisuseError, match="build_type='epic' cannot be"):
         track_build("TASK-1", root=tmp_path, build_type="epic")  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("root", [5, b"x", "a\0b", "\ud800"], ids=repr)
+@pytest.mark.parametrize("root", [5, b"x"], ids=repr)
 async def test_what_is_no_path_is_refused_at_the_call(root: Any) -> None:
-    with pytest.raises(MisuseError, match="root="):
+    with pytest.raises((MisuseError, TypeError), match="str"):
         track_build("TASK-1", root=root)
+
+
+@pytest.mark.parametrize("root", ["a\0b", "\ud800"], ids=["NUL", "surrogate"])
+async def test_a_path_that_cannot_exist_does_not_hurt_the_build(
+    clock: FakeClock, root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with track_build("TASK-1", root=root, clock=clock) as build, build.phase("Setup"):
+        pass
+    assert build.snapshot.status == "completed"
+    assert len(caplog.records) == 1
 
 
 async def test_the_build_id_is_the_task_id_unless_it_is_given(clock: FakeClock) -> None:
@@ -163,7 +173,7 @@ async def test_what_is_no_count_is_refused_at_the_call(
     clock: FakeClock, name: str, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=f"{name}=.*give a whole number from 0"):
+        with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
             build.update(**{name: value})
         assert seq(build) == 1
 
@@ -173,9 +183,9 @@ async def test_a_message_that_is_no_text_is_refused_at_the_call(
     clock: FakeClock, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"message=.* is not text: give a str"):
+        with pytest.raises(MisuseError, match=r"message=.* cannot be: Expected `str`"):
             build.update(message=value)
-        with pytest.raises(MisuseError, match=r"message=.* is not text: give a str"):
+        with pytest.raises(MisuseError, match=r"message=.* cannot be: Expected `str`"):
             build.decide("approve", value)
         assert seq(build) == 1
 
@@ -185,9 +195,9 @@ async def test_a_decision_or_a_reason_that_is_no_text_is_refused_at_the_call(
     clock: FakeClock, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"decision=.* is not text: give a str"):
+        with pytest.raises(MisuseError, match=r"decision=.* cannot be: Expected `str`"):
             build.decide(value)
-        with pytest.raises(MisuseError, match=r"reason=.* is not text: give a str"):
+        with pytest.raises(MisuseError, match=r"reason=.* cannot be: Expected `str`"):
             build.fail(value)
         assert seq(build) == 1
     assert build.snapshot.status == "completed"
@@ -267,7 +277,7 @@ async def test_a_build_is_of_no_use_before_it_is_entered(
     tmp_path: Path, clock: FakeClock, use: Callable[[Build], object]
 ) -> None:
     build = track_build("TASK-1", root=tmp_path, clock=clock)
-    with pytest.raises(ScopeError, match="use `async with track_build"):
+    with pytest.raises(ScopeError, match="the build of TASK-1 is not entered: use `async with`"):
         use(build)
     assert os.listdir(tmp_path) == []
 
@@ -279,7 +289,7 @@ async def test_a_build_is_of_no_use_after_its_end(
     async with track_build("TASK-1", root=None, clock=clock) as build:
         pass
     last = build.snapshot
-    with pytest.raises(ScopeError, match="TASK-1 has ended: track another one"):
+    with pytest.raises(ScopeError, match="the build of TASK-1 has ended: make another one"):
         use(build)
     assert build.snapshot == last
 
@@ -289,8 +299,7 @@ async def test_a_scope_is_entered_once(clock: FakeClock) -> None:
         async with build.turn() as turn:
             async with turn.phase("Setup") as phase:
                 for scope in (build, turn, phase):
-                    name = type(scope).__name__.lower()
-                    with pytest.raises(ScopeError, match=f"this {name} was entered before: make"):
+                    with pytest.raises(ScopeError, match=f"{scope} was entered before: make"):
                         await scope.__aenter__()
         for scope in (turn, phase):
             with pytest.raises(ScopeError, match="was entered before"):
@@ -366,11 +375,11 @@ async def test_a_turn_that_was_made_but_not_entered_uses_up_no_number(clock: Fak
 async def test_a_phase_of_a_turn_is_entered_only_inside_it(clock: FakeClock) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
         turn = build.turn()
-        with pytest.raises(ScopeError, match="turn 1 is not open: enter phases inside"):
+        with pytest.raises(ScopeError, match="turn 1 is not entered: use `async with`"):
             await turn.phase("Setup").__aenter__()
         async with turn:
             pass
-        with pytest.raises(ScopeError, match="turn 1 is not open"):
+        with pytest.raises(ScopeError, match="turn 1 has ended"):
             await turn.phase("Setup").__aenter__()
         assert build.snapshot.phase == ""
 
@@ -381,14 +390,14 @@ BUDGETS = NOT_SECONDS | {"zero": 0.0}
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
 async def test_a_budget_that_is_no_time_is_refused(clock: FakeClock, budget: Any) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match="give seconds"):
+        with pytest.raises(MisuseError, match=r"budget=.* cannot be: "):
             build.phase("Setup", budget=budget)
 
 
 @pytest.mark.parametrize("name", [5, None, b"x"], ids=repr)
 async def test_the_name_of_a_phase_is_text(clock: FakeClock, name: Any) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"name=.* is not text: give a str"):
+        with pytest.raises(MisuseError, match=r"name=.* cannot be: Expected `str`"):
             build.phase(name)
 
 
@@ -444,11 +453,11 @@ async def test_a_build_that_has_failed_says_why_even_where_turns_follow(clock: F
     assert (build.snapshot.status, build.snapshot.error) == ("failed", "out of ideas")
 
 
-async def test_a_phase_that_has_failed_is_shown_failed_at_once(clock: FakeClock) -> None:
+async def test_a_phase_that_has_failed_says_why_at_once_and_ends_failed(clock: FakeClock) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
         async with build.phase("Setup") as phase:
             phase.fail("no network")
-            assert shown(build) == (0, "Setup", "failed")
+            assert shown(build) == (0, "Setup", "in_progress")
             assert build.snapshot.error == "no network"
         assert shown(build) == (0, "Setup", "failed")
 
@@ -561,17 +570,6 @@ async def test_phases_that_end_out_of_order_show_the_latest_that_is_open(clock: 
         assert shown(build) == (0, "First", "in_progress")
         await first.__aexit__(None, None, None)
         assert shown(build) == (0, "First", "completed")
-
-
-async def test_a_phase_that_has_failed_is_shown_failed_again_when_the_inner_one_ends(
-    clock: FakeClock,
-) -> None:
-    async with track_build("TASK-1", root=None, clock=clock) as build:
-        async with build.phase("Outer") as outer:
-            async with build.phase("Inner"):
-                outer.fail("no network")
-                assert shown(build) == (0, "Inner", "in_progress")
-            assert shown(build) == (0, "Outer", "failed")
 
 
 async def test_a_turn_inside_a_phase_leaves_the_phase_shown(clock: FakeClock) -> None:

@@ -1,0 +1,180 @@
+"""What the builds below one root share in an event loop: a timer, a lock file, a writing thread.
+
+So a thousand builds cost neither a thousand tasks nor a thousand threads or descriptors, and a
+mount that hangs holds up none of those that are elsewhere.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import aiofiles.os
+import msgspec
+from anyio.lowlevel import RunVar
+
+from guardkit.clock import Clock
+from guardkit.progress.ownership import Locks
+from guardkit.progress.writer import Writer
+
+if TYPE_CHECKING:
+    from guardkit.progress.files import FileFeed
+
+PATIENCE = 1.0  # seconds that a disk which hangs holds the build up, and all sinks its end
+
+
+class Call(msgspec.Struct, order=True):
+    """A call that is due at a time, in the order of its making, or up to `slack` seconds before."""
+
+    when: float
+    order: int
+    slack: float
+    call: Callable[[], object] | None
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may go; at once if it was taken back."""
+        return self.call is None or self.when - self.slack <= now
+
+
+class Hub:
+    """Calls what is due in time, and writes what is due on disk: one hop at a time for all of it.
+
+    Each build enters it and leaves it; the last one to leave ends what was started here.
+    """
+
+    def __init__(self, key: tuple[str | None, int], clock: Clock) -> None:
+        self._key = key
+        self.clock = clock
+        self.locks = Locks()
+        self._writer = Writer()
+        self._write_in_thread = aiofiles.os.wrap(self._write_due)
+        self.builds = 0
+        self._calls: list[Call] = []
+        self._order = count()
+        self._timer: asyncio.Task[None] | None = None
+        self._wakes = inf  # when the timer does
+        self._hop: asyncio.Task[None] | None = None
+        self._hung = False
+        self._due: deque[FileFeed] = deque()
+
+    @classmethod
+    def enter(cls, root: str | None, clock: Clock) -> "Hub":
+        """Return that of the running event loop for a root (None: no disk) and a clock."""
+        key = root, id(clock)
+        hub = _hubs().setdefault(key, cls(key, clock))
+        hub.builds += 1
+        return hub
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is on its way to disk."""
+        return self._hop is not None
+
+    async def leave(self) -> None:
+        """Count one build less; the last one ends the timer, and a hop that hangs."""
+        self.builds -= 1
+        if not self.builds:
+            del _hubs()[self._key]
+            self._writer.shutdown()
+            tasks = {task for task in (self._timer, self._hop) if task}
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def call_at(self, when: float, call: Callable[[], object], *, slack: float = 0.0) -> "Call":
+        """Call at a time of the clock, or up to `slack` seconds earlier along with another call."""
+        entry = Call(when, next(self._order), slack, call)
+        heappush(self._calls, entry)
+        if when < self._wakes:
+            self._wakes = when
+            if self._timer:
+                self._timer.cancel()
+            self._timer = asyncio.create_task(self._run())
+        return entry
+
+    async def hangs(self, work: "asyncio.Future[Any]") -> bool:
+        """Wait for `work` as long as a build may be held up; return whether it takes longer."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def go_on(_: object = None) -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        work.add_done_callback(go_on)
+        limit = self.call_at(self.clock.monotonic() + PATIENCE, go_on)
+        try:
+            await waiting
+        finally:
+            work.remove_done_callback(go_on)
+            limit.call = None
+        return not work.done()
+
+    def write(self, file: "FileFeed") -> None:
+        """Have a thread write the files of a build, behind what is due."""
+        if not file.due:
+            file.due = True
+            self._due.append(file)
+        if not self._hop:
+            self._hop = asyncio.create_task(self._write())
+
+    async def settle(self, file: "FileFeed") -> None:
+        """Return when the files are written, or that has failed or hangs: which holds up once."""
+        while self._hop and not self._hung:
+            self._hung = await self.hangs(self._hop)
+            if not file.due:  # else it is for the next hop
+                break
+
+    async def _run(self) -> None:
+        while self._calls:
+            self._wakes = self._calls[0].when
+            await self.clock.sleep(self._wakes - self.clock.monotonic())
+            self._wakes = -inf  # what is added meanwhile is seen here
+            now = self.clock.monotonic()
+            while self._calls and self._calls[0].is_due(now):
+                if call := heappop(self._calls).call:
+                    call()
+        self._timer, self._wakes = None, inf
+
+    async def _write(self) -> None:
+        try:
+            failures = await self._write_in_thread(executor=self._writer)
+        except OSError as error:  # no thread is to be had
+            failures = self._write_due(error)
+        self._hung = False
+        for file, failure in failures:
+            file.failed(failure)
+        self._hop = asyncio.create_task(self._write()) if self._due else None
+
+    def _write_due(self, refusal: Exception | None = None) -> "list[tuple[FileFeed, Exception]]":
+        """Write in this thread, or fail at once with `refusal`; return what has failed, and why."""
+        failures: list[tuple[FileFeed, Exception]] = []
+        while self._due:
+            file = self._due.popleft()
+            file.due = False  # first: what is new from here on is due again
+            try:
+                if refusal:
+                    raise refusal
+                file.write()
+            except Exception as error:
+                failures.append((file, error))
+        return failures
+
+
+_var: RunVar[dict[tuple[str | None, int], Hub] | None] = RunVar("guardkit.progress.hubs")
+
+
+def _hubs() -> dict[tuple[str | None, int], Hub]:
+    """Return those of the running event loop."""
+    hubs = _var.get(None)
+    if hubs is None:
+        _var.set(hubs := {})
+    return hubs
+
+
+def is_writing(clock: Clock) -> bool:
+    """Say whether something is on its way to disk for builds with this clock."""
+    return any(hub.is_writing for hub in _hubs().values() if hub.clock is clock)

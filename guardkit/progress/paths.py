@@ -1,0 +1,34 @@
+"""Where the files of a build are, and what may stand in their names."""
+
+import os
+import re
+from pathlib import Path
+
+from guardkit.errors import InvalidTaskIdError
+
+TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def builds_dir(root: str | os.PathLike[str]) -> Path:
+    """Return the folder that holds a folder for each build below `root`."""
+    return Path(root, ".guardkit", "autobuild")
+
+
+def build_dir(root: str | os.PathLike[str], task_id: str) -> Path:
+    """Return the folder of a build's files; raises InvalidTaskIdError."""
+    return builds_dir(root) / check_task_id(task_id)
+
+
+def lock_path(root: str | os.PathLike[str]) -> Path:
+    """Return the lock file of all the tasks below `root`."""
+    return builds_dir(root) / ".lock"
+
+
+def check_task_id(task_id: object) -> str:
+    """Return `task_id`; raise InvalidTaskIdError unless it is one, and so never a path."""
+    if isinstance(task_id, str) and TASK_ID.fullmatch(task_id):
+        return task_id
+    raise InvalidTaskIdError(
+        f"{task_id!r:.40} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
+        "beginning with a letter or a digit"
+    )
