@@ -173,9 +173,7 @@ def test_how_long_may_pass_without_activity_is_up_to_the_reader(
             "Player Implementation has taken 70 s of 60 s",
             id="overdue",
         ),
-        pytest.param(
-            working(), True, 2000, "no activity for 2000 s", id="stalled"
-        ),
+        pytest.param(working(), True, 2000, "no activity for 2000 s", id="stalled"),
         pytest.param(working(), True, 3, "it did something 3 s ago", id="running"),
         pytest.param(working(), True, -3, "it did something 0 s ago", id="running, future"),
         pytest.param(FOREIGN, None, 2000, "no activity for 2000 s", id="another's"),
