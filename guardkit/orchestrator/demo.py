@@ -1,26 +1,21 @@
 """A small real repository with one task, and a scripted Player: what `guardkit demo` runs on."""
 
-import shlex
 import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from textwrap import dedent
 
 from guardkit.errors import MisuseError, WorkspaceError
-from guardkit.orchestrator.agents import environment
 
 TASK_ID = "TASK-DEMO-001"
-_PYTHON = shlex.quote(sys.executable)
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.
-TEST = f"{_PYTHON} -B -m pytest -q --no-summary -p no:cacheprovider --junitxml={{junit}}"
-_GIT = (
-    *("git", "-c", "user.name=guardkit", "-c", "user.email=demo@guardkit.invalid"),
-    *("-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"),
-)
+TEST = f"{quote(sys.executable)} -B -m pytest -q --no-summary --junitxml={{junit}}"
+_NAME = "-c user.name=guardkit -c user.email=demo@guardkit.invalid -c commit.gpgsign=false"
+_GIT = ("init -q -b main", "add .", f"{_NAME} -c core.hooksPath=/dev/null commit -q -m Prices")
 _FILES = {
-    ".gitignore": "__pycache__/\n",
     f"tasks/backlog/{TASK_ID}-add-tax.md": f"""\
         ---
         id: {TASK_ID}
@@ -28,49 +23,33 @@ _FILES = {
         ---
         `with_tax(cents, percent)` returns whole cents; half a cent rounds up.
         """,
-    "prices.py": """\
-        def parse(text):
-            euros, _, cents = text.partition(".")
-            return int(euros) * 100 + int(cents or 0)
-        """,
+    "prices.py": "# prices in whole cents\n",
     "test_prices.py": """\
         import prices
 
-
-        def test_a_price_is_parsed():
-            assert prices.parse("12.50") == 1250
-
+        def test_nothing_is_added_without_a_tax():
+            assert prices.with_tax(1250, 0) == 1250
 
         def test_tax_is_added():
             assert prices.with_tax(1000, 19) == 1190
 
-
         def test_half_a_cent_rounds_up():
             assert prices.with_tax(50, 5) == 53
         """,
-    "player.py": """\
-        import os, sys, time
-        from pathlib import Path
-
-        def say(line):
-            print(line, flush=True)
-            time.sleep(float(sys.argv[1]))
-
-        feedback = Path(os.environ["GUARDKIT_FEEDBACK_FILE"]).read_text()
-        if not feedback:
-            say("reading the task")
-            say("writing with_tax, with the built-in round()")
-            with Path("prices.py").open("a") as module:
-                module.write("\\n\\nfrom tax import with_tax\\n")
-            cents = "round(cents * (100 + percent) / 100)"
-        elif "test_half_a_cent_rounds_up" in feedback:
-            say("reading what the Coach wrote")
-            say("round() makes 52 of 52.5: rounding half up instead")
-            cents = "(cents * (100 + percent) + 50) // 100"
-        else:
-            sys.exit("nothing in the feedback that I know how to mend")
-        Path("tax.py").write_text(f"def with_tax(cents, percent):\\n    return {cents}\\n")
-        say("with_tax is written")
+    "player.sh": """\
+        say() { echo "$1"; sleep "$PAUSE"; }
+        if [ ! -s "$GUARDKIT_FEEDBACK_FILE" ]; then
+            say "reading the task"
+            say "writing with_tax, with the built-in round()"
+            cents="round(cents * (100 + percent) / 100)"
+        else
+            say "reading what the Coach wrote"
+            say "round() makes 52 of 52.5: rounding half up instead"
+            cents="(cents * (100 + percent) + 50) // 100"
+        fi
+        echo "from tax import with_tax" > prices.py
+        printf 'def with_tax(cents, percent):\\n    return %s\\n' "$cents" > tax.py
+        say "with_tax is written"
         """,
 }
 
@@ -90,9 +69,8 @@ def make_demo(root: Path | None = None) -> Path:
         for name, text in _FILES.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(dedent(text))
-        for words in ("init -q -b main", "add .", "commit -q -m Prices"):
-            command = (*_GIT, *words.split())
-            subprocess.run(command, cwd=folder, env=environment({}), check=True)
+        for words in _GIT:
+            subprocess.run(("git", *words.split()), cwd=folder, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise WorkspaceError(f"cannot make the demo: {error}") from error
     return folder.resolve()
@@ -100,4 +78,4 @@ def make_demo(root: Path | None = None) -> Path:
 
 def player(*, slow: bool = False) -> str:
     """Return the command of the scripted Player, which pauses three times a turn."""
-    return f"{_PYTHON} player.py {6 if slow else 0.2}"
+    return f"PAUSE={6 if slow else 0.2} sh player.sh"

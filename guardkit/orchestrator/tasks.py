@@ -1,93 +1,64 @@
 """Task files: Markdown with YAML frontmatter, anywhere below `tasks/`."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
+import msgspec
 import yaml
 
-from guardkit.errors import InvalidTaskError, InvalidTaskIdError, TaskNotFoundError
+from guardkit.errors import InvalidTaskError, TaskNotFoundError
 from guardkit.progress.paths import check_task_id
 
-MAX_TASK_BYTES = 1024 * 1024
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
-_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*)$", re.MULTILINE)
+# It makes nothing but text, lists and mappings: no date can be a wrong one.
+_Loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A task; `title` falls back to the first heading, then the id. `body` follows frontmatter."""
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task by the id in its frontmatter; `title` is one line, the id where there is none."""
 
     id: str
     title: str
     path: Path
-    body: str
 
 
-def load_task(path: Path | str) -> Task:
+class _Frontmatter(msgspec.Struct):
+    id: str
+    title: str = ""
+
+
+def load_task(path: Path) -> Task:
     """Read a task file; raises InvalidTaskError, one line that names it and what to mend."""
-    path = Path(path).absolute()
-    return _parse(path, _read(path))
+    try:
+        match = _FRONTMATTER.match(path.read_text("utf-8-sig"))
+        read = yaml.load(match[1] or "", _Loader) if match else None  # noqa: S506
+        front = msgspec.convert(read, _Frontmatter)
+        title = " ".join(front.title.split()) or front.id
+        return Task(id=check_task_id(front.id), title=title, path=path.absolute())
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        begin = "a task file is UTF-8 text and begins with YAML: '---', 'id: …' and '---'"
+        raise InvalidTaskError(f"{path}: {begin}: {' '.join(str(error).split())}") from error
 
 
-def find_task(task_id: str, *, root: Path | str) -> Task:
+def find_task(task_id: str, root: Path) -> Task:
     """Return the one task below `root`/tasks whose frontmatter carries exactly `task_id`.
 
     Raises InvalidTaskIdError; TaskNotFoundError; InvalidTaskError where several files carry the
     id, or none does and a broken one is named for it (`TASK-1.md`, `TASK-1-some-words.md`).
     """
-    named_for_it = re.compile(re.escape(check_task_id(task_id)) + r"(-[a-z].*)?\.md")
-    folder = Path(root).absolute() / "tasks"
-    found: list[Task] = []
-    broken: list[InvalidTaskError] = []
-    for path in sorted(path for path in folder.rglob("*.md") if path.is_file()):
-        named = named_for_it.fullmatch(path.name) is not None
+    folder, name = root / "tasks", f"{check_task_id(task_id)}-"
+    found, broken = list[Task](), list[InvalidTaskError]()
+    for path in sorted(folder.rglob("*.md")):
         try:
-            text = _read(path)
-            # Parsing YAML is slow, and projects hold thousands of tasks: most need none.
-            if (named or task_id in text) and (task := _parse(path, text)).id == task_id:
-                found.append(task)
+            task = load_task(path)
         except InvalidTaskError as error:
-            broken += [error] if named else []
+            broken += [error] if f"{path.stem}-".startswith(name) else []
+        else:
+            found += [task] if task.id == task_id else []
     if len(found) > 1:
         paths = ", ".join(str(task.path) for task in found)
         raise InvalidTaskError(f"{task_id} is in several task files, keep one of them: {paths}")
+    if found:
+        return found[0]
     missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter: write one"
-    if not found:
-        raise broken[0] if broken else TaskNotFoundError(missing)
-    return found[0]
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_TASK_BYTES + 1)
-        if len(raw) > MAX_TASK_BYTES:
-            raise InvalidTaskError(f"{path}: larger than 1 MiB, cut it down")
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidTaskError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-
-
-def _parse(path: Path, text: str) -> Task:
-    match = _FRONTMATTER.match(text)
-    if match is None:
-        raise InvalidTaskError(f"{path}: no YAML frontmatter: begin it with ---, 'id: …' and ---")
-    try:
-        # BaseLoader makes nothing but text, lists and mappings: no date can be a wrong one.
-        front = yaml.load(match[1] or "", Loader=yaml.BaseLoader)  # noqa: S506
-        fields = cast("dict[str, object]", front) if isinstance(front, dict) else {}
-        task_id, title, body = fields.get("id"), fields.get("title"), text[match.end() :]
-        if not isinstance(task_id, str) or not task_id:
-            raise InvalidTaskError(f"{path}: no id in the frontmatter: write 'id: …' into it")
-        check_task_id(task_id)
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InvalidTaskError(f"{path}: the frontmatter is not YAML: {reason}") from error
-    except InvalidTaskIdError as error:
-        raise InvalidTaskError(f"{path}: {error}") from error
-    if not isinstance(title, str) or not title.strip():
-        heading = _HEADING.search(body)
-        title = heading[1] if heading else task_id
-    return Task(id=task_id, title=" ".join(title.split()), path=path, body=body)
+    raise broken[0] if broken else TaskNotFoundError(missing)

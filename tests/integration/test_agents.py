@@ -13,8 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from guardkit.clock import Clock, SystemClock
-from guardkit.errors import WorkspaceError
-from guardkit.orchestrator.agents import CommandResult, environment, plain, run_command
+from guardkit.orchestrator.agents import CommandResult, plain, run_command
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +96,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_command_is_run_by_the_shell_in_the_folder(runner: Runner, tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("hello")
     result = await runner.run('cat *.txt && echo "$NAME"', NAME="a name")
-    assert result == CommandResult(exit_code=0, tail="helloa name", budget=1e9)
+    assert (result.exit_code, result.tail) == (0, "helloa name")
 
 
 async def test_stderr_comes_in_order_with_stdout(runner: Runner) -> None:
@@ -109,32 +108,27 @@ async def test_there_is_no_input(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "exit_code", "sentence"),
+    ("command", "exit_code", "ending"),
     [
         ("true", 0, "exited with 0"),
         ("exit 3", 3, "exited with 3"),
         ("kill -KILL $$", -9, "was ended by SIGKILL"),
         ("kill -SEGV $$", -11, "was ended by SIGSEGV"),
+        ("kill -40 $$", -40, "exited with -40"),
         ("/no/such/player", 127, "was not found"),
         ("./file", 126, "is not executable"),
     ],
 )
 async def test_how_it_ended_is_told_in_words(
-    runner: Runner, tmp_path: Path, command: str, exit_code: int, sentence: str
+    runner: Runner, tmp_path: Path, command: str, exit_code: int, ending: str
 ) -> None:
     (tmp_path / "file").write_text("")
     result = await runner.run(command)
-    assert (result.exit_code, result.describe()) == (exit_code, sentence)
-    assert result.not_runnable == (exit_code in {126, 127})
-    assert not result.timed_out
+    assert (result.exit_code, result.ending) == (exit_code, ending)
 
 
-def test_a_signal_without_a_name_is_told_too() -> None:
-    assert "-40" in CommandResult(exit_code=-40, tail="", budget=1).describe()
-
-
-async def test_a_folder_that_is_gone_is_a_workspace_error(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="no command can be started in"):
+async def test_a_folder_that_is_gone_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
         await Runner(tmp_path / "gone", SystemClock()).run("true")
 
 
@@ -144,21 +138,14 @@ async def test_the_latest_line_is_told_plain(runner: Runner) -> None:
     assert plain("\x1b[1;31mtwo\x1b[0m\x1b]0;title\x07 \x00x\r\ny") == "two x\ny"
 
 
-async def test_a_last_line_without_an_end_is_told_when_the_command_has_ended(
-    runner: Runner,
-) -> None:
-    await runner.run("printf unfinished")
-    assert runner.lines == ["unfinished"]
-
-
 async def test_a_long_line_is_cut(runner: Runner) -> None:
     await runner.run("head -c 1000 /dev/zero | tr '\\0' x; echo")
-    assert runner.lines == ["x" * 200]
+    assert set(runner.lines) == {"x" * 200}
 
 
 async def test_of_100_megabytes_only_the_end_is_kept(runner: Runner) -> None:
     result = await runner.run("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo end")
-    assert len(result.tail) <= 64 * 1024
+    assert len(result.tail) <= 8 * 1024
     assert result.tail.endswith("x\nend")
     assert runner.lines[-1] == "end"
 
@@ -175,15 +162,6 @@ async def test_the_loop_goes_on_while_a_command_floods_its_output(runner: Runner
             turns += 1
             await anyio.lowlevel.checkpoint()
     assert turns > 100
-
-
-async def test_what_ties_git_to_a_repository_does_not_reach_it(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_DIR", "/elsewhere/.git")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere/index")
-    assert (await runner.run('echo "[$GIT_DIR$GIT_INDEX_FILE]"')).tail == "[]"
-    assert environment({"A": "b"})["A"] == "b"
 
 
 async def test_a_child_left_in_the_background_is_ended_and_not_waited_for(runner: Runner) -> None:
@@ -212,8 +190,7 @@ async def test_a_command_that_never_ends_is_ended_when_its_budget_is_used_up(
         while timed.result is None:
             await clock.advance(0.01)
     assert timed.result is not None
-    assert timed.result.timed_out
-    assert timed.result.describe() == "did not finish within 900 s"
+    assert (timed.result.exit_code, timed.result.ending) == (None, "did not finish within 900 s")
     assert not alive(int(timed.result.tail.split("\n")[0]))
 
 
@@ -232,7 +209,7 @@ async def test_one_that_ignores_sigterm_is_killed_after_the_grace(
         await clock.advance(0.2)
         await until(lambda: timed.result is not None)
     assert timed.result is not None
-    assert timed.result.timed_out
+    assert timed.result.exit_code is None
     pid = int(timed.result.tail.split("\n")[0])
     await until(lambda: not alive(pid))
 

@@ -21,10 +21,10 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Run the demo once, as somebody who has never set up git, and whose git hooks refuse all."""
+    """Run the demo once, as somebody who has never set up git."""
     home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("demo") / "new"
     environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"HOME": str(home), "GIT_DIR": "/nowhere"}
+    environment |= {"HOME": str(home)}
     command = (*GUARDKIT, "demo", "--root", str(root))
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -76,29 +76,25 @@ def test_the_worktree_holds_the_work_and_the_checkout_is_clean(ran: Ran) -> None
 
 
 @pytest.mark.parametrize(
-    ("feedback", "code", "rounding"),
+    ("feedback", "rounding"),
     [
-        pytest.param("", 0, "round(", id="first turn"),
-        pytest.param("failed: test_half_a_cent_rounds_up", 0, "// 100", id="what the Coach writes"),
-        pytest.param("make it blue", 1, None, id="something else"),
+        pytest.param("", "round(", id="first turn"),
+        pytest.param("failed: test_half_a_cent_rounds_up", "// 100", id="what the Coach writes"),
     ],
 )
 def test_the_player_does_what_the_feedback_says(
-    tmp_path: Path, feedback: str, code: int, rounding: str | None
+    tmp_path: Path, feedback: str, rounding: str
 ) -> None:
     root = make_demo(tmp_path / "demo")
-    file = tmp_path / "feedback.md"
+    file = tmp_path / "feedback.json"
     file.write_text(feedback)
     environment = os.environ | {"GUARDKIT_FEEDBACK_FILE": str(file)}
-    command = player().split()
-    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
-    assert ended.returncode == code
-    made = root / "tax.py"
-    assert rounding in made.read_text() if rounding else not made.exists()
+    subprocess.run(("sh", "-c", player()), cwd=root, env=environment, check=True)
+    assert rounding in (root / "tax.py").read_text()
 
 
 def test_a_slow_player_takes_its_time() -> None:
-    assert player(slow=True).split()[-1] == "6"
+    assert player(slow=True) == "PAUSE=6 sh player.sh"
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
