@@ -1,0 +1,33 @@
+"""The chaos suite: what it counts, and the table of it that ends a run."""
+
+from collections.abc import Callable
+
+import pytest
+
+from .tally import Row, new_row, render
+
+
+@pytest.fixture
+def trials(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """Return the first number in a short run, the second in a long one."""
+    return lambda short, long: long if pytestconfig.getoption("long") else short
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str], Row]:
+    """Open the row of a scenario; rows of the same name are added up in the table."""
+
+    def open_row(scenario: str) -> Row:
+        row = new_row(scenario)
+        request.node.user_properties.append(("chaos", row))
+        return row
+
+    return open_row
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind)]
+    rows = [row for report in reports for name, row in report.user_properties if name == "chaos"]
+    if rows:
+        terminalreporter.section("chaos")
+        terminalreporter.write_line(render(rows))
