@@ -24,10 +24,14 @@ SECOND = 1.0  # in which a reader knows of a death, by the contract
 
 
 class Report(TypedDict):
-    """What a worker has counted, and a sentence for each thing that went wrong."""
+    """What a worker has counted, and a sentence for each thing that went wrong.
+
+    `unnamed` are the refusals that do not say who builds.
+    """
 
     row: Row
     wrong: list[str]
+    unnamed: list[str]
 
 
 def start_worker(module: str, *arguments: object) -> subprocess.Popen[str]:
@@ -44,23 +48,24 @@ def start_worker(module: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def join_workers(workers: list[subprocess.Popen[str]], row: Row) -> list[str]:
-    """Add what the workers counted to `row`; return what went wrong in any of them."""
-    wrong: list[str] = []
+def join_workers(workers: list[subprocess.Popen[str]], row: Row) -> Report:
+    """Add what the workers counted to `row`, and return their reports as one."""
+    total = Report(row=row, wrong=[], unnamed=[])
     for worker in workers:
         stdout, stderr = worker.communicate()
         if worker.returncode or stderr:
-            wrong.append(f"the worker ended with {worker.returncode}: {stderr}")
+            total["wrong"].append(f"the worker ended with {worker.returncode}: {stderr}")
             continue
         report: Report = json.loads(stdout)
         add(row, report["row"])
-        wrong += report["wrong"]
-    return wrong
+        total["wrong"] += report["wrong"]
+        total["unnamed"] += report["unnamed"]
+    return total
 
 
 def new_report() -> Report:
     """Return a report that has nothing to tell."""
-    return Report(row=new_row(""), wrong=[])
+    return Report(row=new_row(""), wrong=[], unnamed=[])
 
 
 def fork(work: Callable[[], object]) -> int:

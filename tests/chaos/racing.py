@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -28,7 +29,7 @@ def tell(answers: int, what: str, said: str) -> None:
     os.write(answers, f"{json.dumps([what, os.getpid(), said])}\n".encode())
 
 
-def race(root: Path, task_id: str) -> tuple[list[tuple[str, int, str]], bytes, list[str]]:
+def race(root: Path, task_id: str) -> tuple[list[list[Any]], bytes, list[str]]:
     """Return what both builders told, and the file and the folder as they were then."""
     (gate, open_gate), (answers, answer), (end, let_end) = os.pipe(), os.pipe(), os.pipe()
 
@@ -39,10 +40,10 @@ def race(root: Path, task_id: str) -> tuple[list[tuple[str, int, str]], bytes, l
 
     for _ in range(2):
         fork(builder)
-    for fd in (gate, answer, end, open_gate):  # the last one lets both go
+    for fd in (gate, answer, end, open_gate):  # with the last one, the gate opens
         os.close(fd)
     with open(answers, "rb") as pipe:
-        told = [tuple(json.loads(pipe.readline())) for _ in range(2)]
+        told = [json.loads(pipe.readline()) for _ in range(2)]
         document = (folder_of(root, task_id) / "progress.json").read_bytes()
         names = sorted(path.name for path in folder_of(root, task_id).iterdir())
         os.close(let_end)
@@ -70,7 +71,7 @@ def judge(root: Path, task_id: str, report: Report) -> None:
         report["row"]["wrong"] += 1
         wrong.append(f"{task_id}, completed, is {found}")
     if str(runs[1]) not in refused[2]:
-        report["unnamed"] += 1
+        report["unnamed"].append(refused[2])
 
 
 def main(folder: str, trials: str) -> None:

@@ -23,7 +23,7 @@ def kill_builds(part: str, root: Path, each: int, row: Row) -> list[str]:
         folder = root / str(number)
         folder.mkdir()
         workers.append(start_worker("killing", part, folder, each, number))
-    return join_workers(workers, row)
+    return join_workers(workers, row)["wrong"]
 
 
 def read_lines(journal: Path) -> list[dict[str, Any]]:
