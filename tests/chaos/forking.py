@@ -43,8 +43,9 @@ def start_worker(module: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-c", script, *map(str, arguments)]
     measured = {name for name in os.environ if name.startswith("COVERAGE")}
     environment = {name: value for name, value in os.environ.items() if name not in measured}
+    pipe = subprocess.PIPE
     return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
     )
 
 

@@ -1,0 +1,188 @@
+"""A mount that hangs as a dead network drive does: a FUSE file system whose server is stopped."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from guardkit import Snapshot, read_progress
+
+from .forking import leftovers, look, start_worker, wait_for
+from .tally import Row, detected
+
+HELD_UP = 1.0  # seconds that a build may lose in total
+ENDED = 2.0  # seconds in which it ends, and in which the file is right again
+NORMAL = 0.5  # seconds that all of it takes here at most without a fault
+
+
+class Mount:
+    """A directory that is seen through a server, which can be stopped; `behind` never hangs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "mount"
+        self.behind = folder / "behind"
+        for each in (self.path, self.behind):
+            each.mkdir()
+        self._server = subprocess.Popen(["bindfs", "-f", str(self.behind), str(self.path)])
+
+    def hang(self) -> None:
+        self._server.send_signal(signal.SIGSTOP)
+        os.waitpid(self._server.pid, os.WUNTRACED)
+
+    def mend(self) -> None:
+        self._server.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.mend()
+        subprocess.run(["umount", "--lazy", str(self.path)], check=False)
+        self._server.terminate()
+        self._server.wait()
+
+
+class Builder:
+    """A build in a process of its own, which goes on when it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = start_worker("hanging", root)
+
+    def says(self, what: str) -> float:
+        """Wait for it to say that, and return how many seconds it has taken."""
+        assert self.process.stdout
+        said, seconds = self.process.stdout.readline().split()
+        assert said == what
+        return float(seconds)
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def exits(self) -> float:
+        """Return how many seconds the interpreter takes to exit."""
+        start = time.monotonic()
+        try:
+            assert self.process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        return time.monotonic() - start
+
+
+StartBuild = Callable[[], Builder]
+
+
+@pytest.fixture
+def start_build(mount: Mount) -> Iterator[StartBuild]:
+    """Start a build on the mount; it is ended in any case."""
+    with ExitStack() as stack:
+
+        def start() -> Builder:
+            builder = Builder(mount.path)
+            stack.enter_context(builder.process)
+            stack.callback(builder.process.kill)
+            return builder
+
+        yield start
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    if not os.access("/dev/fuse", os.W_OK) or not shutil.which("bindfs"):
+        pytest.skip("it takes the bindfs command, and rights to use /dev/fuse")
+    mount = Mount(tmp_path)
+    if wait_for(mount.path.is_mount) is None:
+        pytest.skip("nothing may be mounted here by bindfs")
+    yield mount
+    mount.close()
+
+
+def seen(mount: Mount) -> Snapshot:
+    """Return what the file says; `bindfs` itself does not show a rename at one instant."""
+    return read_progress("TASK-1", root=mount.behind)
+
+
+def end(builder: Builder) -> None:
+    """Have the build end in its time, and its interpreter exit."""
+    builder.go_on()
+    assert builder.says("left") < ENDED
+    builder.go_on()
+    assert builder.exits() < ENDED
+
+
+def test_a_build_on_a_mount_that_hangs_loses_a_second_and_exits(
+    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+) -> None:
+    row = tally("hung mount")
+    row["trials"] = row["faults"] = 1
+    builder = start_build()
+    builder.says("entered")
+    mount.hang()
+    builder.go_on()
+    assert builder.says("worked") < HELD_UP + NORMAL
+    end(builder)
+    mount.mend()
+    found = look(mount.behind, "TASK-1")
+    assert found
+    row["wrong"] += found[1].state not in ("completed", "crashed")
+    assert row["wrong"] == 0
+
+
+def test_a_build_that_starts_on_a_mount_that_hangs_loses_a_second_and_exits(
+    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+) -> None:
+    row = tally("hung mount")
+    row["trials"] = row["faults"] = 1
+    mount.hang()
+    builder = start_build()
+    entered = builder.says("entered")
+    builder.go_on()
+    assert entered + builder.says("worked") < HELD_UP + NORMAL
+    end(builder)
+
+
+def test_the_file_is_right_when_a_mount_has_hung_and_come_back(
+    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+) -> None:
+    row = tally("hung mount")
+    row["trials"] = row["faults"] = 1
+    builder = start_build()
+    builder.says("entered")
+    mount.hang()
+    builder.go_on()
+    builder.says("worked")
+    mount.mend()
+    seconds = wait_for(lambda: seen(mount).metrics.files_created == 3)
+    assert seconds is not None
+    detected(row, seconds)
+    assert seconds < ENDED
+    end(builder)
+    row["leftovers"] = len(leftovers(mount.behind))
+    assert row["leftovers"] == 0
+
+
+def test_the_file_shows_the_end_of_a_build_that_ends_as_the_mount_comes_back(
+    mount: Mount,
+    start_build: StartBuild,
+    tally: Callable[[str], Row],
+    trials: Callable[[int, int], int],
+) -> None:
+    row = tally("hung mount, mended at the end")
+    for _ in range(trials(2, 20)):
+        builder = start_build()
+        builder.says("entered")
+        mount.hang()
+        builder.go_on()
+        builder.says("worked")
+        mount.mend()
+        wait_for(lambda: seen(mount).metrics.files_created == 3)
+        end(builder)
+        row["trials"] += 1
+        row["faults"] += 1
+        row["lost"] += seen(mount).status != "completed"
+        row["leftovers"] = len(leftovers(mount.behind))
+    assert (row["lost"], row["leftovers"]) == (0, 0)
