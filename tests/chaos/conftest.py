@@ -1,6 +1,7 @@
 """The chaos suite: what it counts, and the table of it that ends a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import pytest
 
@@ -26,8 +27,13 @@ def tally(request: pytest.FixtureRequest) -> Callable[[str], Row]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind)]
-    rows = [row for report in reports for name, row in report.user_properties if name == "chaos"]
-    if rows:
+    failed = terminalreporter.getreports("failed")
+    reports = [*terminalreporter.getreports("passed"), *failed]
+    if rows := list(_rows(reports)):
         terminalreporter.section("chaos")
-        terminalreporter.write_line(render(rows))
+        terminalreporter.write_line(render(rows, {row["scenario"] for row in _rows(failed)}))
+
+
+def _rows(reports: Iterable[pytest.TestReport]) -> Iterator[Row]:
+    properties = (each for report in reports for each in report.user_properties)
+    return (cast("Row", row) for name, row in properties if name == "chaos")

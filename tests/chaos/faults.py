@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio.to_thread
-import pytest
 
 from guardkit.testing import FakeClock
 
@@ -35,23 +34,6 @@ class Fault(NamedTuple):
     warnings: range = ONCE
     on_tmpfs: bool = False
     as_nobody: bool = False
-
-
-def run_or_skip(*command: str) -> None:
-    """Run a command that needs rights which not everybody has."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        pytest.skip(f"{' '.join(command[:3])} is not permitted here: {ended.stderr.strip()}")
-
-
-@contextmanager
-def tmpfs(root: Path) -> Iterator[None]:
-    """Mount a small file system of its own at `root`."""
-    run_or_skip("mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=64,mode=777", "none", str(root))
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a scenario counts. Rows are plain dicts, as workers of pytest-xdist hand them over."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TypedDict
 
 
@@ -60,15 +60,21 @@ def detected(row: Row, seconds: float) -> None:
     row["slowest"] = max(seconds, row["slowest"] or 0.0)
 
 
-def render(rows: Iterable[Row]) -> str:
-    """Return the table in Markdown: a line for each scenario, and one for all."""
+def render(rows: Iterable[Row], failed: Container[str]) -> str:
+    """Return the table in Markdown: a line for each scenario, and one for all.
+
+    What has `failed` says so, as not all that a scenario demands is counted.
+    """
     lines: dict[str, Row] = {}
     for row in rows:
         add(lines.setdefault(row["scenario"], new_row(row["scenario"])), row)
     total = new_row("all")
-    for row in lines.values():
+    for name, row in lines.items():
         add(total, row)
-    return _align([list(HEADS.values()), *map(_cells, [*lines.values(), total])])
+        if name in failed:
+            row["scenario"] += " (failed)"
+    ordered = sorted(lines.values(), key=lambda row: row["scenario"])
+    return _align([list(HEADS.values()), *map(_cells, [*ordered, total])])
 
 
 def _cells(row: Row) -> list[str]:

@@ -22,8 +22,9 @@ from guardkit import (
 )
 from guardkit.testing import FakeClock
 
-from .faults import FAULTS, NOBODY, Fault, tmpfs
+from .faults import AN_HOUR, FAULTS, NOBODY, Fault
 from .forking import leftovers
+from .mounts import tmpfs
 from .tally import Row
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +92,11 @@ def is_right(root: Path, snapshot: Snapshot) -> bool:
         return False
 
 
+def state(root: Path, clock: FakeClock) -> str:
+    """Return what a reader concludes."""
+    return assess(read_progress("TASK-1", root=root), root=root, clock=clock).state
+
+
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the warnings, without what differs from file to file."""
     records = [each for each in caplog.records if each.name.startswith("guardkit")]
@@ -121,8 +127,7 @@ async def test_a_fault_changes_nothing_and_the_file_is_right_when_it_has_gone(
             row["faults"] += 1
             row["lost"] += not is_right(root, build.snapshot)
             row["leftovers"] += len(leftovers(root))
-            seen = read_progress("TASK-1", root=root)
-            row["wrong"] += assess(seen, root=root, clock=clock).state != "running"
+            row["wrong"] += state(root, clock) != "running"
             assert result == number
     assert is_right(root, build.snapshot)
     assert build.snapshot.status == "completed"
@@ -133,8 +138,15 @@ async def test_a_fault_changes_nothing_and_the_file_is_right_when_it_has_gone(
 
 @each_fault
 async def test_a_fault_from_before_the_start_until_after_the_end_changes_nothing(
-    fault: Fault, root: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    fault: Fault,
+    root: Path,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+    tally: Callable[[str], Row],
 ) -> None:
+    row = tally("faults from start to end")
+    row["trials"] = row["faults"] = 1
+
     async def whole() -> tuple[int, str]:
         async with track_build("TASK-1", root=root, clock=clock) as build:
             result = await work(build, 1)
@@ -144,24 +156,58 @@ async def test_a_fault_from_before_the_start_until_after_the_end_changes_nothing
         result, held_up = await drive(clock, whole())
     assert result == (1, "completed")
     assert held_up <= HELD_UP
-    assert leftovers(root) == []
+    row["leftovers"] += len(leftovers(root))
+    assert row["leftovers"] == 0
     assert len(warned(caplog)) == len(set(warned(caplog))), warned(caplog)
 
 
 @each_fault
 async def test_a_fault_at_the_start_is_over_when_it_has_gone(
-    fault: Fault, root: Path, clock: FakeClock
+    fault: Fault, root: Path, clock: FakeClock, tally: Callable[[str], Row]
 ) -> None:
+    row = tally("faults at the start")
+    row["trials"] = row["faults"] = 1
     async with track_build("TASK-1", root=root, clock=clock):
         pass  # there were builds before
     build = track_build("TASK-1", root=root, clock=clock, heartbeat=HEARTBEAT)
     with fault.make(root, clock):
         await drive(clock, build.__aenter__())
     await clock.advance(MENDED)
-    assert is_right(root, build.snapshot)
-    seen = read_progress("TASK-1", root=root)
-    assert assess(seen, root=root, clock=clock).state == "running"
+    row["lost"] += not is_right(root, build.snapshot)
+    row["wrong"] += state(root, clock) != "running"
+    assert (row["lost"], row["wrong"]) == (0, 0)
     with pytest.raises(BuildAlreadyRunningError):
         await track_build("TASK-1", root=root, clock=clock).__aenter__()
     await build.__aexit__(None, None, None)
     assert is_right(root, build.snapshot)
+
+
+@pytest.mark.parametrize("seconds", [AN_HOUR, -AN_HOUR], ids=["forth", "back"])
+async def test_a_clock_that_is_set_makes_no_phase_overdue_or_idle(
+    seconds: float, tmp_path: Path, clock: FakeClock, tally: Callable[[str], Row]
+) -> None:
+    row = tally("verdicts when a clock was set")
+    row["trials"] = row["faults"] = 1
+    async with track_build("TASK-1", root=tmp_path, clock=clock, heartbeat=HEARTBEAT) as build:
+        async with build.phase("Setup", budget=600):
+            await clock.advance(10)
+            clock.jump(seconds)
+            await clock.advance(MENDED)
+            row["wrong"] += state(tmp_path, clock) != "running"
+    assert row["wrong"] == 0
+
+
+async def test_a_phase_is_overdue_and_a_build_stalled_though_a_clock_was_set_back(
+    tmp_path: Path, clock: FakeClock, tally: Callable[[str], Row]
+) -> None:
+    row = tally("verdicts when a clock was set")
+    row["trials"] = row["faults"] = 2
+    async with track_build("TASK-1", root=tmp_path, clock=clock, heartbeat=HEARTBEAT) as build:
+        async with build.phase("Setup", budget=600):
+            clock.jump(-AN_HOUR)
+            await clock.advance(700)
+            row["wrong"] += state(tmp_path, clock) != "overdue"
+        clock.jump(-AN_HOUR)
+        await clock.advance(2000)
+        row["wrong"] += state(tmp_path, clock) != "stalled"
+    assert row["wrong"] == 0

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,35 +13,12 @@ import pytest
 from guardkit import Snapshot, read_progress
 
 from .forking import leftovers, look, start_worker, wait_for
+from .mounts import Mount
 from .tally import Row, detected
 
 HELD_UP = 1.0  # seconds that a build may lose in total
 ENDED = 2.0  # seconds in which it ends, and in which the file is right again
 NORMAL = 0.5  # seconds that all of it takes here at most without a fault
-
-
-class Mount:
-    """A directory that is seen through a server, which can be stopped; `behind` never hangs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "mount"
-        self.behind = folder / "behind"
-        for each in (self.path, self.behind):
-            each.mkdir()
-        self._server = subprocess.Popen(["bindfs", "-f", str(self.behind), str(self.path)])
-
-    def hang(self) -> None:
-        self._server.send_signal(signal.SIGSTOP)
-        os.waitpid(self._server.pid, os.WUNTRACED)
-
-    def mend(self) -> None:
-        self._server.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        self.mend()
-        subprocess.run(["umount", "--lazy", str(self.path)], check=False)
-        self._server.terminate()
-        self._server.wait()
 
 
 class Builder:

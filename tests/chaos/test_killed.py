@@ -11,7 +11,7 @@ import pytest
 
 from .forking import join_workers, leftovers, start_worker
 from .killing import PARTS
-from .tally import Row, new_row
+from .tally import Row
 
 WORKERS = 2
 
@@ -48,9 +48,10 @@ def test_a_killed_build_leaves_a_whole_file_is_known_dead_and_taken_over(
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_next_build_closes_a_killed_run_in_the_journal(
-    part: str, tmp_path: Path, trials: Callable[[int, int], int]
+    part: str, tmp_path: Path, tally: Callable[[str], Row], trials: Callable[[int, int], int]
 ) -> None:
-    assert kill_builds(part, tmp_path, trials(3, 50), new_row("")) == []
+    row = tally("kill -9, then the journal")
+    assert kill_builds(part, tmp_path, trials(3, 50), row) == []
     for journal in tmp_path.rglob("events.jsonl"):
         if journal.parent.name == "TASK-0":  # which was to measure, and had no next build
             continue

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .forking import join_workers, leftovers, start_worker
-from .tally import Row, new_row
+from .tally import Row
 
 
 def test_of_two_builders_started_at_once_one_runs_and_the_other_writes_nothing(
@@ -18,7 +18,7 @@ def test_of_two_builders_started_at_once_one_runs_and_the_other_writes_nothing(
 
 
 def test_of_two_builders_started_at_once_the_one_that_is_refused_learns_who_runs(
-    tmp_path: Path, trials: Callable[[int, int], int]
+    tmp_path: Path, tally: Callable[[str], Row], trials: Callable[[int, int], int]
 ) -> None:
     worker = start_worker("racing", tmp_path, trials(20, 100))
-    assert join_workers([worker], new_row(""))["unnamed"] == []
+    assert join_workers([worker], tally("two builders at once, the refusal"))["unnamed"] == []
