@@ -21,56 +21,29 @@ if TYPE_CHECKING:
     from guardkit.progress.tracker import Build, track_build
     from guardkit.progress.verdict import Verdict, assess
 
-_HOMES = {
-    "Build": "guardkit.progress.tracker",
-    "BuildAlreadyRunningError": "guardkit.errors",
-    "Clock": "guardkit.clock",
-    "GuardKitError": "guardkit.errors",
-    "InvalidProgressError": "guardkit.errors",
-    "InvalidTaskIdError": "guardkit.errors",
-    "MisuseError": "guardkit.errors",
-    "Phase": "guardkit.progress.scopes",
-    "ProgressNotFoundError": "guardkit.errors",
-    "ScopeError": "guardkit.errors",
-    "Sink": "guardkit.progress.feeds",
-    "Snapshot": "guardkit.progress.snapshot",
-    "SystemClock": "guardkit.clock",
-    "Turn": "guardkit.progress.scopes",
-    "Verdict": "guardkit.progress.verdict",
-    "assess": "guardkit.progress.verdict",
-    "read_progress": "guardkit.progress.reader",
-    "track_build": "guardkit.progress.tracker",
-    "watch_progress": "guardkit.progress.reader",
-}
+__all__ = ["Build", "BuildAlreadyRunningError", "Clock", "GuardKitError", "InvalidProgressError"]
+__all__ += ["InvalidTaskIdError", "MisuseError", "Phase", "ProgressNotFoundError", "ScopeError"]
+__all__ += ["Sink", "Snapshot", "SystemClock", "Turn", "Verdict", "assess", "read_progress"]
+__all__ += ["track_build", "watch_progress"]
 
-__all__ = [
-    "Build",
-    "BuildAlreadyRunningError",
-    "Clock",
-    "GuardKitError",
-    "InvalidProgressError",
-    "InvalidTaskIdError",
-    "MisuseError",
-    "Phase",
-    "ProgressNotFoundError",
-    "ScopeError",
-    "Sink",
-    "Snapshot",
-    "SystemClock",
-    "Turn",
-    "Verdict",
-    "assess",
-    "read_progress",
-    "track_build",
-    "watch_progress",
-]
+_HOMES = (  # from the lightest: each needs little that the ones before it do not
+    "errors",
+    "clock",
+    "progress.snapshot",
+    "progress.reader",
+    "progress.verdict",
+    "progress.feeds",
+    "progress.scopes",
+    "progress.tracker",
+)
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name on first use: a status line cannot wait for asyncio to be imported."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'guardkit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    """Load a public name on first use: a status line cannot wait for what only builds need."""
+    if name in __all__:
+        modules = (import_module(f"guardkit.{home}") for home in _HOMES)
+        return next(getattr(module, name) for module in modules if hasattr(module, name))
+    raise AttributeError(f"module 'guardkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
