@@ -1,43 +1,48 @@
 """The `guardkit` command: picks what to run, and turns how it went into an exit code.
 
-Exit codes: 0 completed or running, 1 failed, 2 usage, 3 cancelled, 4 crashed or lost,
-5 unresponsive, overdue or stalled, 6 no such build. Of several builds the gravest counts, in the
-order 6, 4, 1, 5, 3, 0. What needs an event loop or a live terminal is imported by the command that
-uses it, so that the others start at once.
+A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
 import io
 import os
-import shutil
-import signal
 import sys
-from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from guardkit import errors
 
 if TYPE_CHECKING:
-    from guardkit.monitor.watch import TextDisplay
+    from guardkit.monitor.watch import Display
     from guardkit.progress.snapshot import Snapshot
     from guardkit.progress.verdict import Verdict
 
+    Looks = dict[str, tuple[Snapshot, Verdict]]
 T = TypeVar("T")
-CODES = {"running": 0, "completed": 0, "failed": 1, "cancelled": 3, "crashed": 4, "lost": 4}
-TROUBLE, UNKNOWN, STOPPED = 5, 6, 130  # 130: what shells make of a command ended by Ctrl-C
-GRAVITY = (0, 3, TROUBLE, 1, 4, UNKNOWN)
+TROUBLE = {"crashed": 4, "lost": 4, "unresponsive": 5, "overdue": 5, "stalled": 5}
+CODES = {"running": 0, "completed": 0, "failed": 1, "cancelled": 3} | TROUBLE  # the highest counts
+USAGE, UNKNOWN, STOPPED = 2, 6, 130  # the last: what shells make of a command ended by Ctrl-C
 USAGE_ERRORS = (errors.MisuseError, errors.TaskNotFoundError, errors.InvalidTaskError)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 autobuild = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(autobuild, name="autobuild", help="Run builds: a Player writes, a Coach validates.")
 
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the nearest folder upwards, from here, that holds `.guardkit` or `.git`; else here."""
+    start = start or Path.cwd()
+    folders = (start, *start.parents)
+    return next((f for f in folders if (f / ".guardkit").exists() or (f / ".git").exists()), start)
+
+
 _ROOT = "The project's folder; by default the nearest one upwards with .guardkit or .git."
 _TEST = "The tests, by default pytest; {junit} stands for their report's path."
-Root = Annotated[Path | None, typer.Option(metavar="DIR", help=_ROOT)]
+_NEAREST = typer.Option(default_factory=find_root, metavar="DIR", help=_ROOT, show_default=False)
+Root = Annotated[Path, _NEAREST]
 New = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="A new folder for it.")]
 Slow = Annotated[bool, typer.Option("--slow", help="Take some 40 seconds, to be watched.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a list in JSON.")]
@@ -47,32 +52,13 @@ Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="Builds; a
 Player = Annotated[str, typer.Option(metavar="COMMAND", help="What writes, once a turn.")]
 Test = Annotated[str | None, typer.Option(metavar="COMMAND", help=_TEST)]
 Turns = Annotated[int, typer.Option(metavar="N", min=1, help="Turns at most.")]
-Limit = Annotated[float, typer.Option(metavar="S", min=0.001, help="Seconds that it may take.")]
 Stall = Annotated[float, typer.Option(metavar="S", min=0, help="Seconds of no activity: a stall.")]
-
-
-def find_root(start: Path) -> Path:
-    """Return the nearest folder upwards that holds `.guardkit` or `.git`; else `start` itself."""
-    for folder in (start, *start.parents):
-        if (folder / ".guardkit").exists() or (folder / ".git").exists():
-            return folder
-    return start
-
-
-def gravest(codes: Iterable[int]) -> int:
-    """Return the exit code of the most serious of several builds; 0 for none."""
-    return max(codes, key=GRAVITY.index, default=0)
 
 
 def main() -> None:
     """Run the command; an error of guardkit's or of the system's comes out as one line."""
-    for fd in range(3):  # what was closed would be the number of the next file that is opened
-        with suppress(OSError):
-            os.fstat(fd)
-            continue
-        os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or sys.stdout
+    while os.open(os.devnull, os.O_RDWR) in range(3):
+        pass  # what is closed would be the number of the next file that is opened
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -101,84 +87,81 @@ def demo(slow: Slow = False, root: New = None) -> None:
     root = make_demo(root)
     typer.echo(f"A small git repository, which is kept: {root}")
     typer.echo(f"Progress file: {root}/.guardkit/autobuild/{TASK_ID}/progress.json")
-    command = "guardkit" if shutil.which("guardkit") else Path(sys.executable).with_name("guardkit")
+    command = Path(sys.executable).with_name("guardkit")
     typer.echo(f"Second terminal: {command} watch {TASK_ID} --root {root}\n")
     build_task(TASK_ID, player=player(slow=slow), test=TEST, root=root)
 
 
 @autobuild.command("task")
 def build_task(
-    task_id: Id,
-    *,
-    player: Player,
-    test: Test = None,
-    max_turns: Turns = 5,
-    player_timeout: Limit = 3600,
-    test_timeout: Limit = 600,
-    root: Root = None,
+    task_id: Id, *, player: Player, test: Test = None, max_turns: Turns = 5, root: Root
 ) -> None:
     """Build one task, turn by turn, in a git worktree of its own."""
-    from guardkit.monitor.watch import display_on
+    from anyio import move_on_after
+
+    from guardkit.monitor.watch import Display
     from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
 
-    display = display_on(1)
+    display = Display(1)
     orchestrator = AutoBuildOrchestrator(
-        root or find_root(Path.cwd()),
-        player=player,
-        test=test or DEFAULT_TEST,
-        max_turns=max_turns,
-        player_timeout=player_timeout,
-        test_timeout=test_timeout,
-        sinks=(display,),
+        root, player=player, test=test or DEFAULT_TEST, max_turns=max_turns, sinks=(display,)
     )
 
     async def build() -> str:
         result = await orchestrator.run(task_id)
-        await display.say(f"Worktree: {result.worktree}")
+        with move_on_after(1):  # if nobody empties the pipe, nobody will
+            await display.say(f"Worktree: {result.worktree}")
         return result.status
 
     status = _until_signal(build(), display)
     if status is None:
         _complain(f"{task_id} was cancelled")
-    _leave(CODES[status or "cancelled"], display)
+    raise typer.Exit(CODES[status or "cancelled"])
 
 
 @app.command()
-def status(
-    ids: Ids = None, json: Json = False, stall_after: Stall = 1800, root: Root = None
-) -> None:
-    """Take one look at builds; the exit code is that of the gravest."""
-    builds, codes = _look(root or find_root(Path.cwd()), ids, stall_after)
+def status(ids: Ids = None, *, json: Json = False, stall_after: Stall = 1800, root: Root) -> None:
+    """Take one look at builds; of several exit codes the highest counts."""
+    builds, codes = _look(root, ids, stall_after)
     if json:
         import msgspec
 
-        looks = [{"task_id": s.task_id, "verdict": v, "progress": s} for s, v in builds]
+        looks = [{"task_id": i, "verdict": v, "progress": s} for i, (s, v) in builds.items()]
         typer.echo(msgspec.json.format(msgspec.json.encode(looks), indent=2))
     elif builds:
         from guardkit.clock import SystemClock
-        from guardkit.monitor.render import status_lines
+        from guardkit.monitor.render import cut, status_lines
 
-        width = typer.get_terminal_size().columns if sys.stdout.isatty() else None
-        typer.echo("\n".join(status_lines(builds, width, SystemClock().now())))
-    raise typer.Exit(gravest(codes))
+        width = os.get_terminal_size(1).columns if os.isatty(1) else None
+        for line in status_lines(list(builds.values()), SystemClock().now()):
+            typer.echo(cut(line, width))
+    if not (builds or codes):
+        raise errors.ProgressNotFoundError(f"no build is known below {root}")
+    raise typer.Exit(max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())]))
 
 
 @app.command()
-def watch(ids: Ids = None, stall_after: Stall = 1800, root: Root = None) -> None:
+def watch(ids: Ids = None, *, stall_after: Stall = 1800, root: Root) -> None:
     """Show builds live until they have ended or are gone; Ctrl-C ends only the watching."""
-    from guardkit.monitor.watch import ENDED, GONE, display_on, watch
+    import asyncio
 
-    folder = root or find_root(Path.cwd())
-    if not ids:
-        builds, _ = _look(folder, None, stall_after)
-        ids = [s.task_id for s, verdict in builds if verdict.state not in ENDED | GONE]
-    if not ids:
-        raise errors.ProgressNotFoundError(f"no build is running below {folder}")
-    display = display_on(1, labels=len(ids) > 1)
-    work = watch(ids, display, root=folder, stall_after=stall_after)
-    verdicts = _until_signal(work, display)
-    codes = [CODES.get(verdict.state, TROUBLE) for verdict in verdicts or []]
-    _leave(STOPPED if verdicts is None else gravest(codes), display)
+    from guardkit.monitor.render import is_over
+    from guardkit.monitor.watch import Display, watch
+
+    builds, codes = _look(root, ids, stall_after)
+    wanted = [task_id for task_id, build in builds.items() if ids or not is_over(*build)]
+    if not (wanted or codes):
+        raise errors.ProgressNotFoundError(f"no build is running below {root}")
+    display = Display(1, labels=len(wanted) > 1)
+
+    async def work() -> "list[Verdict]":
+        each = (watch(task_id, display, root=root, stall_after=stall_after) for task_id in wanted)
+        return await asyncio.gather(*each)
+
+    verdicts = _until_signal(work(), display)
+    if verdicts is None:
+        raise typer.Exit(STOPPED)
+    raise typer.Exit(max([*codes, *(CODES[verdict.state] for verdict in verdicts)]))
 
 
 @app.command()
@@ -198,52 +181,35 @@ def _complain(what: Exception | str) -> int:
     typer.echo(f"guardkit: {clean(str(what))}", err=True)
     if isinstance(what, errors.ProgressNotFoundError):
         return UNKNOWN
-    return 2 if isinstance(what, USAGE_ERRORS) else 1
+    return USAGE if isinstance(what, USAGE_ERRORS) else CODES["failed"]
 
 
-def _look(
-    root: Path, ids: list[str] | None, stall_after: float
-) -> "tuple[list[tuple[Snapshot, Verdict]], list[int]]":
-    """Return the builds that can be read, and the exit codes of all; complain of the others."""
+def _look(root: Path, ids: list[str] | None, stall_after: float) -> "tuple[Looks, list[int]]":
+    """Return the builds that can be read; complain of the others, and return their exit codes."""
     from guardkit.progress.reader import list_builds, read_progress
     from guardkit.progress.verdict import assess
 
-    builds: list[tuple[Snapshot, Verdict]] = []
+    builds: Looks = {}
     codes: list[int] = []
-    ids = ids or list_builds(root)
-    if not ids:
-        codes.append(_complain(errors.ProgressNotFoundError(f"no build is known below {root}")))
-    for task_id in dict.fromkeys(ids):
+    for task_id in dict.fromkeys(ids or list_builds(root)):
         try:
             snapshot = read_progress(task_id, root=root)
+            builds[task_id] = snapshot, assess(snapshot, root=root, stall_after=stall_after)
         except (errors.ProgressNotFoundError, errors.InvalidProgressError) as error:
             codes.append(_complain(error))
-            continue
-        verdict = assess(snapshot, root=root, stall_after=stall_after)
-        builds.append((snapshot, verdict))
-        codes.append(CODES.get(verdict.state, TROUBLE))
     return builds, codes
 
 
-def _leave(code: int, display: "TextDisplay") -> NoReturn:
-    """Exit; at once where a line is stuck in a pipe that nobody empties."""
-    if display.stuck:
-        os._exit(code)
-    raise typer.Exit(code)
+def _until_signal(work: Coroutine[Any, Any, T], display: "Display") -> T | None:
+    """Run `work` with `display` shown; SIGINT, SIGTERM and SIGHUP cancel it: then None.
 
-
-def _until_signal(work: Coroutine[Any, Any, T], display: "TextDisplay") -> T | None:
-    """Run `work` with `display` shown; the first SIGINT, SIGTERM or SIGHUP cancels it: then None.
-
-    Further signals change nothing, so that what is being closed gets closed. Signals that we were
-    started to ignore, as by nohup, stay ignored.
+    Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
     """
     import asyncio
 
     from anyio import CancelScope
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heeded = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
+    heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
 
     async def guarded() -> T | None:
         loop = asyncio.get_running_loop()
@@ -255,7 +221,7 @@ def _until_signal(work: Coroutine[Any, Any, T], display: "TextDisplay") -> T | N
             finally:
                 for each in heeded:
                     loop.remove_signal_handler(each)
-                    signal.signal(each, signal.SIG_IGN)
+                    signal(each, SIG_IGN)
         return None
 
     return asyncio.run(guarded())

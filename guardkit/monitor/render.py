@@ -1,17 +1,12 @@
-"""What a person sees of a build: pure functions from snapshots and verdicts to lines of text.
+"""What a person sees of builds: from snapshots and verdicts to lines of text.
 
-No line holds anything but printable characters, whatever a build puts into its texts. A `width`
-is in terminal cells. Times of day are local; `zone` is there for tests.
+Lines hold only printable characters, whatever a build says. Times of day are local.
 """
 
 import re
-import unicodedata
+import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from functools import partial
-from itertools import starmap
+from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
@@ -19,34 +14,17 @@ from guardkit.progress.snapshot import Metrics, Snapshot
 from guardkit.progress.verdict import Verdict
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?", re.DOTALL)
-SPACES = frozenset({"Cc", "Zl", "Zp", "Zs"})
-HIDDEN = frozenset({"Cf", "Cs"})
-LIVING = frozenset({"unresponsive", "overdue", "stalled", "running"})
 MARKS = {"completed": "OK", "failed": "FAIL", "cancelled": "CANCELLED"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What has been shown of one run, so that the next snapshot shows only what is new.
-
-    `snapshot` is the last one seen, `opened` the one before its phase began, and `outcomes` holds
-    the summary's line for each phase that has ended.
-    """
-
-    snapshot: Snapshot
-    opened: Snapshot
-    outcomes: tuple[str, ...] = ()
 
 
 def clean(text: str | None) -> str:
     """Return `text` on one line, without escape sequences, controls and bidirectional marks."""
-    kinds = ((char, unicodedata.category(char)) for char in ESCAPES.sub("", text or ""))
-    shown = (" " if kind in SPACES else char for char, kind in kinds if kind not in HIDDEN)
-    return " ".join("".join(shown).split())
+    plain = ESCAPES.sub("", text or "")
+    return " ".join("".join(c for c in plain if c.isprintable() or c.isspace()).split())
 
 
 def cut(text: str, width: int | None) -> str:
-    """Return `text` in at most `width` cells, ending in an ellipsis where something was cut."""
+    """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
     if width is None or cell_len(text) <= width:
         return text
     return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
@@ -56,163 +34,136 @@ def duration(seconds: float) -> str:
     """Return whole seconds in words: `5s`, `4m 5s`, `2h 0m 5s`; never below zero."""
     minutes, rest = divmod(max(int(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h " * (hours > 0)) + (f"{minutes}m " * (hours + minutes > 0)) + f"{rest}s"
+    words = (f"{hours}h", f"{minutes}m", f"{rest}s")
+    return " ".join(words[0 if hours else 1 if minutes else 2 :])
 
 
-def one_line(snapshot: Snapshot, *, since: float = 0) -> str:
+def one_line(snapshot: Snapshot, now: datetime | None = None) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
     only the phase stands in the brackets, before the first phase only the turn, before both
-    `starting`. `since` is how many seconds have passed since the snapshot.
+    `starting`. The time counts up to `now`, for a build that has gone on since its snapshot.
     """
-    where = ", ".join(filter(None, (_turn(snapshot), clean(snapshot.phase)))) or "starting"
+    turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
+    where = ", ".join(filter(None, (turn, clean(snapshot.phase)))) or "starting"
+    since = max(int((now - snapshot.updated_at).total_seconds()), 0) if now else 0
     build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)} ({where})"
     return f"{build} - {duration(snapshot.metrics.elapsed_seconds + since)} elapsed"
 
 
 def counts(metrics: Metrics) -> list[str]:
     """Return what has been made: `3 files created`, `1 modified`, `4 of 5 tests passing`."""
+    created, modified = metrics.files_created, metrics.files_modified
     passed, total = metrics.tests_passed, max(metrics.tests_passed, metrics.tests_total)
-    some = f"{passed} of " if passed < total else ""
-    files = "" if metrics.files_created else " file" + "s" * (metrics.files_modified != 1)
-    created = f"{metrics.files_created} file{'s' * (metrics.files_created != 1)} created"
+    files, some = "" if created else " file" + "s" * (modified != 1), f"{passed} of "
     parts = (
-        (metrics.files_created, created),
-        (metrics.files_modified, f"{metrics.files_modified}{files} modified"),
-        (total, f"{some}{total} test{'s' * (total != 1)} passing"),
+        (created, f"{created} file{'s' * (created != 1)} created"),
+        (modified, f"{modified}{files} modified"),
+        (total, f"{some * (passed < total)}{total} test{'s' * (total != 1)} passing"),
     )
     return [text for number, text in parts if number]
 
 
-def follow(
-    view: View | None, snapshot: Snapshot, *, label: bool = False, zone: tzinfo | None = None
-) -> tuple[View, list[str]]:
-    """Return the view after `snapshot`, and the lines that tell what is new in it.
-
-    The first snapshot of a run gives its one-line form; then there is a line for each phase that
-    begins, message, phase that ends and decision; none for a snapshot older than the last.
-    `label` puts the task id in front, for several builds.
-    """
-    at = snapshot.updated_at
-    with suppress(OverflowError):  # in year 1, which a hostile file may claim
-        at = at.astimezone(zone)
-    head = f"[{at:%H:%M:%S}] "
-    if view is None or run_of(view.snapshot) != run_of(snapshot):
-        return View(snapshot=snapshot, opened=snapshot), [head + one_line(snapshot)]
-    if seq_of(snapshot) < seq_of(view.snapshot):
-        return view, []
-    head += f"{clean(snapshot.task_id)} " if label else ""
-    head += f"{_turn(snapshot)}: " if snapshot.turn else ""
-    after, text = _news(view, snapshot)
-    return after, [head + text] if text else []
+def order(snapshot: Snapshot) -> tuple[str, int]:
+    """Return the run that a snapshot is of, and its place in it; nothing where neither is known."""
+    return snapshot.tracker.run_id, snapshot.tracker.seq
 
 
-def _news(view: View, now: Snapshot) -> tuple[View, str]:
-    """Return the view after `now`, and what is new in it, or `""`."""
-    before, opened, outcomes = view.snapshot, view.opened, view.outcomes
-    text = clean(now.message) if now.message != before.message else ""
-    working, mark = now.phase_status == "in_progress", MARKS.get(now.phase_status, "")
-    title = ": ".join(filter(None, (_turn(now).partition("/")[0], clean(now.phase))))
-    moved = _place(before) != _place(now)
-    if moved and working:
-        if _phase_began(now) >= _phase_began(before):  # else an outer one is shown again
-            text, opened = f"{clean(now.phase)} starting...", before
-    elif moved and mark:
-        how = _how(opened, now)
-        text = f"[{mark}] {how or clean(now.phase)}"
-        outcomes += (" - ".join(filter(None, (title, mark, how))),)
-    elif not working and (text or now.decision != before.decision):
-        said = clean(now.message) if now.message != opened.message else ""
-        text = ": ".join(filter(None, (clean(now.decision), said)))
-        if said and outcomes and not any(line.endswith(said) for line in outcomes):
-            outcomes = (*outcomes[:-1], f"{title} - {mark} - {text}")
-    return View(snapshot=now, opened=opened, outcomes=outcomes), text
+def is_over(snapshot: Snapshot, verdict: Verdict) -> bool:
+    """Return whether nothing more comes of a build: it has ended, or its builder is gone."""
+    return snapshot.terminal or verdict.state in {"crashed", "lost"}
 
 
-def summary(view: View) -> list[str]:
-    """Return the plain summary of a run that has ended: a line per phase, then its status."""
-    last = view.snapshot
-    word = last.decision if last.status == "completed" and last.decision else last.status
-    reason = f" - {clean(last.error)}" if last.status == "failed" and last.error else ""
-    status = f"Status: {clean(word).upper()}{reason}"
-    return ["", "== AutoBuild Summary ==", *view.outcomes, status]
+def status_lines(builds: Sequence[tuple[Snapshot, Verdict]], now: datetime) -> list[str]:
+    """Return one look at some builds: a few lines about one, a line for each of several."""
+    lines: list[str] = []
+    for snapshot, verdict in builds:
+        line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
+        if len(builds) > 1:
+            lines.append(f"{verdict.state:<12}  {line}")
+        else:
+            state = f"{verdict.state}: {clean(verdict.evidence)}"
+            made = ", ".join(counts(snapshot.metrics))
+            lines += filter(None, (line, state, made, clean(snapshot.message)))
+    return lines
 
 
-def status_lines(
-    builds: Sequence[tuple[Snapshot, Verdict]], width: int | None, now: datetime
-) -> list[str]:
-    """Return one look at some builds: a few lines about one, an aligned table of several."""
-    if len(builds) == 1:
-        [(snapshot, verdict)] = builds
-        made = ", ".join(counts(snapshot.metrics))
-        state = f"{verdict.state}: {clean(verdict.evidence)}"
-        line = one_line(snapshot, since=_since(snapshot, verdict, now))
-        lines = [line, state, made, clean(snapshot.message)]
-    else:
-        titles = ("TASK", "STATE", "TURN", "ELAPSED", "PHASE", "NOTE")
-        rows = [titles, *starmap(partial(_row, now), builds)]
-        sizes = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(set_cell_size, row, sizes)).rstrip() for row in rows]
-    return [cut(line, width) for line in lines if line]
-
-
-def board(snapshots: Iterable[Snapshot], now: datetime, width: int) -> list[str]:
+def board(snapshots: Iterable[Snapshot], now: datetime) -> list[str]:
     """Return the lines that tick below the events: each build that runs, and its signs of life."""
     lines: list[str] = []
     for snapshot in snapshots:
-        if snapshot.terminal:
-            continue
-        since = max((now - snapshot.updated_at).total_seconds(), 0)
-        line = one_line(snapshot, since=since)
-        lines += [line] if cell_len(line) <= width else line.rsplit(" - ", 1)
-        lines.append(", ".join(counts(snapshot.metrics)))
-        if tracker := snapshot.tracker:
-            quiet = duration((now - (tracker.activity_at or now)).total_seconds())
-            lines.append(f"heartbeat {duration(since)} ago, activity {quiet} ago")
-    return [cut(line, width) for line in lines if line]
+        if not snapshot.terminal:
+            signs = counts(snapshot.metrics)
+            if active := snapshot.tracker.activity_at:
+                beat, activity = now - snapshot.updated_at, now - active
+                signs.append(f"heartbeat {duration(beat.total_seconds())} ago")
+                signs.append(f"activity {duration(activity.total_seconds())} ago")
+            lines += filter(None, (one_line(snapshot, now), ", ".join(signs)))
+    return lines
 
 
-def run_of(snapshot: Snapshot) -> str:
-    """Return what tells one run of a task from the next."""
-    return snapshot.tracker.run_id if snapshot.tracker else ""
+class Story:
+    """What has been told of a task, so that of its next snapshot only what is new is told.
+
+    `last` is the newest snapshot. `label` puts the task id into the lines, for several builds.
+    """
+
+    last: Snapshot | None = None
+    _since: Snapshot  # the one before the phase began, or of the latest decision
+    _outcomes: list[str]  # the summary's line for each phase that has ended
+
+    def __init__(self, *, label: bool = False) -> None:
+        self._label = label
+
+    def tell(self, now: Snapshot) -> list[str]:
+        """Return the lines that are new with `now`.
+
+        The first snapshot of a run gives its one-line form; then there is a line for each phase
+        that begins, message, phase that ends and decision; none for a snapshot older than the
+        last. The one that ends the run gives the summary, too.
+        """
+        before = self.last if self.last and order(self.last)[0] == order(now)[0] else None
+        if before and order(now) < order(before):
+            return []
+        self.last = now
+        label = f"{clean(now.task_id)} " if self._label else ""
+        if before is None:
+            self._since, self._outcomes = now, []
+            text = one_line(now)
+        elif text := self._news(before, now):
+            turn = f"Turn {now.turn}/{now.turn_max}: " if now.turn else ""
+            text = label + turn + text
+        at = time.localtime(now.updated_at.timestamp())
+        lines = [f"[{time.strftime('%H:%M:%S', at)}] {text}"] if text else []
+        if now.terminal and not (before and before.terminal):
+            word = now.decision if now.status == "completed" and now.decision else now.status
+            status = " - ".join(filter(None, (f"Status: {clean(word).upper()}", clean(now.error))))
+            lines += ["", f"== AutoBuild Summary {label}==", *self._outcomes, status]
+        return lines
+
+    def _news(self, before: Snapshot, now: Snapshot) -> str:
+        """Return what is new, or `""`."""
+        old, new = _place(before), _place(now)
+        said = clean(now.message) if now.message != self._since.message else ""
+        if now.phase_status == "in_progress":
+            if new != old and new[0] >= old[0]:  # else an outer phase is shown again
+                self._since = before
+                return f"{clean(now.phase)} starting..."
+            return said if now.message != before.message else ""
+        if new != old and now.phase_status in MARKS:
+            mark, known = MARKS[now.phase_status], counts(self._since.metrics)
+            made = ", ".join(each for each in counts(now.metrics) if each not in known)
+            how = (now.phase_status == "failed" and clean(now.error)) or made or said
+            title = (f"Turn {now.turn}: " if now.turn else "") + clean(now.phase)
+            self._outcomes.append(" - ".join(filter(None, (title, mark, how))))
+            return f"[{mark}] {how or clean(now.phase)}"
+        if now.decision != before.decision or now.message != before.message:
+            self._since = now
+            return ": ".join(filter(None, (clean(now.decision), said)))
+        return ""
 
 
-def seq_of(snapshot: Snapshot) -> int:
-    """Return what orders the snapshots of one run."""
-    return snapshot.tracker.seq if snapshot.tracker else 0
-
-
-def _since(snapshot: Snapshot, verdict: Verdict, now: datetime) -> float:
-    """Return the seconds that a living build has gone on for after its snapshot."""
-    passed = (now - snapshot.updated_at).total_seconds()
-    return max(passed, 0.0) if verdict.state in LIVING else 0.0
-
-
-def _row(now: datetime, snapshot: Snapshot, verdict: Verdict) -> tuple[str, ...]:
-    """Return the cells of one build; the note is what it says, or what is wrong with it."""
-    note = snapshot.message if verdict.state in {"running", "completed"} else verdict.evidence
-    spent = duration(snapshot.metrics.elapsed_seconds + _since(snapshot, verdict, now))
-    turn = f"{snapshot.turn}/{snapshot.turn_max}"
-    return tuple(map(clean, (snapshot.task_id, verdict.state, turn, spent, snapshot.phase, note)))
-
-
-def _how(opened: Snapshot, after: Snapshot) -> str:
-    """Return how a phase ended: why it failed, else what was counted in it, or said."""
-    if after.phase_status == "failed" and after.error:
-        return clean(after.error)
-    made = [each for each in counts(after.metrics) if each not in counts(opened.metrics)]
-    said = clean(after.message) if after.message != opened.message else ""
-    return ", ".join(made) or said
-
-
-def _turn(snapshot: Snapshot) -> str:
-    return f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
-
-
-def _place(snapshot: Snapshot) -> tuple[int, str, str]:
-    return snapshot.turn, snapshot.phase, snapshot.phase_status
-
-
-def _phase_began(snapshot: Snapshot) -> datetime:
-    return (snapshot.tracker and snapshot.tracker.phase_started_at) or snapshot.started_at
+def _place(snapshot: Snapshot) -> tuple[datetime, int, str, str]:
+    began = snapshot.tracker.phase_started_at or snapshot.started_at
+    return began, snapshot.turn, snapshot.phase, snapshot.phase_status
