@@ -5,10 +5,9 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from math import inf
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from msgspec import Meta
-from msgspec.structs import replace
 
 from guardkit.errors import MisuseError, ScopeError
 from guardkit.progress.publisher import Publisher
@@ -180,12 +179,12 @@ class Turn(Scope):
 
     def _begin(self) -> None:
         self._check_number()
-        changes: dict[str, Any] = {}
-        if not any(isinstance(scope, Phase) for scope in self._open):
-            tracker = self._state.snapshot.tracker
-            tracker = replace(tracker, phase_started_at=None, budget_seconds=None)
-            changes = {"phase": "", "phase_status": "pending", "tracker": tracker}
-        self._publisher.publish("turn.started", turn=self.number, error=None, **changes)
+        if any(isinstance(scope, Phase) for scope in self._open):
+            self._publisher.publish("turn.started", turn=self.number, error=None)
+        else:
+            self._state.since = self._state.budget = None
+            phase = {"phase": "", "phase_status": "pending"}
+            self._publisher.publish("turn.started", turn=self.number, error=None, **phase)
 
     def _end(self, outcome: Outcome, **error: str) -> None:
         self._publisher.publish("turn.ended", **error)
@@ -211,19 +210,18 @@ class Phase(Scope):
 
     def _begin(self) -> None:
         self._since = self._state.now()
-        self._publisher.publish("phase.started", **self._shown("in_progress"))
+        self._show("phase.started", "in_progress")
 
     def _end(self, outcome: Outcome, **error: str) -> None:
-        self._publisher.publish("phase.ended", **self._shown(outcome), **error)
+        self._show("phase.ended", outcome, **error)
         for scope in self._open[::-1]:
             if isinstance(scope, Phase):
-                self._publisher.publish(**scope._shown("in_progress"))
+                scope._show(None, "in_progress")
                 break
 
-    def _shown(self, status: PhaseStatus) -> dict[str, Any]:
-        tracker = self._state.snapshot.tracker
-        tracker = replace(tracker, phase_started_at=self._since, budget_seconds=self._budget)
-        return {"phase": self._name, "phase_status": status, "tracker": tracker}
+    def _show(self, event: str | None, status: PhaseStatus, **error: str) -> None:
+        self._state.since, self._state.budget = self._since, self._budget
+        self._publisher.publish(event, phase=self._name, phase_status=status, **error)
 
 
 def _describe(exc: BaseException) -> str:

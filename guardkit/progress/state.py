@@ -13,31 +13,35 @@ SECOND = timedelta(seconds=1)
 
 
 class State:
-    """The latest snapshot of a build; the counts and the message are what `update` has left."""
+    """The latest snapshot of a build; the counts and the message are what `update` has left.
+
+    `since` and `budget` are those of the phase that is shown. Instants are kept as the wall clock
+    said at the start that it would be, and shown as it says now: it may have been set meanwhile.
+    """
 
     files_created = files_modified = tests_passed = tests_total = 0
     message: str | None = None
     clean = True  # `update` has left nothing that nobody was told of
+    since: datetime | None = None
+    budget: float | None = None
 
     def __init__(self, snapshot: Snapshot, clock: Clock) -> None:
         self.snapshot = snapshot
         self._clock = clock
-        self._began = clock.monotonic()
-        self._now = snapshot.updated_at
+        self.start()
 
     def start(self) -> None:
         """Let the time of the build count from now, and nothing that was left before."""
         self.files_created = self.files_modified = self.tests_passed = self.tests_total = 0
         self.message = None
-        self._began = self._clock.monotonic()
-        self.snapshot = replace(self.snapshot, started_at=self.now())
+        self._began, self._began_at = self._clock.monotonic(), self._clock.now()
+        self._set_by = timedelta()  # in whole seconds, since the start
+        self._now = self._active = self._began_at.replace(microsecond=0)
+        self.snapshot = replace(self.snapshot, started_at=self._now)
 
     def now(self) -> datetime:
-        """Return the wall time in whole seconds."""
-        now = self._clock.now()
-        if not self._now <= now < self._now + SECOND:
-            self._now = now.replace(microsecond=0)
-        return self._now
+        """Return the time in whole seconds, for `since`."""
+        return self._wall() - self._set_by
 
     def renew(self, event: str | None = None, **changes: Any) -> Snapshot:
         """Bring the snapshot up to now, with fields of it changed, and return it.
@@ -45,15 +49,18 @@ class State:
         Its `seq` rises by one if an event has made it, or if more than its time is new.
         """
         clean, self.clean = self.clean, True  # first: what comes from here on is told of again
-        self.snapshot = self._view(clean, event, changes)
-        return self.snapshot
+        new = self._view(clean, event, changes)
+        if new.tracker.seq > self.snapshot.tracker.seq:
+            self._active = self.now()
+        self.snapshot = new
+        return new
 
     def view(self) -> Snapshot:
         """Return the snapshot as it is by now; the state stays as it is."""
         return self._view(self.clean, None, {})
 
     def _view(self, clean: bool, event: str | None, changes: dict[str, Any]) -> Snapshot:
-        old, now = self.snapshot, self.now()
+        old, now, active = self.snapshot, self._wall(), self._active
         if old.terminal:
             return old
         new = replace(old, **changes)
@@ -67,9 +74,30 @@ class State:
             )
             message = old.message if self.message is None else clip(self.message, TEXT_SIZE)
             new = replace(new, metrics=metrics, message=message)
-        tracker = new.tracker
-        if event or new != old:
-            tracker = replace(tracker, seq=tracker.seq + 1, activity_at=now)
+        seq = old.tracker.seq
+        if event or changes or new != old:
+            seq, active = seq + 1, now - self._set_by
         elapsed = max(0, int(self._clock.monotonic() - self._began))
-        metrics = replace(new.metrics, elapsed_seconds=elapsed)
-        return replace(new, metrics=metrics, updated_at=now, tracker=tracker)
+        return replace(
+            new,
+            metrics=replace(new.metrics, elapsed_seconds=elapsed),
+            updated_at=now,
+            tracker=replace(
+                old.tracker,
+                seq=seq,
+                activity_at=active + self._set_by,
+                phase_started_at=self.since and self.since + self._set_by,
+                budget_seconds=self.budget,
+            ),
+        )
+
+    def _wall(self) -> datetime:
+        """Return the wall time in whole seconds, and see whether the clock was set."""
+        now = self._clock.now()
+        if not self._now <= now < self._now + SECOND:
+            self._now = now.replace(microsecond=0)
+            passed = timedelta(seconds=self._clock.monotonic() - self._began)
+            set_by = now - self._began_at - passed
+            if abs(set_by - self._set_by) >= SECOND:
+                self._set_by = timedelta(seconds=round(set_by.total_seconds()))
+        return self._now

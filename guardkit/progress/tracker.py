@@ -50,7 +50,7 @@ def track_build(
     """
     build_id = check_task_id(task_id) if build_id is None else build_id
     clock = clock or SYSTEM_CLOCK
-    now = clock.now().replace(microsecond=0)
+    now = clock.now()
     snapshot = Snapshot(
         build_id=clip(check("build_id", build_id, str), NAME_SIZE),
         build_type=check("build_type", build_type, BuildType),
@@ -66,7 +66,6 @@ def track_build(
             host=clip(socket.gethostname(), NAME_SIZE),
             pid=os.getpid(),
             heartbeat_seconds=check("heartbeat", heartbeat, Seconds),
-            activity_at=now,
         ),
     )
     sinks = tuple(sinks)

@@ -344,8 +344,8 @@ def test_labels_name_the_build() -> None:
 
 
 def test_a_file_that_another_program_wrote_can_be_followed() -> None:
-    snapshot = working(1, tracker=None)
-    lines = told(at(0, tracker=None), snapshot)
+    snapshot = working(1, tracker=Tracker())
+    lines = told(at(0, tracker=Tracker()), snapshot)
     assert lines == ["[12:34:57] Turn 1/5: Player Implementation starting..."]
     assert board([snapshot], START) == [one_line(snapshot)]
 
