@@ -4,18 +4,26 @@
 `os.replace` never do. Nothing is synced: the page cache survives a killed process.
 """
 
+import errno
 import os
 import secrets
+import socket
+import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
 from guardkit.progress.feeds import QUEUE_MAX, Feed, log
-from guardkit.progress.journal import Event, append, make_event
+from guardkit.progress.journal import Event, append, make_event, read_last
 from guardkit.progress.paths import build_dir, builds_dir, lock_path
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot, encode
+
+NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}  # on some network mounts
+LOOKS, LOOK_EVERY = 20, 0.01  # for who has taken a task, and every how many seconds
 
 
 def replace_file(path: str, document: bytes, temporary: str) -> None:
@@ -53,7 +61,7 @@ class FileFeed(Feed):
         self.root = root
         self._folder = str(build_dir(root, task_id))
         self._task_id = task_id
-        self._owner = False
+        self._owner = self._unproven = False
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
         self._events: deque[Event] = deque(maxlen=QUEUE_MAX)
@@ -90,7 +98,7 @@ class FileFeed(Feed):
     async def finish(self) -> None:
         """Wait for the last write, which gives the task back for the next builder."""
         self._closed = True
-        await self.hub.settle(self)
+        await self.hub.settle(self, last=True)
 
     def write(self) -> None:
         """Bring to disk what is newest, in a thread; raises OSError, BuildAlreadyRunningError."""
@@ -112,21 +120,46 @@ class FileFeed(Feed):
         self._make_folders()
         try:
             self._owner = self.hub.locks.take(lock_path(self.root), self._task_id)
+            if not self._owner:
+                raise BuildAlreadyRunningError(self._describe_holder())
         except OSError as error:
-            log.warning("no proof of life for %s: %s", self._task_id, error)
-            self._owner = True
+            if not self._unproven:
+                log.warning("no proof of life for %s: %s", self._task_id, error)
+            self._unproven = True
+            self._owner = error.errno in NO_LOCKS  # then there is no use in asking again
         if not self._owner:
-            raise BuildAlreadyRunningError(self._describe_holder())
+            return
         for leftover in Path(self._folder).glob(".progress.*.tmp"):
-            leftover.unlink()
+            with suppress(OSError):
+                leftover.unlink()
+        self._close_crashed()
+
+    def _close_crashed(self) -> None:
+        """Have the journal tell of the end of a run that could not do so itself."""
+        last = read_last(f"{self._folder}/events.jsonl")
+        if last and last.event != "build.ended":
+            end = last.progress
+            with suppress(GuardKitError):
+                newest = read_progress(self._task_id, root=self.root)
+                end = newest if newest.tracker.run_id == last.run_id else end
+            if not end.terminal:
+                who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1
+                tracker = replace(end.tracker, seq=seq)
+                error = f"crashed: {who} ended without a word"
+                end = replace(end, status="failed", error=error, tracker=tracker)
+            self._events.appendleft(make_event("build.ended", self.hub.clock.now(), end))
 
     def _describe_holder(self) -> str:
+        """Name who builds the task; a builder that has just begun is about to say so."""
         who = "another builder"
-        with suppress(GuardKitError):
-            holder = read_progress(self._task_id, root=self.root)
-            if holder.tracker.pid and not holder.terminal:
-                since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-                who = f"process {holder.tracker.pid} on {holder.tracker.host}, since {since}"
+        for _ in range(LOOKS):
+            with suppress(GuardKitError):
+                holder = read_progress(self._task_id, root=self.root)
+                if not holder.terminal and is_process(holder.tracker.pid, holder.tracker.host):
+                    since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
+                    who = f"process {holder.tracker.pid} on {holder.tracker.host}, since {since}"
+                    break
+            time.sleep(LOOK_EVERY)
         return f"{self._task_id} is being built by {who}: see `guardkit status {self._task_id}`"
 
     def _make_folders(self) -> None:
@@ -146,3 +179,15 @@ class FileFeed(Feed):
                 self._written = newest
         finally:
             append(f"{self._folder}/events.jsonl", self._events)
+
+
+def is_process(pid: int, host: str) -> bool:
+    """Return whether there is such a process; True where it cannot be told, on another host."""
+    try:
+        if host == socket.gethostname():
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return pid > 0

@@ -23,7 +23,8 @@ from guardkit.progress.writer import Writer
 if TYPE_CHECKING:
     from guardkit.progress.files import FileFeed
 
-PATIENCE = 1.0  # seconds that a disk which hangs holds the build up, and all sinks its end
+# Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
+PATIENCE, LAST_PATIENCE = 0.8, 0.2
 
 
 class Call(msgspec.Struct, order=True):
@@ -78,6 +79,8 @@ class Hub:
         self.builds -= 1
         if not self.builds:
             del _hubs()[self._key]
+            if self._due:  # a hop that hung has just come back, and not seen it
+                self._writer.submit(self._write_due)
             self._writer.shutdown()
             tasks = {task for task in (self._timer, self._hop) if task}
             for task in tasks:
@@ -96,8 +99,8 @@ class Hub:
             self._timer = asyncio.create_task(self._run())
         return entry
 
-    async def hangs(self, work: "asyncio.Future[Any]") -> bool:
-        """Wait for `work` as long as a build may be held up; return whether it takes longer."""
+    async def hangs(self, work: "asyncio.Future[Any]", seconds: float = PATIENCE) -> bool:
+        """Wait for `work` for some seconds; return whether it takes longer."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def go_on(_: object = None) -> None:
@@ -105,7 +108,7 @@ class Hub:
                 waiting.set_result(None)
 
         work.add_done_callback(go_on)
-        limit = self.call_at(self.clock.monotonic() + PATIENCE, go_on)
+        limit = self.call_at(self.clock.monotonic() + seconds, go_on)
         try:
             await waiting
         finally:
@@ -121,11 +124,14 @@ class Hub:
         if not self._hop:
             self._hop = asyncio.create_task(self._write())
 
-    async def settle(self, file: "FileFeed") -> None:
-        """Return when the files are written, or that has failed or hangs: which holds up once."""
-        while self._hop and not self._hung:
-            self._hung = await self.hangs(self._hop)
-            if not file.due:  # else it is for the next hop
+    async def settle(self, file: "FileFeed", *, last: bool = False) -> None:
+        """Return when the files are written, or that has failed or hangs.
+
+        A disk that is known to hang is only waited for when it is for the last time.
+        """
+        while self._hop and (last or not self._hung):
+            self._hung = await self.hangs(self._hop, LAST_PATIENCE if self._hung else PATIENCE)
+            if self._hung or not file.due:  # else it is for the next hop
                 break
 
     async def _run(self) -> None:

@@ -8,10 +8,11 @@ from datetime import datetime
 
 import msgspec
 
-from guardkit.progress.paths import build_dir
+from guardkit.progress.paths import build_dir, open_file
 from guardkit.progress.snapshot import Snapshot
 
 SIZE_MAX = 4 * 2**20  # bytes
+TAIL = 2**16  # bytes, in which there is more than one line
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,17 @@ def append(path: str, events: deque[Event]) -> None:
         os.replace(path, f"{path}.1")
 
 
+def read_last(path: str) -> Event | None:
+    """Return the last event that was appended; None where none can be found."""
+    for name in (path, f"{path}.1"):
+        with suppress(OSError), open_file(name) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            for line in reversed(file.read().splitlines()):
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    return msgspec.json.decode(line, type=Event)
+    return None
+
+
 def read_events(
     task_id: str, offset: int = 0, *, root: str | os.PathLike[str] = "."
 ) -> tuple[list[Event], int]:
@@ -63,8 +75,8 @@ def read_events(
     """
     events: list[Event] = []
     path = build_dir(root, task_id) / "events.jsonl"
-    with suppress(OSError), path.open("rb") as file:
-        offset = file.seek(offset if offset <= path.stat().st_size else 0)
+    with suppress(OSError), open_file(path) as file:
+        offset = file.seek(offset if offset <= file.seek(0, os.SEEK_END) else 0)
         for line in file:
             if line.endswith(b"\n"):
                 offset += len(line)

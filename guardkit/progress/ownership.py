@@ -7,7 +7,6 @@ dies, across pid namespaces too, and a reader can ask without taking anything.
 
 import errno
 import os
-import stat
 import struct
 import sys
 import weakref
@@ -15,6 +14,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
+
+from guardkit.progress.paths import open_file
 
 if sys.platform == "linux":
     import fcntl
@@ -82,12 +83,8 @@ class Locks:
 def is_held(path: Path, task_id: str) -> bool | None:
     """Return whether a living builder holds the task; None where that cannot be told."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-            return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if is_file else None
-        finally:
-            os.close(fd)
+        with open_file(path) as file:
+            return _ask(file.fileno(), "F_OFD_GETLK", "F_WRLCK", task_id)
     except OSError:
         return None
 

@@ -1,8 +1,11 @@
-"""Where the files of a build are, and what may stand in their names."""
+"""Where the files of a build are, what may stand in their names, and how they are opened."""
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from guardkit.errors import InvalidTaskIdError
 
@@ -32,3 +35,12 @@ def check_task_id(task_id: object) -> str:
         f"{task_id!r:.40} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
         "beginning with a letter or a digit"
     )
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; raises OSError, also where it is a pipe that would be waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(fd, "rb")

@@ -1,14 +1,13 @@
 """Reading progress from outside: once, or on every change."""
 
 import os
-import stat
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.paths import TASK_ID, build_dir, builds_dir
+from guardkit.progress.paths import TASK_ID, build_dir, builds_dir, open_file
 from guardkit.progress.snapshot import Snapshot, decode
 
 SIZE_MAX = 2**16  # bytes; a document has 4 KiB at most
@@ -24,20 +23,14 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
     """
     path = build_dir(root, task_id) / "progress.json"
     try:
-        return decode(_read(path))
+        with open_file(path) as file:
+            return decode(file.read(SIZE_MAX))
     except FileNotFoundError:
         raise ProgressNotFoundError(f"no build of {task_id}: there is no {path}") from None
     except OSError as error:
         raise InvalidProgressError(f"{path} cannot be read: {error.strerror}") from error
     except InvalidProgressError as error:
         raise InvalidProgressError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> bytes:
-    """Return the start of a file, more than a document is; nothing of what is not a file."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(fd, "rb") as file:
-        return file.read(SIZE_MAX) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
 
 
 def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:

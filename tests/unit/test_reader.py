@@ -133,7 +133,7 @@ def test_what_is_no_progress_file_is_refused_in_one_line(
 
 def test_a_folder_in_place_of_the_file_cannot_be_read(tmp_path: Path, path: Path) -> None:
     path.mkdir()
-    with pytest.raises(InvalidProgressError, match=r"json cannot be read: Is a directory$"):
+    with pytest.raises(InvalidProgressError, match=r"json cannot be read: not a regular file$"):
         read_progress("TASK-1", root=tmp_path)
 
 
