@@ -15,22 +15,24 @@ if TYPE_CHECKING:
         ScopeError,
     )
     from guardkit.progress.feeds import Sink
+    from guardkit.progress.journal import Event, read_events
     from guardkit.progress.reader import read_progress, watch_progress
     from guardkit.progress.scopes import Phase, Turn
     from guardkit.progress.snapshot import Snapshot
     from guardkit.progress.tracker import Build, track_build
     from guardkit.progress.verdict import Verdict, assess
 
-__all__ = ["Build", "BuildAlreadyRunningError", "Clock", "GuardKitError", "InvalidProgressError"]
-__all__ += ["InvalidTaskIdError", "MisuseError", "Phase", "ProgressNotFoundError", "ScopeError"]
-__all__ += ["Sink", "Snapshot", "SystemClock", "Turn", "Verdict", "assess", "read_progress"]
-__all__ += ["track_build", "watch_progress"]
+__all__ = ["Build", "BuildAlreadyRunningError", "Clock", "Event", "GuardKitError"]
+__all__ += ["InvalidProgressError", "InvalidTaskIdError", "MisuseError", "Phase"]
+__all__ += ["ProgressNotFoundError", "ScopeError", "Sink", "Snapshot", "SystemClock", "Turn"]
+__all__ += ["Verdict", "assess", "read_events", "read_progress", "track_build", "watch_progress"]
 
 _HOMES = (  # from the lightest: each needs little that the ones before it do not
     "errors",
     "clock",
     "progress.snapshot",
     "progress.reader",
+    "progress.journal",
     "progress.verdict",
     "progress.feeds",
     "progress.scopes",

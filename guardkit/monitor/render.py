@@ -6,10 +6,12 @@ Lines hold only printable characters, whatever a build says. Times of day are lo
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
+from guardkit.progress.journal import Event
 from guardkit.progress.snapshot import Metrics, Snapshot
 from guardkit.progress.verdict import Verdict
 
@@ -75,18 +77,46 @@ def is_over(snapshot: Snapshot, verdict: Verdict) -> bool:
     return snapshot.terminal or verdict.state in {"crashed", "lost"}
 
 
+def look_line(snapshot: Snapshot, verdict: Verdict, now: datetime, *, width: int = 0) -> str:
+    """Return one look at a build in one line: its state, where it is, and what is wrong."""
+    line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
+    well = verdict.state in {"running", "completed", "cancelled"}
+    why = "" if well else f" - {clean(verdict.evidence)}"
+    return f"{verdict.state + ':':<{width}} {line}{why}"
+
+
 def status_lines(builds: Sequence[tuple[Snapshot, Verdict]], now: datetime) -> list[str]:
     """Return one look at some builds: a few lines about one, a line for each of several."""
-    lines: list[str] = []
-    for snapshot, verdict in builds:
-        line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
-        if len(builds) > 1:
-            lines.append(f"{verdict.state:<12}  {line}")
-        else:
-            state = f"{verdict.state}: {clean(verdict.evidence)}"
-            made = ", ".join(counts(snapshot.metrics))
-            lines += filter(None, (line, state, made, clean(snapshot.message)))
-    return lines
+    if len(builds) != 1:
+        width = max(len(verdict.state) + 1 for _, verdict in builds)
+        return [look_line(snapshot, verdict, now, width=width) for snapshot, verdict in builds]
+    [(snapshot, verdict)] = builds
+    line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
+    state = f"{verdict.state}: {clean(verdict.evidence)}"
+    made = ", ".join(counts(snapshot.metrics))
+    return [line, state, *filter(None, (made, clean(snapshot.message)))]
+
+
+def log_line(event: Event) -> str:
+    """Return an event of the journal in a line."""
+    now, name = event.progress, clean(event.event)
+    turn = f"Turn {now.turn}/{now.turn_max}" if now.turn else ""
+    phase = ", ".join(filter(None, (turn, clean(now.phase))))
+    ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
+    what: dict[str, tuple[str | None, ...]] = {
+        "build.started": (now.task_name,),
+        "build.ended": (ended, now.error),
+        "turn.started": (turn,),
+        "turn.ended": (turn,),
+        "phase.ended": (phase, now.phase_status, ", ".join(counts(now.metrics))),
+        "decided": (now.decision, now.message),
+        "failed": (now.error,),
+    }
+    told = " - ".join(filter(None, map(clean, what.get(name, (phase,)))))
+    at = now.updated_at
+    with suppress(ValueError):
+        at = datetime.fromisoformat(event.at)
+    return f"{_local(at, '%Y-%m-%d %H:%M:%S')}  {name:<13}  {told}".rstrip()
 
 
 def board(snapshots: Iterable[Snapshot], now: datetime) -> list[str]:
@@ -134,8 +164,7 @@ class Story:
         elif text := self._news(before, now):
             turn = f"Turn {now.turn}/{now.turn_max}: " if now.turn else ""
             text = label + turn + text
-        at = time.localtime(now.updated_at.timestamp())
-        lines = [f"[{time.strftime('%H:%M:%S', at)}] {text}"] if text else []
+        lines = [f"[{_local(now.updated_at, '%H:%M:%S')}] {text}"] if text else []
         if now.terminal and not (before and before.terminal):
             word = now.decision if now.status == "completed" and now.decision else now.status
             status = " - ".join(filter(None, (f"Status: {clean(word).upper()}", clean(now.error))))
@@ -167,3 +196,7 @@ class Story:
 def _place(snapshot: Snapshot) -> tuple[datetime, int, str, str]:
     began = snapshot.tracker.phase_started_at or snapshot.started_at
     return began, snapshot.turn, snapshot.phase, snapshot.phase_status
+
+
+def _local(at: datetime, form: str) -> str:
+    return time.strftime(form, time.localtime(at.timestamp()))

@@ -14,7 +14,8 @@ from rich.text import Text
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import MARKS, Story, board, clean, cut, is_over, order
-from guardkit.progress.journal import read_events
+from guardkit.progress.journal import read_on
+from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.verdict import Verdict, assess
@@ -89,10 +90,11 @@ async def watch(task_id: str, display: Display, *, root: Path, stall_after: floa
     What is wrong with a build that has not ended is printed when it changes.
     """
     verdict, offset = Verdict(state="running", evidence=""), 0
+    journal = build_dir(root, task_id) / "events.jsonl"
     while True:
         with suppress(GuardKitError):  # a read that fails is no evidence of anything
             said, snapshot = verdict.state, read_progress(task_id, root=root)
-            events, offset = read_events(task_id, offset, root=root)
+            events, offset = read_on(journal, offset)
             for each in (*(event.progress for event in events), snapshot):
                 if order(each)[0] == order(snapshot)[0]:  # not of an earlier run
                     await display.write(each)

@@ -22,6 +22,8 @@ TAIL_BYTES = 8 * 1024
 PIPE_BYTES = 2**20  # that a pipe may hold
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 SIGNALS = {-number: f"was ended by {number.name}" for number in signal.Signals}
+# A git hook hands these to what it starts: they would point git at another repository.
+GIT_LOCAL = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "PREFIX")}
 BY_SHELL = {126: "is not executable", 127: "was not found"}
 
 Env = Mapping[str, str]
@@ -35,6 +37,11 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None  # negative for the signal that ended it, None when its time was up
     ending: str  # the same in words: the rest of a sentence that begins with its name
     tail: str
+
+
+def environment(extra: Env) -> Env:
+    """Return our environment without what ties git to a repository, and with `extra`."""
+    return {name: value for name, value in os.environ.items() if name not in GIT_LOCAL} | {**extra}
 
 
 def plain(text: str) -> str:
@@ -83,7 +90,7 @@ def _start(command: str, cwd: Path, env: Env) -> Popen[bytes]:
     return Popen(
         ("/bin/sh", "-c", command),
         cwd=cwd,
-        env={**os.environ, **env},
+        env=environment(env),
         bufsize=0,
         stdin=DEVNULL,
         stdout=PIPE,

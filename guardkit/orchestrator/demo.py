@@ -9,6 +9,7 @@ from shlex import quote
 from textwrap import dedent
 
 from guardkit.errors import MisuseError, WorkspaceError
+from guardkit.orchestrator.agents import environment
 
 TASK_ID = "TASK-DEMO-001"
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.
@@ -70,7 +71,8 @@ def make_demo(root: Path | None = None) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(dedent(text))
         for words in _GIT:
-            subprocess.run(("git", *words.split()), cwd=folder, check=True)
+            command = ("git", *words.split())
+            subprocess.run(command, cwd=folder, env=environment({}), check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise WorkspaceError(f"cannot make the demo: {error}") from error
     return folder.resolve()

@@ -1,6 +1,5 @@
 """Where a build works: a git worktree, what has changed in it, and what its tests have reported."""
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from shlex import quote
@@ -11,7 +10,7 @@ import msgspec
 from defusedxml.ElementTree import ParseError, parse
 
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
-from guardkit.orchestrator.agents import plain
+from guardkit.orchestrator.agents import environment, plain
 from guardkit.progress.ownership import is_held
 from guardkit.progress.paths import lock_path
 
@@ -90,7 +89,7 @@ def of_kind(letter: str, changes: Changes) -> list[str]:
 async def _git(cwd: Path, *arguments: str) -> str:
     # A worktree whose .git is gone must not be taken for a folder of the checkout around it.
     own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_CEILING_DIRECTORIES": str(cwd.parent), "LC_ALL": "C"}
-    command, env = (*_GIT, *arguments), {**os.environ, **own}
+    command, env = (*_GIT, *arguments), environment(own)
     try:
         result = await anyio.run_process(command, stdin=DEVNULL, check=False, cwd=cwd, env=env)
     except OSError as error:

@@ -66,15 +66,21 @@ def read_last(path: str) -> Event | None:
     return None
 
 
-def read_events(
-    task_id: str, offset: int = 0, *, root: str | os.PathLike[str] = "."
-) -> tuple[list[Event], int]:
-    """Return the events in the whole lines of a journal past `offset` bytes, and where they end.
+def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Event]:
+    """Return what the journal of `task_id` below `root` tells of all its builds, oldest first.
 
-    A journal shorter than `offset` is a new one; lines that are no events are passed over.
+    Lines that are no events are passed over, as is a last one that is half written.
+    """
+    path = os.fspath(build_dir(root, task_id) / "events.jsonl")
+    return [*read_on(f"{path}.1", 0)[0], *read_on(path, 0)[0]]
+
+
+def read_on(path: str | os.PathLike[str], offset: int) -> tuple[list[Event], int]:
+    """Return the events in the whole lines past `offset` bytes, and where these end.
+
+    A file shorter than `offset` is a new one.
     """
     events: list[Event] = []
-    path = build_dir(root, task_id) / "events.jsonl"
     with suppress(OSError), open_file(path) as file:
         offset = file.seek(offset if offset <= file.seek(0, os.SEEK_END) else 0)
         for line in file:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import Snapshot, read_progress, track_build
-from guardkit.cli import find_root
+from guardkit.monitor.cli import find_root
 from guardkit.monitor.watch import Display
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
 from guardkit.progress.snapshot import encode
@@ -177,11 +177,13 @@ def test_status_of_several_builds_is_a_line_each_and_the_highest_code_counts(
         process.kill()
         process.wait()
         ended = guardkit("status", "--root", str(tmp_path))
-    assert [re.sub(r"\ds elapsed", "0s elapsed", line) for line in ended.stdout.splitlines()] == [
-        "completed     Wave 1/3, TASK-1 (Turn 1/5, Player Implementation) - 0s elapsed",
-        "cancelled     Wave 1/3, TASK-2 (Turn 1/5, Player Implementation) - 0s elapsed",
-        "crashed       Wave 1/3, TASK-LONGER-3 (Turn 1/5, Player Implementation) - 0s elapsed",
+    lines = [re.sub(r"\ds elapsed", "0s elapsed", line) for line in ended.stdout.splitlines()]
+    place = "(Turn 1/5, Player Implementation) - 0s elapsed"
+    assert lines[:2] == [
+        f"completed: Wave 1/3, TASK-1 {place}",
+        f"cancelled: Wave 1/3, TASK-2 {place}",
     ]
+    assert lines[2].startswith(f"crashed:   Wave 1/3, TASK-LONGER-3 {place} - process ")
     assert ended.returncode == 4
 
 
@@ -440,8 +442,8 @@ def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
 def test_status_fits_a_narrow_terminal(tmp_path: Path) -> None:
     built(tmp_path, "TASK-1")
     built(tmp_path, "TASK-2")
-    _, printed = on_terminal(40, *GUARDKIT, "status", "--root", str(tmp_path), before=ignore)
-    assert max(map(len, printed.splitlines())) == 40
+    _, printed = on_terminal(41, *GUARDKIT, "status", "--root", str(tmp_path), before=ignore)
+    assert max(map(len, printed.splitlines())) == 41
 
 
 def autobuild(root: Path, *words: str) -> tuple[str, ...]:

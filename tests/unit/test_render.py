@@ -387,8 +387,8 @@ def test_several_builds_have_a_line_each_with_their_states_aligned() -> None:
     wide = working(2, turn=2, phase=COACH, task_id="TASK\n日本")
     builds = [(working(1), RUNNING), (wide, Verdict(state="unresponsive", evidence="blocked"))]
     assert status_lines(builds, START) == [
-        "running       Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 0s elapsed",
-        "unresponsive  Wave 1/1, TASK 日本 (Turn 2/5, Coach Validation) - 0s elapsed",
+        "running:      Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 0s elapsed",
+        "unresponsive: Wave 1/1, TASK 日本 (Turn 2/5, Coach Validation) - 0s elapsed - blocked",
     ]
 
 
