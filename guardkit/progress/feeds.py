@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -27,7 +28,7 @@ class Sink(Protocol):
         ...
 
 
-class Feed:
+class Feed(ABC):
     """What brings the snapshots of one build to one place, in spite of failures."""
 
     hub: Hub  # set when the build is entered
@@ -36,9 +37,9 @@ class Feed:
         self._warned: set[str] = set()
         self._retrying = self._closed = False
 
+    @abstractmethod
     def start(self) -> None:
         """Bring on what is waiting, unless that is under way."""
-        raise NotImplementedError
 
     def failed(self, error: Exception) -> None:
         """Warn, if it is the first failure of its kind, and try again in a while."""

@@ -151,13 +151,16 @@ class FileFeed(Feed):
 
     def _describe_holder(self) -> str:
         """Name who builds the task; a builder that has just begun is about to say so."""
-        who = "another builder"
+        who, here = "another builder", socket.gethostname()
         for _ in range(LOOKS):
             with suppress(GuardKitError):
                 holder = read_progress(self._task_id, root=self.root)
-                if not holder.terminal and is_process(holder.tracker.pid, holder.tracker.host):
-                    since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-                    who = f"process {holder.tracker.pid} on {holder.tracker.host}, since {since}"
+                pid, host = holder.tracker.pid, holder.tracker.host
+                alive = pid and (host != here or os.path.exists(f"/proc/{pid}"))
+                if alive and not holder.terminal:
+                    who = (
+                        f"process {pid} on {host}, since {holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
+                    )
                     break
             time.sleep(LOOK_EVERY)
         return f"{self._task_id} is being built by {who}: see `guardkit status {self._task_id}`"
@@ -179,15 +182,3 @@ class FileFeed(Feed):
                 self._written = newest
         finally:
             append(f"{self._folder}/events.jsonl", self._events)
-
-
-def is_process(pid: int, host: str) -> bool:
-    """Return whether there is such a process; True where it cannot be told, on another host."""
-    try:
-        if host == socket.gethostname():
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        pass
-    return pid > 0

@@ -82,11 +82,10 @@ class Hub:
             if self._due:  # a hop that hung has just come back, and not seen it
                 self._writer.submit(self._write_due)
             self._writer.shutdown()
-            tasks = {task for task in (self._timer, self._hop) if task}
+            tasks = [task for task in (self._timer, self._hop) if task]
             for task in tasks:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def call_at(self, when: float, call: Callable[[], object], *, slack: float = 0.0) -> "Call":
         """Call at a time of the clock, or up to `slack` seconds earlier along with another call."""
@@ -101,18 +100,12 @@ class Hub:
 
     async def hangs(self, work: "asyncio.Future[Any]", seconds: float = PATIENCE) -> bool:
         """Wait for `work` for some seconds; return whether it takes longer."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def go_on(_: object = None) -> None:
-            if not waiting.done():
-                waiting.set_result(None)
-
-        work.add_done_callback(go_on)
-        limit = self.call_at(self.clock.monotonic() + seconds, go_on)
+        enough = asyncio.Event()
+        work.add_done_callback(lambda _: enough.set())
+        limit = self.call_at(self.clock.monotonic() + seconds, enough.set)
         try:
-            await waiting
+            await enough.wait()
         finally:
-            work.remove_done_callback(go_on)
             limit.call = None
         return not work.done()
 

@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import weakref
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -38,12 +39,15 @@ class Locks:
             if task_id in self._held:
                 return False
             self._open(path)
-            taken = _lock(self._fd, task_id)
-            if taken:
+            try:
+                _ask(self._fd, "F_OFD_SETLK", "F_WRLCK", task_id)
                 self._held.add(task_id)
-            elif not self._held:
-                self.close()
-            return taken
+            except BlockingIOError:
+                return False
+            finally:
+                if not self._held:
+                    self.close()
+            return True
 
     def renew(self, path: Path) -> None:
         """Hold the same tasks in the file that is at `path` now, if the old one was deleted."""
@@ -67,15 +71,14 @@ class Locks:
             self._fd = -1
 
     def _open(self, path: Path) -> None:
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except PermissionError:  # somebody else's: enough to prove that we live
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with suppress(PermissionError):  # if it is another user's, who has done so
+            os.fchmod(fd, 0o666)  # there is nothing in it, and all must be able to lock it
         if self._fd >= 0 and os.path.sameopenfile(self._fd, fd):
             os.close(fd)
             return
         for task_id in self._held:
-            _lock(fd, task_id)
+            _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
         self.close()
         self._fd = fd
 
@@ -87,19 +90,6 @@ def is_held(path: Path, task_id: str) -> bool | None:
             return _ask(file.fileno(), "F_OFD_GETLK", "F_WRLCK", task_id)
     except OSError:
         return None
-
-
-def _lock(fd: int, task_id: str) -> bool:
-    for kind in ("F_WRLCK", "F_RDLCK"):  # the latter of a file that is open for reading only
-        try:
-            _ask(fd, "F_OFD_SETLK", kind, task_id)
-            return True
-        except BlockingIOError:
-            break
-        except OSError as error:
-            if error.errno != errno.EBADF:
-                raise
-    return False
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:

@@ -117,7 +117,7 @@ def nothing(document: Document) -> None:
 
 
 def elsewhere(document: Document) -> None:
-    document["tracker"]["host"] = "another-host"
+    document["tracker"] |= {"host": "another-host", "heartbeat_seconds": 60.0}
 
 
 def elsewhere_long_ago(document: Document) -> None:
@@ -145,7 +145,7 @@ def without_tracker_and_ended(document: Document) -> None:
 
 
 def with_unknown_keys(document: Document) -> None:
-    document["tracker"]["host"] = "another-host"
+    elsewhere(document)
     document["mood"] = document["tracker"]["mood"] = {"level": 11}
 
 

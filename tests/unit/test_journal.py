@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from guardkit import Snapshot, track_build
-from guardkit.progress.journal import SIZE_MAX, Event, append, make_event
+from guardkit.progress.journal import SIZE_MAX, Event, append, make_event, read_last
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]
@@ -120,3 +120,35 @@ async def test_the_journal_is_written_while_the_file_cannot_be(
     (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").mkdir(parents=True)
     async with track_build("TASK-1", root=tmp_path, clock=clock):
         assert [entry["event"] for entry in journal()] == ["build.started"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+async def test_a_run_whose_end_is_missing_in_the_journal_is_closed_by_the_next(
+    tmp_path: Path, clock: FakeClock, journal: Journal, known: bool
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        pass
+    path = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b'{"event": "build.e')
+    if not known:
+        path.with_name("progress.json").unlink()
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        pass
+    lines = path.read_bytes().splitlines()
+    entries = [json.loads(line) for line in lines if line.endswith(b"}")]
+    assert [entry["event"] for entry in entries] == ["build.started", "build.ended"] * 2
+    assert entries[0]["run_id"] == entries[1]["run_id"] != entries[2]["run_id"]
+    ended = entries[1]["progress"]
+    assert ended["status"] == ("completed" if known else "failed")
+    assert known or "ended without a word" in ended["error"]
+
+
+def test_the_last_event_is_found_though_the_journal_was_just_moved_away(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    assert read_last(str(path)) is None
+    path.with_name("events.jsonl.1").write_bytes(line("1") + line("2"))
+    path.write_bytes(b"half a li")
+    last = read_last(str(path))
+    assert last
+    assert last.event == "2"

@@ -194,6 +194,8 @@ def test_a_task_is_taken_once(tmp_path: Path, lock: Path) -> None:
     assert not first.take(lock, "TASK-1")
     assert not second.take(lock, "TASK-1")
     assert second.take(lock, "TASK-2")
+    assert not second.take(lock, "TASK-1")
+    assert is_held(lock, "TASK-2")
     first.give_back("TASK-1")
     assert second.take(lock, "TASK-1")
     for task_id in ("TASK-1", "TASK-2"):
@@ -264,24 +266,30 @@ async def test_a_builder_in_another_process_is_refused_though_the_folders_were_d
 
 
 @pytest.mark.anyio
-async def test_who_may_only_read_the_lock_file_proves_its_life_all_the_same() -> None:
+async def test_a_user_can_hold_a_task_beside_those_of_another_user() -> None:
     nobody, us = 65534, os.geteuid()
     with TemporaryDirectory() as folder:
         root = Path(folder)
         lock = lock_path(root)
         lock.parent.mkdir(parents=True)
-        lock.touch(mode=0o444)
-        lock.chmod(0o444)
         for path in (root, root / ".guardkit", lock.parent):
             path.chmod(0o777)
-        if us == 0:
-            os.seteuid(nobody)
-        try:
-            async with track_build("TASK-1", root=root):
-                assert is_held(lock, "TASK-1") is True
-            assert is_held(lock, "TASK-1") is False
-        finally:
-            os.seteuid(us)
+        async with track_build("TASK-1", root=root):
+            if us == 0:
+                os.seteuid(nobody)
+            try:
+                async with track_build("TASK-2", root=root, clock=FakeClock()):
+                    assert is_held(lock, "TASK-2") is True
+                assert is_held(lock, "TASK-2") is False
+            finally:
+                os.seteuid(us)
+            assert is_held(lock, "TASK-1") is True
+
+
+def test_without_a_task_no_lock_file_is_made_anew(tmp_path: Path, lock: Path) -> None:
+    Locks().renew(lock)
+    assert not lock.exists()
+    assert descriptors(tmp_path) == []
 
 
 @pytest.mark.anyio

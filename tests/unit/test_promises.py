@@ -638,6 +638,22 @@ async def test_nothing_follows_the_terminal_snapshot(tmp_path: Path, clock: Fake
     assert build.snapshot == sink.writes[-1][1] == read_progress("TASK-1", root=tmp_path)
 
 
+async def test_nothing_follows_the_end_of_a_build_while_another_one_goes_on(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    class Broken(TimedSink):
+        async def write(self, snapshot: Snapshot, /) -> None:
+            await super().write(snapshot)
+            raise ValueError("broken")
+
+    timed, broken = TimedSink(clock), Broken(clock)
+    async with track_build("TASK-2", root=None, clock=clock):
+        async with track_build("TASK-1", root=None, clock=clock, sinks=[timed, broken]):
+            await clock.advance(0.0)
+        await clock.advance(100.0)
+    assert timed.times == broken.times == [0.0, 0.0]
+
+
 # 3.7 alive
 
 
