@@ -52,7 +52,7 @@ class FileFeed(Feed):
     A write takes what is newest, whatever has become of the event loop when it begins.
     """
 
-    due = False
+    due = pending = False  # waits for a thread; is not yet known to be written
 
     def __init__(self, root: str, task_id: str) -> None:
         super().__init__()

@@ -23,6 +23,8 @@ from guardkit.progress.writer import Writer
 if TYPE_CHECKING:
     from guardkit.progress.files import FileFeed
 
+    Landed = tuple[FileFeed, Exception | None]
+
 # Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
 PATIENCE, LAST_PATIENCE = 0.8, 0.2
 
@@ -112,7 +114,7 @@ class Hub:
     def write(self, file: "FileFeed") -> None:
         """Have a thread write the files of a build, behind what is due."""
         if not file.due:
-            file.due = True
+            file.due = file.pending = True
             self._due.append(file)
         if not self._hop:
             self._hop = asyncio.create_task(self._write())
@@ -122,10 +124,9 @@ class Hub:
 
         A disk that is known to hang is only waited for when it is for the last time.
         """
-        while self._hop and (last or not self._hung):
+        while self._hop and file.pending and (last or not self._hung):
             self._hung = await self.hangs(self._hop, LAST_PATIENCE if self._hung else PATIENCE)
-            if self._hung or not file.due:  # else it is for the next hop
-                break
+            last = last and not self._hung
 
     async def _run(self) -> None:
         while self._calls:
@@ -140,17 +141,19 @@ class Hub:
 
     async def _write(self) -> None:
         try:
-            failures = await self._write_in_thread(executor=self._writer)
+            landed = await self._write_in_thread(executor=self._writer)
         except OSError as error:  # no thread is to be had
-            failures = self._write_due(error)
+            landed = self._write_due(error)
         self._hung = False
-        for file, failure in failures:
-            file.failed(failure)
+        for file, failure in landed:
+            file.pending = file.due  # if so, it is for the next hop
+            if failure:
+                file.failed(failure)
         self._hop = asyncio.create_task(self._write()) if self._due else None
 
-    def _write_due(self, refusal: Exception | None = None) -> "list[tuple[FileFeed, Exception]]":
-        """Write in this thread, or fail at once with `refusal`; return what has failed, and why."""
-        failures: list[tuple[FileFeed, Exception]] = []
+    def _write_due(self, refusal: Exception | None = None) -> "list[Landed]":
+        """Write in this thread, or fail at once with `refusal`; return how it went."""
+        landed: list[Landed] = []
         while self._due:
             file = self._due.popleft()
             file.due = False  # first: what is new from here on is due again
@@ -158,9 +161,10 @@ class Hub:
                 if refusal:
                     raise refusal
                 file.write()
+                landed.append((file, None))
             except Exception as error:
-                failures.append((file, error))
-        return failures
+                landed.append((file, error))
+        return landed
 
 
 _var: RunVar[dict[tuple[str | None, int], Hub] | None] = RunVar("guardkit.progress.hubs")
