@@ -34,9 +34,9 @@ asyncio.run(main())
 
 
 @contextmanager
-def builder(root: Path) -> Iterator[subprocess.Popen[str]]:
+def builder(root: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
     """Run a builder of TASK-1 in a process of its own until it is given a line."""
-    command, pipe = (sys.executable, "-c", BUILD, str(root)), subprocess.PIPE
+    command, pipe = (*before, sys.executable, "-c", BUILD, str(root)), subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout
@@ -103,6 +103,29 @@ async def test_a_builder_takes_over_at_once_from_one_that_was_killed(
         async with track_build("TASK-1", root=tmp_path, clock=clock):
             assert is_held(lock_path(tmp_path), "TASK-1") is True
     assert is_held(lock_path(tmp_path), "TASK-1") is False
+
+
+@pytest.mark.anyio
+async def test_a_builder_in_a_container_is_seen_to_live_and_to_die(
+    tmp_path: Path, lock: Path
+) -> None:
+    """Another pid namespace, as of a container that shares the folder."""
+    alone = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no pid namespace may be made here")
+    with builder(tmp_path, *alone) as process:
+        seen = read_progress("TASK-1", root=tmp_path)
+        assert seen.tracker.pid < 10
+        assert assess(seen, root=tmp_path).state == "running"
+        with pytest.raises(BuildAlreadyRunningError):
+            await track_build("TASK-1", root=tmp_path).__aenter__()
+        process.kill()
+        process.wait()
+        while is_held(lock, "TASK-1"):  # until the kernel has ended the namespace
+            pass
+        assert assess(seen, root=tmp_path).state == "crashed"
+        async with track_build("TASK-1", root=tmp_path):
+            assert is_held(lock, "TASK-1")
 
 
 @pytest.mark.anyio
