@@ -10,7 +10,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import aiofiles.os
 import msgspec
@@ -20,13 +20,21 @@ from guardkit.clock import Clock
 from guardkit.progress.ownership import Locks
 from guardkit.progress.writer import Writer
 
-if TYPE_CHECKING:
-    from guardkit.progress.files import FileFeed
-
-    Landed = tuple[FileFeed, Exception | None]
-
 # Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
 PATIENCE, LAST_PATIENCE = 0.8, 0.2
+
+
+class Job(Protocol):
+    """Files that a thread writes: `due` while they wait for it, `pending` until it is done."""
+
+    due: bool
+    pending: bool
+
+    def write(self) -> None:
+        """Write, in the thread; what it raises is given to `failed`, on the event loop."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear of a failure."""
 
 
 class Call(msgspec.Struct, order=True):
@@ -61,7 +69,7 @@ class Hub:
         self._wakes = inf  # when the timer does
         self._hop: asyncio.Task[None] | None = None
         self._hung = False
-        self._due: deque[FileFeed] = deque()
+        self._due: deque[Job] = deque()
 
     @classmethod
     def enter(cls, root: str | None, clock: Clock) -> "Hub":
@@ -111,20 +119,20 @@ class Hub:
             limit.call = None
         return not work.done()
 
-    def write(self, file: "FileFeed") -> None:
+    def write(self, job: Job) -> None:
         """Have a thread write the files of a build, behind what is due."""
-        if not file.due:
-            file.due = file.pending = True
-            self._due.append(file)
+        if not job.due:
+            job.due = job.pending = True
+            self._due.append(job)
         if not self._hop:
             self._hop = asyncio.create_task(self._write())
 
-    async def settle(self, file: "FileFeed", *, last: bool = False) -> None:
+    async def settle(self, job: Job, *, last: bool = False) -> None:
         """Return when the files are written, or that has failed or hangs.
 
         A disk that is known to hang is only waited for when it is for the last time.
         """
-        while self._hop and file.pending and (last or not self._hung):
+        while self._hop and job.pending and (last or not self._hung):
             self._hung = await self.hangs(self._hop, LAST_PATIENCE if self._hung else PATIENCE)
             last = last and not self._hung
 
@@ -145,25 +153,25 @@ class Hub:
         except OSError as error:  # no thread is to be had
             landed = self._write_due(error)
         self._hung = False
-        for file, failure in landed:
-            file.pending = file.due  # if so, it is for the next hop
+        for job, failure in landed:
+            job.pending = job.due  # if so, it is for the next hop
             if failure:
-                file.failed(failure)
+                job.failed(failure)
         self._hop = asyncio.create_task(self._write()) if self._due else None
 
-    def _write_due(self, refusal: Exception | None = None) -> "list[Landed]":
+    def _write_due(self, refusal: Exception | None = None) -> list[tuple[Job, Exception | None]]:
         """Write in this thread, or fail at once with `refusal`; return how it went."""
-        landed: list[Landed] = []
+        landed: list[tuple[Job, Exception | None]] = []
         while self._due:
-            file = self._due.popleft()
-            file.due = False  # first: what is new from here on is due again
+            job = self._due.popleft()
+            job.due = False  # first: what is new from here on is due again
             try:
                 if refusal:
                     raise refusal
-                file.write()
-                landed.append((file, None))
+                job.write()
+                landed.append((job, None))
             except Exception as error:
-                landed.append((file, error))
+                landed.append((job, error))
         return landed
 
 
