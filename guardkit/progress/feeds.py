@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from guardkit.progress.disk import PATIENCE
 from guardkit.progress.hub import Hub
 from guardkit.progress.snapshot import Snapshot
 
@@ -44,13 +45,16 @@ class Feed(ABC):
     def failed(self, error: Exception) -> None:
         """Warn, if it is the first failure of its kind, and try again in a while."""
         number = error.errno if isinstance(error, OSError) else None
-        kind = errno.errorcode.get(number or 0, type(error).__name__)
-        if kind not in self._warned:
-            self._warned.add(kind)
-            log.warning("%s failed, the build goes on: %r", self, error)
+        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
         if not self._retrying:
             self._retrying = True
-            self.hub.call_at(self.hub.clock.monotonic() + RETRY, self._try_again)
+            self.hub.timer.call_in(RETRY, self._try_again)
+
+    def warn(self, kind: str, what: str) -> None:
+        """Say once of each kind what has gone wrong."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            log.warning("%s, the build goes on: %s", self, what)
 
     def _try_again(self) -> None:
         self._retrying = False
@@ -66,7 +70,8 @@ class SinkFeed(Feed):
         self._sink = sink
         self._keeps = bool(getattr(sink, "transitions", False))
         self._queue: list[tuple[Snapshot, bool]] = []
-        self.task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._given = 0  # snapshots so far
 
     def __str__(self) -> str:
         return f"the sink {self._sink}"
@@ -76,19 +81,44 @@ class SinkFeed(Feed):
         if self._queue and not self._queue[-1][1]:
             self._queue.pop()
         self._queue.append((snapshot, self._keeps and event is not None))
-        del self._queue[:-QUEUE_MAX]
+        if len(self._queue) > QUEUE_MAX:
+            self._queue.pop(0)
+            self.warn("lost", f"it lost transitions, as {QUEUE_MAX} of them wait")
         self.start()
 
     def start(self) -> None:
         """Give the sink what is queued, unless that is under way."""
-        if self._queue and not self.task:
-            self.task = asyncio.create_task(self._drain())
+        if self._queue and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._drain())
 
     async def finish(self) -> None:
-        """Wait until the last snapshots are with the sink, or have failed, and close it."""
+        """Wait until the sink has what is left, the last snapshot at least, and close it.
+
+        It may take twice the patience for all of that, and is then cancelled.
+        """
         self._closed = True
-        if self.task:
-            await self.task
+        given = self._given
+        if await self._is_late() or (self._queue and await self._is_late()):  # tried once again
+            self.warn("late", "it has not taken all in time")
+            if not await self._is_ended(self._task):
+                return
+        closing = asyncio.create_task(self._close(given < self._given))
+        if await self.hub.timer.hangs(closing, PATIENCE):
+            await self._is_ended(closing)
+
+    async def _is_late(self) -> bool:
+        self.start()
+        return self._task is not None and await self.hub.timer.hangs(self._task, PATIENCE)
+
+    async def _is_ended(self, task: asyncio.Task[None] | None) -> bool:
+        """Cancel a task; return whether it takes that."""
+        if task:
+            task.cancel()
+        return task is None or not await self.hub.timer.hangs(task, PATIENCE)
+
+    async def _close(self, slow: bool) -> None:
+        if slow and self._queue:
+            await self._call(self._sink.write, self._queue[-1][0])
         if aclose := getattr(self._sink, "aclose", None):
             await self._call(aclose)
 
@@ -99,12 +129,21 @@ class SinkFeed(Feed):
                 if keep or not self._queue:
                     self._queue.insert(0, (snapshot, keep))
                 break
-        self.task = None
+            self._given += 1
 
     async def _call(self, method: Callable[..., Awaitable[None]], *snapshot: Snapshot) -> bool:
         try:
             await method(*snapshot)
+        except asyncio.CancelledError as error:
+            if self._is_ours():
+                raise
+            self.failed(RuntimeError(f"its own work was cancelled: {error!r}"))
+            return False
         except Exception as error:  # whatever it is, it is the sink's own affair
             self.failed(error)
             return False
         return True
+
+    def _is_ours(self) -> bool:
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0

@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+import aiofiles.os
 from msgspec.structs import replace
 
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
@@ -21,9 +22,11 @@ from guardkit.progress.journal import Event, append, make_event, read_last
 from guardkit.progress.paths import build_dir, builds_dir, lock_path
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot, encode
+from guardkit.progress.writer import Writer
 
 NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}  # on some network mounts
 LOOKS, LOOK_EVERY = 20, 0.01  # for who has taken a task, and every how many seconds
+LAST_TRIES, TRY_EVERY = 16, 0.05  # to write the end of a build, and every how many seconds
 
 
 def replace_file(path: str, document: bytes, temporary: str) -> None:
@@ -52,7 +55,8 @@ class FileFeed(Feed):
     A write takes what is newest, whatever has become of the event loop when it begins.
     """
 
-    due = pending = False  # waits for a thread; is not yet known to be written
+    due = False  # see `Job`
+    queued = landed = 0
 
     def __init__(self, root: str, task_id: str) -> None:
         super().__init__()
@@ -60,12 +64,13 @@ class FileFeed(Feed):
             root = os.path.abspath(root)
         self.root = root
         self._folder = str(build_dir(root, task_id))
+        self._lock = lock_path(root)
         self._task_id = task_id
         self._owner = self._unproven = False
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
-        self._events: deque[Event] = deque(maxlen=QUEUE_MAX)
-        self._refused: Exception | None = None
+        self._events: deque[Event] = deque()
+        self._refused = False
 
     def __str__(self) -> str:
         return f"writing below {self._folder!r}"
@@ -73,62 +78,89 @@ class FileFeed(Feed):
     async def open(self) -> None:
         """Take the task; raises BuildAlreadyRunningError."""
         self.start()
-        await self.hub.settle(self)
+        await self.hub.disk.settle(self)
         if self._refused:
-            raise self._refused
+            writer = Writer()  # of its own, as it may take a while
+            who = await aiofiles.os.wrap(self._find_holder)(executor=writer)
+            writer.shutdown()
+            see = f"see `guardkit status {self._task_id}`"
+            raise BuildAlreadyRunningError(f"{self._task_id} is being built by {who}: {see}")
 
     def put(self, snapshot: Snapshot, event: str | None) -> None:
         """Set what the next write brings to disk: the document, and a line of the journal."""
         self._newest = snapshot
         if event:
             self._events.append(make_event(event, self.hub.clock.now(), snapshot))
+            if len(self._events) > QUEUE_MAX:
+                self._events.popleft()
+                self.warn("lost", f"the journal lost events, as {QUEUE_MAX} of them wait")
         self.start()
 
     def start(self) -> None:
         """Have a thread write."""
-        self.hub.write(self)
+        self.hub.disk.put(self)
 
     def failed(self, error: Exception) -> None:
-        """Keep the reason why the task is not ours; of others warn, and try again in a while."""
+        """See that the task is not ours; of other failures warn, and try again in a while."""
         if isinstance(error, BuildAlreadyRunningError) and not self._newest:
-            self._refused = error
+            self._refused = True
         else:
             super().failed(error)
 
     async def finish(self) -> None:
         """Wait for the last write, which gives the task back for the next builder."""
         self._closed = True
-        await self.hub.settle(self, last=True)
+        await self.hub.disk.settle(self, last=True)
 
     def write(self) -> None:
-        """Bring to disk what is newest, in a thread; raises OSError, BuildAlreadyRunningError."""
+        """Bring to disk what is newest, in a thread; raises OSError, BuildAlreadyRunningError.
+
+        The end of the build is worth several tries, as nothing comes after it.
+        """
+        last = self._newest is not None and self._newest.terminal
+        try:
+            for left in range(LAST_TRIES if last else 1, 0, -1):
+                try:
+                    return self._write()
+                except FileNotFoundError:
+                    raise
+                except OSError:
+                    if left == 1 or self._written is self._newest:  # then it is but the journal
+                        raise
+                    time.sleep(TRY_EVERY)
+        finally:
+            if last:
+                self._owner = False
+                self.hub.disk.locks.give_back(self._task_id)
+
+    def _write(self) -> None:
         try:
             self._own()
             self._replace_and_append()
         except FileNotFoundError:  # somebody deleted the folder: once more, in a new one
             self._make_folders()
-            self.hub.locks.renew(lock_path(self.root))
+            self._own()
             self._replace_and_append()
-        finally:
-            if self._owner and self._newest and self._newest.terminal:
-                self._owner = False
-                self.hub.locks.give_back(self._task_id)
 
     def _own(self) -> None:
+        """See that the task is ours; raises BuildAlreadyRunningError."""
+        locks = self.hub.disk.locks
         if self._owner:
+            if not (self._unproven or locks.keep(self._lock, self._task_id)):
+                raise BuildAlreadyRunningError(f"another builder has taken {self._task_id}")
             return
         self._make_folders()
         try:
-            self._owner = self.hub.locks.take(lock_path(self.root), self._task_id)
-            if not self._owner:
-                raise BuildAlreadyRunningError(self._describe_holder())
+            self._owner = locks.take(self._lock, self._task_id)
         except OSError as error:
             if not self._unproven:
                 log.warning("no proof of life for %s: %s", self._task_id, error)
             self._unproven = True
             self._owner = error.errno in NO_LOCKS  # then there is no use in asking again
+            if not self._owner:
+                return
         if not self._owner:
-            return
+            raise BuildAlreadyRunningError(f"another builder is at {self._task_id}")
         for leftover in Path(self._folder).glob(".progress.*.tmp"):
             with suppress(OSError):
                 leftover.unlink()
@@ -149,21 +181,20 @@ class FileFeed(Feed):
                 end = replace(end, status="failed", error=error, tracker=tracker)
             self._events.appendleft(make_event("build.ended", self.hub.clock.now(), end))
 
-    def _describe_holder(self) -> str:
+    def _find_holder(self) -> str:
         """Name who builds the task; a builder that has just begun is about to say so."""
-        who, here = "another builder", socket.gethostname()
+        here = socket.gethostname()
         for _ in range(LOOKS):
             with suppress(GuardKitError):
                 holder = read_progress(self._task_id, root=self.root)
                 pid, host = holder.tracker.pid, holder.tracker.host
                 alive = pid and (host != here or os.path.exists(f"/proc/{pid}"))
                 if alive and not holder.terminal:
-                    who = (
+                    return (
                         f"process {pid} on {host}, since {holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
                     )
-                    break
             time.sleep(LOOK_EVERY)
-        return f"{self._task_id} is being built by {who}: see `guardkit status {self._task_id}`"
+        return "another builder"
 
     def _make_folders(self) -> None:
         folder = self.root  # which must exist: recreating it would break `git worktree remove`
@@ -171,14 +202,18 @@ class FileFeed(Feed):
             folder = os.path.join(folder, name)
             with suppress(FileExistsError):
                 os.mkdir(folder)
-        with suppress(OSError), (builds_dir(self.root) / ".gitignore").open("x") as file:
-            file.write("*\n")
+        ignore = builds_dir(self.root) / ".gitignore"
+        if not ignore.exists():
+            with suppress(OSError):
+                replace_file(os.fspath(ignore), b"*\n", self._temporary())
+
+    def _temporary(self) -> str:
+        return f"{self._folder}/.progress.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
     def _replace_and_append(self) -> None:
         try:
-            while (newest := self._newest) and newest is not self._written:
-                temporary = f"{self._folder}/.progress.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-                replace_file(f"{self._folder}/progress.json", encode(newest), temporary)
+            if (newest := self._newest) and newest is not self._written:
+                replace_file(f"{self._folder}/progress.json", encode(newest), self._temporary())
                 self._written = newest
         finally:
             append(f"{self._folder}/events.jsonl", self._events)

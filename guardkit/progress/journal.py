@@ -45,10 +45,14 @@ def append(path: str, events: deque[Event]) -> None:
         if size and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")
         while events:
-            line = msgspec.json.encode(events[0]) + b"\n"
-            if os.write(fd, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-            events.popleft()
+            event = events.popleft()
+            line = msgspec.json.encode(event) + b"\n"
+            try:
+                if os.write(fd, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            except OSError:
+                events.appendleft(event)
+                raise
     finally:
         os.close(fd)
     if size > SIZE_MAX:
@@ -72,17 +76,23 @@ def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Eve
     Lines that are no events are passed over, as is a last one that is half written.
     """
     path = os.fspath(build_dir(root, task_id) / "events.jsonl")
-    return [*read_on(f"{path}.1", 0)[0], *read_on(path, 0)[0]]
+    newer, _ = read_on(path, 0)  # first: it may become the older one meanwhile
+    older, _ = read_on(f"{path}.1", 0)
+    events = {(event.run_id, event.seq, event.event): event for event in (*older, *newer)}
+    return list(events.values())
 
 
 def read_on(path: str | os.PathLike[str], offset: int) -> tuple[list[Event], int]:
     """Return the events in the whole lines past `offset` bytes, and where these end.
 
-    A file shorter than `offset` is a new one.
+    A file shorter than `offset` is a new one: what was past it is in the one that was moved away.
     """
     events: list[Event] = []
     with suppress(OSError), open_file(path) as file:
-        offset = file.seek(offset if offset <= file.seek(0, os.SEEK_END) else 0)
+        if offset > file.seek(0, os.SEEK_END):
+            events, _ = read_on(f"{os.fspath(path)}.1", offset)
+            offset = 0
+        file.seek(offset)
         for line in file:
             if line.endswith(b"\n"):
                 offset += len(line)

@@ -11,7 +11,6 @@ import struct
 import sys
 import weakref
 from contextlib import suppress
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -31,7 +30,10 @@ class Locks:
         self._fd = -1
         self._held: set[str] = set()
         self._guard = Lock()
-        os.register_at_fork(after_in_child=partial(_drop, weakref.ref(self)))
+        _all.add(self)
+
+    def __del__(self) -> None:
+        self.close()
 
     def take(self, path: Path, task_id: str) -> bool:
         """Hold the task; False where another builder does. Raises OSError without such locks."""
@@ -49,11 +51,15 @@ class Locks:
                     self.close()
             return True
 
-    def renew(self, path: Path) -> None:
-        """Hold the same tasks in the file that is at `path` now, if the old one was deleted."""
+    def keep(self, path: Path, task_id: str) -> bool:
+        """Return whether a task is still held, in the file that is at `path` now.
+
+        If the file was deleted, another builder may hold the task in a new one. Raises OSError.
+        """
         with self._guard:
-            if self._held:
+            if not os.fstat(self._fd).st_nlink:
                 self._open(path)
+            return task_id in self._held
 
     def give_back(self, task_id: str) -> None:
         """Let go of a task; the last one closes the descriptor."""
@@ -77,8 +83,11 @@ class Locks:
         if self._fd >= 0 and os.path.sameopenfile(self._fd, fd):
             os.close(fd)
             return
-        for task_id in self._held:
-            _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+        for task_id in sorted(self._held):
+            try:
+                _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
+            except BlockingIOError:
+                self._held.remove(task_id)
         self.close()
         self._fd = fd
 
@@ -102,7 +111,12 @@ def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:
     return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
-def _drop(locks: "weakref.ref[Locks]") -> None:
+def _close_all() -> None:
     """Close what a forked child has inherited: else a dead builder would seem to live in it."""
-    if ours := locks():
-        ours.close()
+    for locks in list(_all):
+        locks.close()
+
+
+# Of the process, as a call that is registered cannot be taken back.
+_all: "weakref.WeakSet[Locks]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_close_all)

@@ -81,7 +81,7 @@ class Publisher:
     async def settle(self) -> None:
         """Return when the disk shows what was published, has failed, or hangs."""
         if self._files and not self.forked:
-            await self._hub.settle(self._files)
+            await self._hub.disk.settle(self._files)
 
     def finish(self) -> asyncio.Task[None]:
         """Publish nothing more; return the task that brings what is left to the sinks."""
@@ -89,17 +89,13 @@ class Publisher:
         return asyncio.create_task(self._end())
 
     async def _end(self) -> None:
-        ends = [asyncio.create_task(feed.finish()) for feed in self._feeds]
-        for _ in range(2):
-            if ends and await self._hub.hangs(asyncio.gather(*ends, return_exceptions=True)):
-                for end in ends:
-                    end.cancel()
+        await asyncio.gather(*(feed.finish() for feed in self._feeds))
         await self._hub.leave()
 
     def _coalesce(self) -> None:
         if not self._flushing and not self._closed:
             self._flushing = True
-            self._hub.call_at(self._last + self._debounce, self._flush)
+            self._hub.timer.call_at(self._last + self._debounce, self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -111,4 +107,4 @@ class Publisher:
         if self._clock.monotonic() >= self._last + self._heartbeat - slack:
             self.publish()
         if not self._closed:
-            self._hub.call_at(self._last + self._heartbeat, self._beat, slack=slack)
+            self._hub.timer.call_at(self._last + self._heartbeat, self._beat, slack=slack)

@@ -309,10 +309,44 @@ async def test_a_user_can_hold_a_task_beside_those_of_another_user() -> None:
             assert is_held(lock, "TASK-1") is True
 
 
-def test_without_a_task_no_lock_file_is_made_anew(tmp_path: Path, lock: Path) -> None:
-    Locks().renew(lock)
-    assert not lock.exists()
+def test_a_lock_file_that_was_deleted_is_made_anew_with_all_that_is_held(
+    tmp_path: Path, lock: Path
+) -> None:
+    first, second = Locks(), Locks()
+    for task_id in ("TASK-1", "TASK-2"):
+        assert first.take(lock, task_id)
+        assert first.keep(lock, task_id)
+    lock.unlink()
+    assert second.take(lock, "TASK-2")
+    assert first.keep(lock, "TASK-1")
+    assert not first.keep(lock, "TASK-2")
+    assert is_held(lock, "TASK-1")
+    first.give_back("TASK-1")
+    second.give_back("TASK-2")
     assert descriptors(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_a_builder_whose_task_was_taken_writes_no_more(
+    tmp_path: Path, lock: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        os.unlink(lock)
+        async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as other:
+            await clock.advance(20.0)
+            assert read_progress("TASK-1", root=tmp_path) == other.snapshot
+    assert read_progress("TASK-1", root=tmp_path) == other.snapshot
+    assert "another builder has taken TASK-1" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_lock_file_that_was_deleted_is_there_again_after_a_heartbeat(
+    tmp_path: Path, lock: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        os.unlink(lock)
+        await clock.advance(5.0)
+        assert is_held(lock, "TASK-1")
 
 
 @pytest.mark.anyio

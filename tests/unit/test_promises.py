@@ -1,17 +1,19 @@
 """The contract's promises 3.1 to 3.7, at exact virtual times."""
 
 import asyncio
+import itertools
 import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import anyio
 import pytest
 
-from guardkit import Build, Snapshot, assess, read_progress, track_build
+from guardkit import Build, Snapshot, assess, read_events, read_progress, track_build
 from guardkit.testing import FakeClock, MemorySink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
@@ -507,6 +509,60 @@ async def test_a_transition_that_a_sink_failed_to_take_is_given_to_it_again(
         ]
 
 
+async def test_a_build_that_never_rests_keeps_no_other_one_from_the_disk(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with (
+        track_build("BUSY", root=tmp_path, clock=clock, debounce=0) as busy,
+        track_build("TASK-1", root=tmp_path, clock=clock) as build,
+    ):
+
+        async def work() -> None:
+            for number in itertools.count():
+                busy.update(files_created=number)
+                await asyncio.sleep(0)
+
+        working = asyncio.create_task(work())
+        for name in "ABC":
+            async with build.phase(name):
+                assert read_progress("TASK-1", root=tmp_path).phase == name
+            async with busy.phase(name):
+                assert read_progress("BUSY", root=tmp_path).phase == name
+        working.cancel()
+
+
+async def test_what_cancels_all_tasks_stops_neither_heartbeats_nor_writes(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        build.decide("feedback")
+        await asyncio.sleep(0)
+        for task in asyncio.all_tasks():
+            coroutine = task.get_coro()
+            assert isinstance(coroutine, CoroutineType)
+            if "/guardkit/progress/" in coroutine.cr_code.co_filename:
+                assert task.cancel()
+        await clock.advance(5.0)
+        assert on_disk()["updated_at"] == "2025-01-31T12:35:01Z"
+        async with build.phase("Setup"):
+            assert on_disk()["phase"] == "Setup"
+
+
+async def test_events_that_cannot_be_written_are_kept_up_to_a_bound(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = MemorySink(transitions=True)
+    async with track_build("TASK-1", root=tmp_path, clock=clock, sinks=[sink]) as build:
+        await clock.advance(0.0)
+        for number in range(1100):
+            build.decide(f"{number}")
+    last = [*map(str, range(101, 1100)), "1099"]
+    assert [snapshot.decision for snapshot in sink.snapshots[1:]] == last
+    events = read_events("TASK-1", root=tmp_path)
+    assert [event.progress.decision for event in events[-1000:]] == last
+    assert "it lost transitions, as 1000 of them wait" in caplog.text
+
+
 # 3.5 transparent
 
 
@@ -651,7 +707,73 @@ async def test_nothing_follows_the_end_of_a_build_while_another_one_goes_on(
         async with track_build("TASK-1", root=None, clock=clock, sinks=[timed, broken]):
             await clock.advance(0.0)
         await clock.advance(100.0)
-    assert timed.times == broken.times == [0.0, 0.0]
+    assert timed.times == [0.0, 0.0]
+    assert set(broken.times) == {0.0}
+
+
+async def test_the_end_of_a_build_is_tried_again_at_once(clock: FakeClock) -> None:
+    class Flaky(MemorySink):
+        failed = False
+
+        async def write(self, snapshot: Snapshot, /) -> None:
+            if snapshot.terminal and not self.failed:
+                self.failed = True
+                raise ConnectionError("down")
+            await super().write(snapshot)
+
+    sink = Flaky()
+    async with track_build("TASK-1", root=None, clock=clock, sinks=[sink]):
+        await clock.advance(0.0)
+    assert [snapshot.status for snapshot in sink.snapshots] == ["running", "completed"]
+    assert sink.closed
+
+
+async def test_a_disk_that_fails_for_a_moment_at_the_end_shows_the_end(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    path = tmp_path / ".guardkit/autobuild/TASK-1/progress.json"
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        path.unlink()
+        path.mkdir()
+        asyncio.get_running_loop().call_later(0.2, path.rmdir)
+    assert on_disk()["status"] == "completed"
+
+
+async def test_a_slow_sink_is_given_the_end_before_what_it_has_missed(clock: FakeClock) -> None:
+    class Slow(MemorySink):
+        async def write(self, snapshot: Snapshot, /) -> None:
+            await clock.sleep(0.3)
+            await super().write(snapshot)
+
+    sink = Slow(transitions=True)
+
+    async def run() -> None:
+        async with track_build("TASK-1", root=None, clock=clock, sinks=[sink]) as build:
+            for name in "ABCDEFGH":
+                async with build.phase(name):
+                    pass
+
+    task = asyncio.create_task(run())
+    await clock.advance(2.0)
+    await task
+    assert [s.phase for s in sink.snapshots] == ["", "A", "H"]
+    assert sink.snapshots[-1].status == "completed"
+    assert sink.closed
+
+
+async def test_a_sink_whose_own_work_is_cancelled_is_tried_again(clock: FakeClock) -> None:
+    class Cancelled(MemorySink):
+        async def write(self, snapshot: Snapshot, /) -> None:
+            if clock.monotonic() < 1.0:
+                own = asyncio.create_task(asyncio.sleep(60))
+                own.cancel()
+                await own
+            await super().write(snapshot)
+
+    sink = Cancelled()
+    async with track_build("TASK-1", root=None, clock=clock, sinks=[sink]):
+        await clock.advance(1.0)
+        assert len(sink.snapshots) == 1
 
 
 # 3.7 alive

@@ -1,0 +1,148 @@
+"""The writing below one root: a hop to a thread at a time, for all builds that have news.
+
+So a thousand builds cost neither a thousand tasks nor a thousand threads, and a mount that hangs
+holds up none of those that are elsewhere.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import aiofiles.os
+
+from guardkit.clock import Clock
+from guardkit.progress.ownership import Locks
+from guardkit.progress.timer import Timer
+from guardkit.progress.writer import Writer
+
+# Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
+PATIENCE, LAST_PATIENCE = 0.8, 0.2
+
+
+class Job(Protocol):
+    """Files that a thread writes: `due` while they wait for it; how often they did, and were."""
+
+    due: bool
+    queued: int
+    landed: int
+
+    def write(self) -> None:
+        """Write what is newest, in the thread; what it raises is given to `failed`."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear of a failure, on the event loop."""
+
+
+Landed = list[tuple[Job, Exception | None]]
+
+
+class Disk:
+    """Has a thread write what is due, in rounds, each one hop: no build waits for many of another.
+
+    It is behind when a build has waited for it in vain, until it has caught up.
+    """
+
+    def __init__(self, timer: Timer, clock: Clock) -> None:
+        self._timer = timer
+        self._clock = clock
+        self.locks = Locks()
+        self._writer = Writer()
+        self._write_in_thread = aiofiles.os.wrap(self._write_due)
+        self._round: asyncio.Future[Landed] | None = None
+        self._began = 0.0  # when the round did
+        self._due: deque[Job] = deque()
+        self._waiting: dict[asyncio.Event, tuple[Job, int]] = {}  # for which of its writes
+        self._written = 0  # jobs so far
+        self._behind = False
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is on its way to disk."""
+        return bool(self._round or self._due)
+
+    def put(self, job: Job) -> None:
+        """Have a job written in the next round, along with others that are put now."""
+        if not job.due:
+            job.due = True
+            job.queued += 1
+            if not (self._due or self._round):
+                asyncio.get_running_loop().call_soon(self._start)
+            self._due.append(job)
+
+    async def settle(self, job: Job, *, last: bool = False) -> None:
+        """Return when what was put is written, or has failed, or takes too long.
+
+        A disk that is behind is only waited for when it is for the last time, and then again for
+        as long as it writes anything at all.
+        """
+        if not last and not self._behind:
+            self._behind = not await self._lands(job, PATIENCE)
+        elif last:
+            written = self._written
+            if not await self._lands(job, LAST_PATIENCE if self._behind else PATIENCE):
+                self._behind = written == self._written or not await self._lands(job, PATIENCE)
+
+    def close(self) -> None:
+        """Let the thread end when what is due is written; it is not waited for."""
+        if self._due:  # for a round that will not begin any more
+            self._writer.submit(self._write_due)
+        self._writer.shutdown()
+
+    async def _lands(self, job: Job, seconds: float) -> bool:
+        """Wait until what was put is written or has failed; return whether it is in time."""
+        number, enough = job.queued, asyncio.Event()
+        self._start()
+        if job.landed < number:
+            limit = self._timer.call_in(seconds, enough.set)
+            self._waiting[enough] = job, number
+            try:
+                await enough.wait()
+            finally:
+                limit.cancel()
+                del self._waiting[enough]
+        return job.landed >= number
+
+    def _start(self) -> None:
+        """Begin a round, unless one is under way or nothing is due."""
+        if self._round or not self._due:
+            return
+        self._began = self._clock.monotonic()
+        try:  # only as far as aiofiles waits: a task could be cancelled, and costs two more turns
+            self._round = next(self._write_in_thread(executor=self._writer).__await__())
+        except OSError as error:  # no thread is to be had
+            self._end(self._write_due(error))
+        if self._round:
+            self._round.add_done_callback(self._hear)
+
+    def _hear(self, done: asyncio.Future[Landed]) -> None:
+        self._end(done.result())
+
+    def _end(self, landed: Landed) -> None:
+        """End a round, begin the next one, and then tell of what has failed."""
+        self._round = None
+        for job, _ in landed:
+            job.landed += 1
+        for enough, (job, number) in self._waiting.items():
+            if job.landed >= number:
+                enough.set()
+        self._behind = bool(self._due) and self._clock.monotonic() - self._began > PATIENCE
+        self._start()
+        for job, error in landed:
+            if error:
+                job.failed(error)
+
+    def _write_due(self, refusal: Exception | None = None) -> Landed:
+        """Write in this thread, or fail at once with `refusal`; return how it went."""
+        landed: Landed = []
+        for _ in range(len(self._due)):
+            job = self._due.popleft()
+            job.due = False  # first: what is new from here on is due again
+            try:
+                if refusal:
+                    raise refusal
+                job.write()
+                landed.append((job, None))
+            except Exception as error:
+                landed.append((job, error))
+            self._written += 1
+        return landed
