@@ -12,7 +12,7 @@ from guardkit import Snapshot, track_build
 
 from .bounds import AIOFILES, ANYIO, ON_LOOP, SAMPLE, TRANSITION
 from .races import OURS, Round, Row, compare, race, timed_awaits
-from .setting import Run, meter
+from .setting import Run, meter, pin
 from .ways import append_call_by_call, bare, bare_append, call_by_call, sample, temporary_in
 
 TIMES = 20
@@ -23,6 +23,7 @@ async def measure(run: Run) -> list[Row]:
 
     A transition writes twice: the file is replaced, and a line is added to the journal.
     """
+    pin()  # which core a thread wakes up on would decide else, more than what anybody does
     async with track_build("TASK-1", root=run.tmpfs) as build, build.turn() as turn:
 
         async def phase() -> None:  # two transitions
