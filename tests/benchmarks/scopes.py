@@ -7,7 +7,7 @@ from typing import Any
 from guardkit import track_build
 
 from .bounds import SCOPE, SPAN
-from .races import OURS, Round, Row, compare, race, timed_awaits, timed_calls
+from .races import OURS, Round, Row, compare, race, timed, timed_awaits
 from .setting import Run, pin
 
 TIMES = 50
@@ -18,12 +18,13 @@ async def measure(run: Run) -> list[Row]:
     pin()
     async with track_build("TASK-1", root=None) as build, build.turn() as turn:
 
-        async def phase() -> None:
-            async with turn.phase("Player Implementation"):
-                pass
+        async def phases() -> None:
+            for _ in range(TIMES):
+                async with turn.phase("Player Implementation"):
+                    pass
 
-        contestants = {OURS: timed_awaits(phase, TIMES), **_spans(run)}
-        contestants["@asynccontextmanager"] = timed_awaits(_enter_nothing, TIMES)
+        contestants = {OURS: timed_awaits(phases, 1, each=TIMES), **_spans(run)}
+        contestants["@asynccontextmanager"] = timed_awaits(_enter_nothing, 1, each=TIMES)
         return compare(SCOPE, await race(contestants, run.pick(100, 600)))
 
 
@@ -33,8 +34,9 @@ async def _nothing() -> AsyncGenerator[None]:
 
 
 async def _enter_nothing() -> None:
-    async with _nothing():
-        pass
+    for _ in range(TIMES):
+        async with _nothing():
+            pass
 
 
 class NoExporter:
@@ -61,11 +63,12 @@ def _spans(run: Run) -> dict[str, Round]:
         provider.add_span_processor(batch(NoExporter()))
         tracer = provider.get_tracer("build")
 
-        def span() -> None:
-            with tracer.start_as_current_span("Player Implementation"):
-                pass
+        def span(times: int) -> None:
+            for _ in range(times):
+                with tracer.start_as_current_span("Player Implementation"):
+                    pass
 
-        spans[SPAN] = timed_calls(span, TIMES)
+        spans[SPAN] = timed(span, TIMES)
         if logfire := run.peer("logfire"):
             logfire.configure(
                 send_to_logfire=False,
@@ -73,9 +76,10 @@ def _spans(run: Run) -> dict[str, Round]:
                 additional_span_processors=[batch(NoExporter())],
             )
 
-            def fire() -> None:
-                with logfire.span("Player Implementation"):
-                    pass
+            def fire(times: int) -> None:
+                for _ in range(times):
+                    with logfire.span("Player Implementation"):
+                        pass
 
-            spans["logfire.span"] = timed_calls(fire, TIMES)
+            spans["logfire.span"] = timed(fire, TIMES)
     return spans
