@@ -28,6 +28,9 @@ async def measure(run: Run) -> list[Row]:
     document = await a_document(run.tmpfs)
     memory = await _memory(run)
     heartbeat = run.pick(1.0, 5.0)
+    folders = [str(run.tmpfs / f"bare-{number}") for number in range(BUILDS)]
+    for folder in folders:
+        os.mkdir(folder)
     writes = _count_renames()
     async with AsyncExitStack() as stack:
         await _enter(stack, run.tmpfs / "beating", BUILDS, heartbeat)
@@ -39,7 +42,7 @@ async def measure(run: Run) -> list[Row]:
             await asyncio.sleep(heartbeat)
             beats.append((process_time() - start) / (writes[0] - before))
             stalls.append(loop.longest)
-            bares.append(_bare_writes(run.tmpfs, document, writes[0] - before))
+            bares.append(_bare_writes(folders, document, writes[0] - before))
     rows = compare(HEARTBEATS, {OURS: beats, BARE_WRITES: bares})
     whole = [each * BUILDS for each in bares]
     return [*rows, *compare(STALL, {OURS: stalls, "all bare writes, on the loop": whole}), *memory]
@@ -67,10 +70,12 @@ def _count_renames() -> list[int]:
     return counts
 
 
-def _bare_writes(folder: Path, document: bytes, times: int) -> float:
-    path, start = f"{folder}/progress.json", process_time()
-    for _ in range(times):
-        bare(path, document, temporary_in(folder))
+def _bare_writes(folders: list[str], document: bytes, times: int) -> float:
+    """Write one file after the other, as often as told: each in a folder of its own, as builds."""
+    start = process_time()
+    for number in range(times):
+        folder = folders[number % BUILDS]
+        bare(f"{folder}/progress.json", document, temporary_in(folder))
     return (process_time() - start) / times
 
 

@@ -18,7 +18,7 @@ import aiofiles.os
 _numbers = count()
 
 
-def temporary_in(folder: Path) -> str:
+def temporary_in(folder: Path | str) -> str:
     """Return a name that is free."""
     return f"{folder}/.progress.{next(_numbers)}.tmp"
 
