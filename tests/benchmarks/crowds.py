@@ -36,7 +36,7 @@ async def measure(run: Run) -> list[Row]:
         await _enter(stack, run.tmpfs / "beating", BUILDS, heartbeat)
         await asyncio.sleep(heartbeat)  # to the first that are heartbeats alone
         beats, stalls, bares = [], [], []
-        for _ in range(run.pick(3, 8)):
+        for _ in range(run.pick(2, 8)):
             before, start, loop = writes[0], process_time(), meter()
             loop.longest = 0.0
             await asyncio.sleep(heartbeat)
@@ -81,7 +81,7 @@ def _bare_writes(folders: list[str], document: bytes, times: int) -> float:
 
 async def _memory(run: Run) -> list[Row]:
     """Return what a build takes: as Python counts it, and as the kernel does."""
-    builds = run.pick(300, BUILDS)
+    builds = run.pick(200, BUILDS)
     traced: list[float] = []
     resident: list[float] = []
     for number in range(run.pick(1, 3)):

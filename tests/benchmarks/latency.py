@@ -51,7 +51,7 @@ async def measure(run: Run) -> list[Row]:
             onlookers[method] = await _start(method, path, partial(_enter, turn))
         if not run.short:
             onlookers |= await _logs(run, stack)
-        await _show(onlookers, run.pick(50, 400))
+        await _show(onlookers, run.pick(40, 400))
         delays = {name: await onlooker.ask() for name, onlooker in onlookers.items()}
     return _rows(delays)
 

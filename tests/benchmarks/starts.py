@@ -23,7 +23,7 @@ async def measure(run: Run) -> list[Row]:
             STATUS_ONE: _start(GUARDKIT, "status", "TASK-1", "--root", str(run.tmpfs)),
             "guardkit --help": _start(GUARDKIT, "--help"),
         }
-        costs = await race(starts, run.pick(10, 60))
+        costs = await race(starts, run.pick(7, 60))
     rows: list[Row] = []
     for subject in costs.keys() - {PYTHON}:
         rows += compare(subject, {OURS: costs[subject], PYTHON: costs[PYTHON]})

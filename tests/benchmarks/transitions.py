@@ -36,14 +36,14 @@ async def measure(run: Run) -> list[Row]:
         line = (ours / "events.jsonl").read_bytes().splitlines(keepends=True)[-1]
         contestants = {OURS: timed_awaits(phase, TIMES // 2, each=2)}
         contestants |= _hops(run.tmpfs, document, line, build.snapshot)
-        rows = compare(TRANSITION, await race(contestants, run.pick(60, 600)))
+        rows = compare(TRANSITION, await race(contestants, run.pick(40, 600)))
         data = json.loads(document)
 
         async def on_loop() -> None:
             sample(run.tmpfs / "sample", "TASK-1", data)
 
         busy = {OURS: _busy(phase, each=2), SAMPLE: _busy(on_loop)}
-        return rows + compare(ON_LOOP, await race(busy, run.pick(40, 300)))
+        return rows + compare(ON_LOOP, await race(busy, run.pick(30, 300)))
 
 
 def _hops(folder: Path, document: bytes, line: bytes, snapshot: Snapshot) -> dict[str, Round]:

@@ -29,7 +29,7 @@ async def measure(run: Run) -> list[Row]:
         contestants = _in_this_thread(run, folder, document) | _elsewhere(folder, document)
         if floor:
             contestants[C] = _in_c(floor, folder, document)
-        rows += compare(subject, await race(contestants, run.pick(40, 300)))
+        rows += compare(subject, await race(contestants, run.pick(25, 300)))
     return rows
 
 
