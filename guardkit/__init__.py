@@ -1,8 +1,6 @@
 """Progress that you can trust, for builds that run for hours behind a silent shell."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from guardkit.clock import Clock, SystemClock
     from guardkit.errors import (
@@ -43,6 +41,8 @@ _HOMES = (  # from the lightest: each needs little that the ones before it do no
 def __getattr__(name: str) -> object:
     """Load a public name on first use: a status line cannot wait for what only builds need."""
     if name in __all__:
+        from importlib import import_module
+
         modules = (import_module(f"guardkit.{home}") for home in _HOMES)
         return next(getattr(module, name) for module in modules if hasattr(module, name))
     raise AttributeError(f"module 'guardkit' has no attribute {name!r}")

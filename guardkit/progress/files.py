@@ -6,11 +6,11 @@
 
 import errno
 import os
-import secrets
 import socket
 import time
 from collections import deque
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import aiofiles.os
@@ -69,6 +69,7 @@ class FileFeed(Feed):
         self._owner = self._unproven = False
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
+        self._number = count()
         self._events: deque[Event] = deque()
         self._refused = False
 
@@ -208,7 +209,7 @@ class FileFeed(Feed):
                 replace_file(os.fspath(ignore), b"*\n", self._temporary())
 
     def _temporary(self) -> str:
-        return f"{self._folder}/.progress.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        return f"{self._folder}/.progress.{os.getpid()}.{next(self._number)}.tmp"
 
     def _replace_and_append(self) -> None:
         try:

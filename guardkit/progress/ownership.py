@@ -40,7 +40,7 @@ class Locks:
         with self._guard:
             if task_id in self._held:
                 return False
-            self._open(path)
+            self._renew(path)
             try:
                 _ask(self._fd, "F_OFD_SETLK", "F_WRLCK", task_id)
                 self._held.add(task_id)
@@ -57,8 +57,7 @@ class Locks:
         If the file was deleted, another builder may hold the task in a new one. Raises OSError.
         """
         with self._guard:
-            if not os.fstat(self._fd).st_nlink:
-                self._open(path)
+            self._renew(path)
             return task_id in self._held
 
     def give_back(self, task_id: str) -> None:
@@ -76,13 +75,13 @@ class Locks:
             os.close(self._fd)
             self._fd = -1
 
-    def _open(self, path: Path) -> None:
+    def _renew(self, path: Path) -> None:
+        """Have the file open that is at `path`, and locked in it what is held."""
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink:
+            return
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with suppress(PermissionError):  # if it is another user's, who has done so
             os.fchmod(fd, 0o666)  # there is nothing in it, and all must be able to lock it
-        if self._fd >= 0 and os.path.sameopenfile(self._fd, fd):
-            os.close(fd)
-            return
         for task_id in sorted(self._held):
             try:
                 _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)

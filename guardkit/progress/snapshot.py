@@ -24,7 +24,7 @@ Outcome = Literal["completed", "failed", "cancelled"]
 PhaseStatus = Literal["", "pending", "in_progress", "completed", "failed", "cancelled"]
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What has been counted: whole seconds, files, tests of the latest run (0 of 0: unknown)."""
 
     elapsed_seconds: Count = 0
@@ -34,7 +34,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     tests_total: Count = 0
 
 
-class Tracker(msgspec.Struct, frozen=True, kw_only=True):
+class Tracker(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who writes the document, how often at least, and when the build last did something.
 
     `seq` rises by one with every snapshot of the run that differs in more than its time: it is
@@ -53,7 +53,7 @@ class Tracker(msgspec.Struct, frozen=True, kw_only=True):
     budget_seconds: float | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole state of a build at one instant: just what stands in the progress file.
 
     Times are aware, in UTC, of whole seconds. `turn` is 0 before the first one, `phase` and
