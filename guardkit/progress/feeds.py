@@ -97,24 +97,25 @@ class SinkFeed(Feed):
         It may take twice the patience for all of that, and is then cancelled.
         """
         self._closed = True
-        given = self._given
-        if await self._is_late() or (self._queue and await self._is_late()):  # tried once again
-            self.warn("late", "it has not taken all in time")
-            if not await self._is_ended(self._task):
-                return
+        given, late = self._given, await self._late()
+        if self._queue and not late:  # it has failed: once more
+            late = await self._late()
+        if late and not await self._cancel(late):
+            return
         closing = asyncio.create_task(self._close(given < self._given))
         if await self.hub.timer.hangs(closing, PATIENCE):
-            await self._is_ended(closing)
+            await self._cancel(closing)
 
-    async def _is_late(self) -> bool:
+    async def _late(self) -> asyncio.Task[None] | None:
+        """Give the sink what is queued; return the task that does so if it takes too long."""
         self.start()
-        return self._task is not None and await self.hub.timer.hangs(self._task, PATIENCE)
+        task = self._task
+        return task if task and await self.hub.timer.hangs(task, PATIENCE) else None
 
-    async def _is_ended(self, task: asyncio.Task[None] | None) -> bool:
-        """Cancel a task; return whether it takes that."""
-        if task:
-            task.cancel()
-        return task is None or not await self.hub.timer.hangs(task, PATIENCE)
+    async def _cancel(self, task: asyncio.Task[None]) -> bool:
+        """Cancel a task; return whether it ends."""
+        task.cancel()
+        return not await self.hub.timer.hangs(task, PATIENCE)
 
     async def _close(self, slow: bool) -> None:
         if slow and self._queue:

@@ -119,20 +119,27 @@ class FileFeed(Feed):
         The end of the build is worth several tries, as nothing comes after it.
         """
         last = self._newest is not None and self._newest.terminal
+        tries = LAST_TRIES if last else 1
         try:
-            for left in range(LAST_TRIES if last else 1, 0, -1):
-                try:
-                    return self._write()
-                except FileNotFoundError:
-                    raise
-                except OSError:
-                    if left == 1 or self._written is self._newest:  # then it is but the journal
-                        raise
-                    time.sleep(TRY_EVERY)
+            while tries:
+                tries = self._try(tries - 1)
         finally:
             if last:
                 self._owner = False
                 self.hub.disk.locks.give_back(self._task_id)
+
+    def _try(self, left: int) -> int:
+        """Write, and return how many tries are still needed: none, or those that are `left`."""
+        try:
+            self._write()
+        except FileNotFoundError:  # nothing will bring the root back
+            raise
+        except OSError:
+            if not left or self._written is self._newest:  # then it is but the journal
+                raise
+            time.sleep(TRY_EVERY)
+            return left
+        return 0
 
     def _write(self) -> None:
         try:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from guardkit import Snapshot, track_build
-from guardkit.progress.journal import SIZE_MAX, Event, append, make_event, read_last
+from guardkit.progress.journal import SIZE_MAX, Event, append, make_event, read_last, read_on
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]
@@ -152,3 +152,18 @@ def test_the_last_event_is_found_though_the_journal_was_just_moved_away(tmp_path
     last = read_last(str(path))
     assert last
     assert last.event == "2"
+
+
+def test_a_reader_that_goes_on_misses_nothing_when_the_journal_is_moved_away(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line("1"))
+    seen, offset = read_on(path, 0)
+    path.write_bytes(line("1") + line("2"))
+    path.rename(path.with_name("events.jsonl.1"))
+    path.write_bytes(b"")
+    rest, offset = read_on(path, offset)
+    path.write_bytes(line("3"))
+    last, _ = read_on(path, offset)
+    assert [event.event for event in (*seen, *rest, *last)] == ["1", "2", "3"]
