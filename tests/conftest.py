@@ -1,5 +1,6 @@
 import asyncio
 import json
+import signal
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import CoroutineType
@@ -13,6 +14,12 @@ from guardkit.testing import FakeClock
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long form of the heavy tests")
+
+
+def pytest_sessionstart() -> None:
+    """Let Ctrl-C be tested where we were started to ignore it, as by `&` in a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from io import FileIO
@@ -22,9 +23,16 @@ TAIL_BYTES = 8 * 1024
 PIPE_BYTES = 2**20  # that a pipe may hold
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 SIGNALS = {-number: f"was ended by {number.name}" for number in signal.Signals}
-# A git hook hands these to what it starts: they would point git at another repository.
-GIT_LOCAL = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "PREFIX")}
-BY_SHELL = {126: "is not executable", 127: "was not found"}
+# A git hook hands some of these to what it starts: they would point git at another repository,
+# or change what a path means. All that `git rev-parse --local-env-vars` names, and five more.
+_GIT_LOCAL = """
+    ALTERNATE_OBJECT_DIRECTORIES COMMON_DIR CONFIG CONFIG_COUNT CONFIG_PARAMETERS DIR GRAFT_FILE
+    IMPLICIT_WORK_TREE INDEX_FILE INTERNAL_SUPER_PREFIX NO_REPLACE_OBJECTS OBJECT_DIRECTORY PREFIX
+    REPLACE_REF_BASE SHALLOW_FILE WORK_TREE
+    GLOB_PATHSPECS ICASE_PATHSPECS LITERAL_PATHSPECS NOGLOB_PATHSPECS QUARANTINE_PATH
+"""
+GIT_LOCAL = {f"GIT_{name}" for name in _GIT_LOCAL.split()}
+BY_SHELL = {126: "could not be executed", 127: "was not found"}
 
 Env = Mapping[str, str]
 OnLine = Callable[[str], object]
@@ -109,8 +117,21 @@ async def _end_group(process: Popen[bytes], clock: Clock) -> None:
                 await clock.sleep(POLL)
                 process.poll()  # lets go of it, if it is dead
                 os.killpg(process.pid, 0)  # is anyone left?
+                if _only_zombies(process.pid):
+                    break
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _only_zombies(group: int) -> bool:
+    """Whether all that is left of the group is dead, and waits for an init that may never come."""
+    states = set[bytes]()
+    if sys.platform == "linux":
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended just now
+                state, _, of_group = path.read_bytes().rpartition(b")")[2].split()[:3]
+                states |= {state} if int(of_group) == group else set()
+    return states == {b"Z"}
 
 
 class _Output:

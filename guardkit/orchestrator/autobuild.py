@@ -14,7 +14,7 @@ from guardkit import Clock, Sink, SystemClock, Turn, track_build
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator import coach, workspace
 from guardkit.orchestrator.agents import OnLine, run_command
-from guardkit.orchestrator.coach import CoachTurn, Findings
+from guardkit.orchestrator.coach import CoachTurn, Findings, many
 from guardkit.orchestrator.tasks import Task, find_task
 from guardkit.orchestrator.workspace import Changes, Workspace, changed_files, of_kind
 from guardkit.progress.paths import build_dir
@@ -58,7 +58,7 @@ class AutoBuildOrchestrator:
         Raises what find_task and plan_workspace raise, before anything is written.
         """
         root = Path(self.root).absolute()  # noqa: ASYNC240
-        task = await to_thread.run_sync(find_task, task_id, root)
+        task = await to_thread.run_sync(find_task, task_id, root, abandon_on_cancel=True)
         place = await workspace.plan_workspace(root, task.id)
         turns, litter, end = list[CoachTurn](), set[str](), None
         async with track_build(
@@ -71,7 +71,7 @@ class AutoBuildOrchestrator:
         ) as build:
             async with build.phase("Setup") as phase:
                 dirty = len(await changed_files(root, place.base))
-                note = f", without {dirty} uncommitted changes" if dirty else ""
+                note = f", without {many(dirty, 'uncommitted change')}" if dirty else ""
                 await workspace.open_workspace(place)
                 coach.clear(build_dir(root, task.id))
                 phase.update(message=f"worktree {place.path}{note}")
@@ -81,8 +81,11 @@ class AutoBuildOrchestrator:
                     turn.decide(turns[-1].decision, turns[-1].rationale)
                 end = coach.conclude(turns, self.max_turns)
             async with build.phase("Finalize") as phase:
+                branch = await workspace.current_branch(place.path)
                 phase.update(message=f"worktree kept: {place.path}")
             decision, summary = end
+            if branch != place.branch:
+                summary += f"; the worktree is now on {branch or 'no branch'}"
             build.decide(decision, summary)
             if decision != "approved":
                 build.fail(summary)
@@ -109,7 +112,7 @@ class AutoBuildOrchestrator:
             async with turn.phase("Coach Validation", budget=self.test_timeout) as phase:
                 phase.update(tests_passed=0, tests_total=0)
                 junit = folder / f"coach_turn_{number}.xml"
-                junit.unlink(missing_ok=True)
+                coach.remove(junit)
                 command = self.test.replace("{junit}", quote(str(junit)))
                 tests = await run(command, budget=self.test_timeout, env={}, poll=sleep_forever)
                 if tests.exit_code in WHOLE:
@@ -117,6 +120,8 @@ class AutoBuildOrchestrator:
                 if report:
                     total = report.passed + len(report.failures)
                     phase.update(tests_passed=report.passed, tests_total=total)
+                else:
+                    phase.fail(coach.unproven(tests))
             # What tests leave is nobody's work: no turn is to be credited with it.
             litter |= (await changed_files(place.path, place.base)).keys() - changes.keys()
         judged = coach.judge(task.id, number, Findings(changes, outside, player, tests, report))

@@ -1,15 +1,18 @@
-"""What the Coach makes of a turn, and the two documents that tell of it."""
+"""What the Coach makes of a turn, and the documents that tell of it."""
 
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from guardkit.orchestrator.agents import CommandResult
+from guardkit.orchestrator.agents import BY_SHELL, CommandResult
 from guardkit.orchestrator.workspace import Changes, Report, of_kind
 
-FEEDBACK = "feedback.json"  # the last coach_turn_N.json; empty before the first
+FEEDBACK = "feedback.json"  # empty before the first turn
+MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
+MAX_PATHS = 5  # that are named in a line
 UNSAID = {"tests_run": False, "tests_passed": None, "implementation_notes": ""}
 LISTS = ("tests_written", "concerns", "requirements_addressed", "requirements_remaining")
 
@@ -36,6 +39,16 @@ class CoachTurn(msgspec.Struct, frozen=True):
     criteria_verification: Sequence[str] = ()
 
 
+class Feedback(msgspec.Struct, frozen=True):
+    """What the Player is told of its last turn: short, whatever has happened."""
+
+    turn: int
+    decision: str
+    rationale: str
+    issues: Sequence[str]  # the last one may tell how many more there are
+    output: str  # the end of what the tests have written; of the Player's, where it has failed
+
+
 def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     """Approve a turn only where something has changed and passing tests prove it."""
     tests, report = found.tests, found.report
@@ -43,43 +56,67 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     if tests is None:
         issues = [f"the Player {found.player.ending}"]
     elif report is None:
-        issues.append(f"the test command {tests.ending}, and no report at {{junit}} tells of it")
+        issues.append(unproven(tests))
     elif report.failures:
         issues += [f"failed: {failure}" for failure in report.failures]
     elif tests.exit_code != 0 or not report.passed:
-        issues.append(f"the test command {tests.ending}, {report.passed} tests passed, none failed")
-    rationale = issues[0] if issues else f"{report.passed if report else 0} tests passing"
-    if found.outside:
-        rationale += f"; changed outside the worktree: {', '.join(found.outside)}"
+        passed = many(report.passed, "test")
+        issues.append(f"the test command {tests.ending}, {passed} passed, none failed")
     decision = "feedback" if issues else "approve"
+    rationale = _reason(issues, found) + _outside(found.outside)
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
+
+
+def unproven(tests: CommandResult) -> str:
+    """Return what is wrong with a test command that has left no report to be trusted."""
+    return f"the test command {tests.ending}, and no report at {{junit}} tells of it"
+
+
+def many(number: int, noun: str) -> str:
+    """Return `1 test`, or `2 tests`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _reason(issues: Sequence[str], found: Findings) -> str:
+    passed = found.report.passed if found.report else 0
+    return issues[0] if issues else f"{many(passed, 'test')} passing"
+
+
+def _outside(paths: Sequence[str]) -> str:
+    named, more = ", ".join(paths[:MAX_PATHS]), len(paths) - MAX_PATHS
+    rest = f" and {more} more" if more > 0 else ""
+    return f"; changed outside the worktree: {named}{rest}" if paths else ""
 
 
 def conclude(turns: Sequence[CoachTurn], turn_max: int) -> tuple[str, str] | None:
     """Return the decision that ends the build, and why; None where another turn is due."""
-    last = turns[-1]
-    player, tests = last.validation_results.player, last.validation_results.tests
+    last, found = turns[-1], [turn.validation_results for turn in turns]
+    player, tests = found[-1].player, found[-1].tests
+    why = _reason(last.issues, found[-1])
+    why += _outside(sorted({path for each in found for path in each.outside}))
     if last.decision == "approve":
-        return "approved", last.rationale
-    if (tests or player).exit_code in {126, 127}:  # not found, or not executable
-        return "configuration_error", f"mend --{'test' if tests else 'player'}: {last.rationale}"
+        return "approved", why
+    # The shell's codes for what it cannot run, unless it could before: then they are its own.
+    ran_before = any(each.tests for each in found[:-1]) if tests else len(turns) > 1
+    if (tests or player).exit_code in BY_SHELL and not ran_before:
+        return "configuration_error", f"mend --{'test' if tests else 'player'}: {why}"
     if player.exit_code is None:
-        return "timeout_budget_exhausted", last.rationale
-    if [turn.validation_results.tests for turn in turns[-2:]] == [None, None]:
-        return "player_invocation_stall", f"twice in a row: {last.rationale}"
-    used_up = "max_turns_exceeded", f"not approved in {turn_max} turns: {last.rationale}"
+        return "timeout_budget_exhausted", why
+    if [each.tests for each in found[-2:]] == [None, None]:
+        return "player_invocation_stall", f"twice in a row: {why}"
+    used_up = "max_turns_exceeded", f"not approved in {many(turn_max, 'turn')}: {why}"
     return used_up if len(turns) >= turn_max else None
 
 
 def clear(folder: Path) -> None:
     """Remove what the turns of an earlier run have left; before turn 1 there is no feedback."""
     for path in (*folder.glob("player_turn_*"), *folder.glob("coach_turn_*"), folder / FEEDBACK):
-        path.unlink(missing_ok=True)
+        remove(path)
     folder.joinpath(FEEDBACK).touch()
 
 
 def save(folder: Path, coach: CoachTurn) -> None:
-    """Leave both documents, and the Coach's as feedback; the Player's keeps its own report."""
+    """Leave the documents of a turn, and its feedback; the Player's keeps its own report."""
     path, changes = folder / f"player_turn_{coach.turn}.json", coach.validation_results.changes
     player: dict[str, object] = {**dict.fromkeys(LISTS, ()), **UNSAID}
     with suppress(OSError, msgspec.MsgspecError, RecursionError):
@@ -88,9 +125,30 @@ def save(folder: Path, coach: CoachTurn) -> None:
     files = {"files_created": of_kind("A", changes), "files_modified": of_kind("M", changes)}
     _write(path, {**player, **files, "task_id": coach.task_id, "turn": coach.turn})
     _write(folder / f"coach_turn_{coach.turn}.json", coach)
-    _write(folder / FEEDBACK, coach)
+    _write(folder / FEEDBACK, _feedback(coach))
+
+
+def _feedback(coach: CoachTurn) -> Feedback:
+    issues, more = [issue[:MAX_TEXT] for issue in coach.issues], len(coach.issues) - MAX_ISSUES
+    if more > 0:
+        issues[MAX_ISSUES:] = [f"and {more} more"]
+    found = coach.validation_results
+    output = (found.tests or found.player).tail.encode()
+    if len(output) > MAX_OUTPUT:  # whole lines, if there are any
+        output = output[-MAX_OUTPUT:]
+        output = output.partition(b"\n")[2] or output
+    text = output.decode(errors="ignore")
+    return Feedback(coach.turn, coach.decision, coach.rationale[:MAX_TEXT], issues, text)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever the Player has made of `path`: a file, a fifo, a link, a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, document: object) -> None:
-    path.unlink(missing_ok=True)  # whatever the Player has made of it: a fifo, a link
+    remove(path)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -1,13 +1,14 @@
 """Task files: Markdown with YAML frontmatter, anywhere below `tasks/`."""
 
 import re
+from io import TextIOWrapper
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from guardkit.errors import InvalidTaskError, TaskNotFoundError
-from guardkit.progress.paths import check_task_id
+from guardkit.progress.paths import check_task_id, open_file
 
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
 # It makes nothing but text, lists and mappings: no date can be a wrong one.
@@ -30,7 +31,8 @@ class _Frontmatter(msgspec.Struct):
 def load_task(path: Path) -> Task:
     """Read a task file; raises InvalidTaskError, one line that names it and what to mend."""
     try:
-        match = _FRONTMATTER.match(path.read_text("utf-8-sig"))
+        with TextIOWrapper(open_file(path), "utf-8-sig") as file:
+            match = _FRONTMATTER.match(file.read())
         read = yaml.load(match[1] or "", _Loader) if match else None  # noqa: S506
         front = msgspec.convert(read, _Frontmatter)
         title = " ".join(front.title.split()) or front.id

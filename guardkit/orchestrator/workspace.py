@@ -43,7 +43,12 @@ async def plan_workspace(root: Path, task_id: str) -> Workspace:
     Raises BuildAlreadyRunningError, or WorkspaceError, in one line that names the remedy.
     """
     path, branch = root / ".guardkit" / "worktrees" / task_id, f"autobuild/{task_id}"
-    base = (await _git(root, "log", "-1", "--format=%H", "--no-show-signature")).strip()
+    try:
+        base = (await _git(root, "log", "-1", "--format=%H", "--no-show-signature")).strip()
+    except WorkspaceError:
+        _check_top(root)
+        raise
+    await _git(root, "check-ref-format", "--branch", branch)
     if await _git(root, "for-each-ref", f"refs/heads/{branch}") or await anyio.Path(path).exists():
         if is_held(lock_path(root), task_id):
             raise BuildAlreadyRunningError(f"{task_id} is being built: see guardkit status")
@@ -51,6 +56,14 @@ async def plan_workspace(root: Path, task_id: str) -> Workspace:
         drop = f"rm -rf {quote(str(path))}; {git} worktree prune; {git} branch -D {branch}"
         raise WorkspaceError(f"{branch} is of an earlier run: take what you need, then: {drop}")
     return Workspace(root=root, path=path, branch=branch, base=base)
+
+
+def _check_top(root: Path) -> None:
+    folders = root.resolve().parents if not (root / ".git").exists() else ()
+    top = next((folder for folder in folders if (folder / ".git").exists()), None)
+    if top:
+        remedy = f"use --root {quote(str(top))}"
+        raise WorkspaceError(f"{root} is not the top folder of its git repository: {remedy}")
 
 
 async def open_workspace(place: Workspace) -> None:
@@ -81,6 +94,11 @@ async def changed_files(
     }
 
 
+async def current_branch(folder: Path) -> str:
+    """Return the branch that is checked out in `folder`, "" where it is none."""
+    return (await _git(folder, "branch", "--show-current")).strip()
+
+
 def of_kind(letter: str, changes: Changes) -> list[str]:
     """Return the paths that were created ("A"), modified ("M") or deleted ("D"), sorted."""
     return sorted(path for path, kind in changes.items() if kind == letter)
@@ -93,6 +111,8 @@ async def _git(cwd: Path, *arguments: str) -> str:
     try:
         result = await anyio.run_process(command, stdin=DEVNULL, check=False, cwd=cwd, env=env)
     except OSError as error:
+        if not await anyio.Path(cwd).is_dir():
+            raise WorkspaceError(f"the folder {cwd} is gone") from error
         raise WorkspaceError(f"git cannot be run in {cwd}, is it installed? {error}") from error
     if result.returncode:
         reason = result.stderr.decode(errors="replace").rpartition("fatal: ")[2].partition("\n")[0]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from guardkit.clock import Clock, SystemClock
-from guardkit.orchestrator.agents import CommandResult, plain, run_command
+from guardkit.orchestrator.agents import GRACE, POLL, CommandResult, plain, run_command
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -116,7 +117,7 @@ async def test_there_is_no_input(runner: Runner) -> None:
         ("kill -SEGV $$", -11, "was ended by SIGSEGV"),
         ("kill -40 $$", -40, "exited with -40"),
         ("/no/such/player", 127, "was not found"),
-        ("./file", 126, "is not executable"),
+        ("./file", 126, "could not be executed"),
     ],
 )
 async def test_how_it_ended_is_told_in_words(
@@ -177,6 +178,42 @@ async def test_a_child_that_left_the_group_does_not_hold_us_up(runner: Runner) -
     result = await runner.run(f"mkfifo left; {leave} & read pid < left; echo $pid")
     os.kill(int(result.tail), signal.SIGKILL)
     assert result.exit_code == 0
+
+
+class CountingClock(SystemClock):
+    """Counts how often somebody has looked whether a group is gone."""
+
+    looks = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.looks += seconds == POLL
+        await super().sleep(seconds)
+
+
+async def test_zombies_that_nobody_buries_are_not_waited_for(tmp_path: Path) -> None:
+    leave_a_zombie = python(
+        "import os, time; child = os.fork() or os._exit(0); os.setsid();"
+        "os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT);"
+        'open("left", "w").write(str(os.getpid())); time.sleep(1000)'
+    )
+    runner = Runner(tmp_path, clock := CountingClock())
+    result = await runner.run(f"mkfifo left; {leave_a_zombie} & read pid < left; echo $pid")
+    os.kill(int(result.tail), signal.SIGKILL)
+    assert result.exit_code == 0
+    assert 1 <= clock.looks < GRACE / POLL / 2
+
+
+async def test_what_ties_git_to_a_repository_is_not_handed_on(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = subprocess.check_output(("git", "rev-parse", "--local-env-vars"), text=True).split()
+    local += [f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")]
+    for name in (*local, "GIT_QUARANTINE_PATH"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "kept")
+    assert (await runner.run("env | grep ^GIT_A")).tail == "GIT_AUTHOR_NAME=kept"
+    handed_on = (await runner.run("env | cut -d= -f1")).tail.split()
+    assert not {*local, "GIT_QUARANTINE_PATH"} & {*handed_on}
 
 
 async def test_a_command_that_never_ends_is_ended_when_its_budget_is_used_up(

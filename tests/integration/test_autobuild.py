@@ -88,6 +88,11 @@ def decided(sink: MemorySink) -> list[str]:
     ]
 
 
+def how_the_coach_phase_ended(sink: MemorySink) -> str | None:
+    ends = [s.phase_status for s in sink.snapshots if s.phase == "Coach Validation"]
+    return next(end for end in reversed(ends) if end != "in_progress")
+
+
 async def test_a_task_is_built_until_the_tests_prove_it(
     root: Path, build: Build, sink: MemorySink
 ) -> None:
@@ -95,7 +100,7 @@ async def test_a_task_is_built_until_the_tests_prove_it(
     result = await build(player, PYTEST)
     assert (result.status, result.decision) == ("completed", "approved")
     assert [turn.decision for turn in result.turns] == ["feedback", "approve"]
-    assert result.summary == "1 tests passing"
+    assert result.summary == "1 test passing"
     assert result.worktree == root / ".guardkit" / "worktrees" / "T1"
     assert decided(sink) == ["feedback", "approve", "approved"]
     last = read_progress("T1", root=root)
@@ -153,7 +158,32 @@ async def test_the_next_turn_is_told_which_tests_failed_and_why(root: Path, buil
     feedback = json.loads((result.worktree / "told_2").read_text())
     assert (feedback["turn"], feedback["decision"]) == (1, "feedback")
     assert feedback["issues"] == ["failed: test_it::test_it: assert 1 == 2"]
-    assert "1 failed" in feedback["validation_results"]["tests"]["tail"]
+    assert "1 failed" in feedback["output"]
+    assert "not approved in 2 turns: " in result.summary
+
+
+async def test_however_much_went_wrong_the_feedback_is_short(root: Path, build: Build) -> None:
+    case = '<testcase name="%s"><failure message="no"/></testcase>'
+    cases = "".join(case % f"{number}-{'x' * 5000}" for number in range(1000))
+    (root / "report").write_text(f"<testsuite>{cases}</testsuite>")
+    test = f"seq 10000; cp {root}/report {{junit}}; exit 1"
+    await build("seq 20000 | xargs touch", test, max_turns=1)
+    feedback = left(root, "feedback.json")
+    assert set(feedback) == {"turn", "decision", "rationale", "issues", "output"}
+    assert feedback["issues"][0].startswith("failed: 0-xxx")
+    assert {len(issue) for issue in feedback["issues"][:-1]} == {500}
+    assert (len(feedback["issues"]), feedback["issues"][-1]) == (21, "and 980 more")
+    assert len(feedback["rationale"]) == 500
+    lines = feedback["output"].split("\n")
+    assert lines == [str(number) for number in range(10001 - len(lines), 10001)]
+    assert 800 < len(lines) <= 4096 / 5
+
+
+async def test_a_player_that_failed_is_told_what_it_wrote_itself(root: Path, build: Build) -> None:
+    await build("head -c 100000 /dev/zero | tr '\\0' x; exit 1", max_turns=1)
+    feedback = left(root, "feedback.json")
+    assert feedback["issues"] == ["the Player exited with 1"]
+    assert feedback["output"] == "x" * 4096
 
 
 async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: Build) -> None:
@@ -174,7 +204,7 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
     coach = left(root, "coach_turn_1.json")
     assert (coach["task_id"], coach["turn"], coach["decision"]) == ("T1", 1, "approve")
     assert (coach["issues"], coach["criteria_verification"]) == ([], [])
-    assert coach["rationale"] == "1 tests passing"
+    assert coach["rationale"] == "1 test passing"
     assert coach["validation_results"] == {
         "changes": {"old.py": "M", "test_it.py": "A"},
         "outside": [],
@@ -182,7 +212,13 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
         "tests": {"exit_code": 0, "ending": "exited with 0", "tail": ""},
         "report": {"passed": 1, "failures": []},
     }
-    assert left(root, "feedback.json") == coach
+    assert left(root, "feedback.json") == {
+        "turn": 1,
+        "decision": "approve",
+        "rationale": "1 test passing",
+        "issues": [],
+        "output": "",
+    }
 
 
 async def test_the_player_s_own_report_is_kept_but_git_counts_the_files(
@@ -227,7 +263,8 @@ async def test_what_tests_leave_behind_is_nobody_s_work(root: Path, build: Build
 async def test_uncommitted_changes_are_told(root: Path, build: Build, sink: MemorySink) -> None:
     (root / "old.py").write_text("x")
     await build(GREEN)
-    assert any("without 1 uncommitted change" in (s.message or "") for s in sink.snapshots)
+    assert any((s.message or "").endswith("without 1 uncommitted change") for s in sink.snapshots)
+    assert not any("uncommitted changes" in (s.message or "") for s in sink.snapshots)
 
 
 async def test_a_player_that_writes_outside_is_named_and_not_blocked(
@@ -239,13 +276,31 @@ async def test_a_player_that_writes_outside_is_named_and_not_blocked(
     assert "outside.py" in result.summary
 
 
+async def test_what_was_changed_outside_in_an_earlier_turn_is_told_at_the_end(
+    root: Path, build: Build
+) -> None:
+    result = await build(f'test "$GUARDKIT_TURN" = 2 && {GREEN} || ! touch {root}/outside.py')
+    assert result.summary == "1 test passing; changed outside the worktree: outside.py"
+
+
+@pytest.mark.parametrize(
+    ("switch", "where"), [("-c other", "other"), ("--detach", "no branch")], ids=["other", "none"]
+)
+async def test_a_branch_that_the_player_has_switched_to_is_told(
+    root: Path, build: Build, switch: str, where: str
+) -> None:
+    result = await build(f"{GREEN}; git switch -q {switch}")
+    assert result.summary == f"1 test passing; the worktree is now on {where}"
+    assert read_progress("T1", root=root).message == result.summary
+
+
 async def test_a_player_that_deletes_a_file_has_changed_something(build: Build) -> None:
     assert (await build("rm old.py")).decision == "approved"
 
 
 @pytest.mark.parametrize(
     ("player", "exit_code", "reason"),
-    [("no-such-player", 127, "was not found"), ("./old.py", 126, "is not executable")],
+    [("no-such-player", 127, "was not found"), ("./old.py", 126, "could not be executed")],
 )
 async def test_a_player_that_cannot_be_run_ends_the_build_at_once(
     root: Path, build: Build, player: str, exit_code: int, reason: str
@@ -266,8 +321,16 @@ async def test_a_player_that_cannot_be_run_ends_the_build_at_once(
     )
 
 
-async def test_a_test_command_that_cannot_be_run_ends_the_build_at_once(build: Build) -> None:
+async def test_a_player_that_could_be_run_may_exit_as_it_likes(build: Build) -> None:
+    result = await build(f'{GREEN}; test "$GUARDKIT_TURN" != 2 || exit 127', "true", max_turns=3)
+    assert (result.decision, len(result.turns)) == ("max_turns_exceeded", 3)
+
+
+async def test_a_test_command_that_cannot_be_run_ends_the_build_at_once(
+    build: Build, sink: MemorySink
+) -> None:
     result = await build(GREEN, "no-such-tests {junit}")
+    assert how_the_coach_phase_ended(sink) == "failed"
     assert (result.decision, len(result.turns)) == ("configuration_error", 1)
     assert "mend --test" in result.summary
 
@@ -301,13 +364,15 @@ async def test_a_player_that_floods_its_output_is_no_trouble(build: Build) -> No
         pytest.param("echo '<test' > {junit}", "0, and no report", id="broken report"),
         pytest.param(f"{PASSING}; kill -9 $$", "was ended by SIGKILL", id="died"),
         pytest.param(f"{PASSING}; exit 2", "exited with 2", id="interrupted"),
-        pytest.param(f"{PASSING}; exit 1", "exited with 1, 1 tests passed", id="exit code only"),
+        pytest.param(f"{PASSING}; exit 1", "exited with 1, 1 test passed", id="exit code only"),
     ],
 )
 async def test_tests_that_prove_nothing_are_feedback_and_no_counts(
-    root: Path, build: Build, test: str, issue: str
+    root: Path, build: Build, sink: MemorySink, test: str, issue: str
 ) -> None:
     result = await build(GREEN, test, max_turns=1)
+    proven = result.turns[0].validation_results.report is not None
+    assert how_the_coach_phase_ended(sink) == ("completed" if proven else "failed")
     assert result.decision == "max_turns_exceeded"
     assert issue in result.turns[0].issues[0]
     assert issue in left(root, "feedback.json")["issues"][0]
@@ -426,6 +491,7 @@ async def test_tests_that_hang_are_feedback(root: Path, build: Build) -> None:
     assert results[0].decision == "max_turns_exceeded"
     [issue] = results[0].turns[0].issues
     assert issue.startswith("the test command did not finish within 600 s")
+    assert how_the_coach_phase_ended(sink) == "failed"
 
 
 async def test_a_cancelled_build_ends_its_player_and_keeps_the_worktree(
@@ -451,11 +517,16 @@ async def test_a_cancelled_build_ends_its_player_and_keeps_the_worktree(
         ("T", TaskNotFoundError),
         ("BROKEN", InvalidTaskError),
         ("../../etc", InvalidTaskIdError),
+        ("A..B", WorkspaceError),
+        ("A.lock", WorkspaceError),
+        ("A.", WorkspaceError),
     ],
 )
 async def test_a_task_that_cannot_be_built_leaves_nothing_behind(
     root: Path, task_id: str, error: type[GuardKitError]
 ) -> None:
+    for name in ("A..B", "A.lock", "A."):
+        (root / "tasks" / f"{name}.md").write_text(f"---\nid: {name}\n---\n")
     (root / "tasks" / "BROKEN.md").write_text("no frontmatter")
     with pytest.raises(error):
         await AutoBuildOrchestrator(root, player="true").run(task_id)
@@ -490,8 +561,14 @@ async def test_a_task_that_is_being_built_is_not_taken_for_an_earlier_build(
 
 @pytest.mark.parametrize(
     "player",
-    ["mkfifo $GUARDKIT_REPORT_FILE", "ln -s x $GUARDKIT_REPORT_FILE"],
-    ids=["a fifo", "a link to nowhere"],
+    [
+        pytest.param("mkfifo $GUARDKIT_REPORT_FILE", id="a fifo"),
+        pytest.param("ln -s x $GUARDKIT_REPORT_FILE", id="a link to nowhere"),
+        pytest.param("ln -s $PWD $GUARDKIT_REPORT_FILE", id="a link to a folder"),
+        pytest.param("mkdir -p $GUARDKIT_REPORT_FILE/full", id="a folder"),
+        pytest.param("rm $GUARDKIT_FEEDBACK_FILE; mkdir $GUARDKIT_FEEDBACK_FILE", id="feedback"),
+        pytest.param("mkdir ${GUARDKIT_REPORT_FILE%/*}/coach_turn_1.xml", id="the tests' report"),
+    ],
 )
 async def test_what_a_player_makes_of_its_report_does_not_hurt_the_build(
     root: Path, build: Build, player: str
@@ -504,7 +581,7 @@ async def test_what_a_player_makes_of_its_report_does_not_hurt_the_build(
 async def test_a_player_that_destroys_its_worktree_fails_the_build(
     root: Path, build: Build
 ) -> None:
-    with pytest.raises(WorkspaceError):
+    with pytest.raises(WorkspaceError, match="worktrees/T1 is gone"):
         await build("rm -rf $PWD")
     assert read_progress("T1", root=root).status == "failed"
 

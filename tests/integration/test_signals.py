@@ -91,6 +91,14 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path: Path) -> Non
     assert progress(tmp_path)["status"] == "failed"
 
 
+def test_these_tests_may_be_started_in_the_background_of_a_script() -> None:
+    test = f"{__file__}::test_a_signal_cancels_the_build[SIGINT]"
+    pytest_alone = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test)
+    command = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", *pytest_alone)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.split()[-4:-2]) == (0, ["1", "passed"])
+
+
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_ends_the_watching_and_not_the_build(
     tmp_path: Path, number: signal.Signals

@@ -97,7 +97,7 @@ async def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="git cannot be run in"):
+    with pytest.raises(WorkspaceError, match="gone is gone"):
         await open_workspace(tmp_path / "gone", "TASK-1")
 
 
@@ -117,14 +117,24 @@ async def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
 
 async def test_a_folder_inside_a_repository_is_refused(root: Path) -> None:
     (root / "inner").mkdir()
-    with pytest.raises(WorkspaceError, match="not a git repository"):
+    with pytest.raises(WorkspaceError, match="not the top folder") as raised:
         await open_workspace(root / "inner", "TASK-1")
+    assert str(raised.value).endswith(f"use --root '{root}'")
 
 
 @pytest.mark.parametrize("task_id", ["a..b", "a.lock", "a."])
 async def test_an_id_that_is_no_branch_name_is_refused(root: Path, task_id: str) -> None:
     with pytest.raises(WorkspaceError, match="not a valid branch name"):
-        await open_workspace(root, task_id)
+        await plan_workspace(root, task_id)
+
+
+async def test_how_git_takes_paths_is_not_for_the_environment_to_say(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
+    place = await open_workspace(root, "TASK-1")
+    (place.path / "new.py").touch()
+    assert await changed_files(place) == {"new.py": "A"}
 
 
 async def test_a_branch_named_autobuild_is_refused_in_git_s_words(root: Path) -> None:

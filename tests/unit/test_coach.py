@@ -34,6 +34,7 @@ APPROVED, FEEDBACK, FAILED = judged(), judged(tests=1, report=RED), judged(playe
 def test_a_change_that_all_tests_prove_is_approved() -> None:
     assert (APPROVED.decision, APPROVED.issues) == ("approve", [])
     assert APPROVED.rationale == "5 tests passing"
+    assert judged(report=Report(passed=1, failures=[])).rationale == "1 test passing"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,17 @@ def test_changes_outside_the_worktree_are_named_and_do_not_block() -> None:
     assert turn.rationale.endswith("; changed outside the worktree: x.py, y.py")
 
 
+def test_of_many_changes_outside_the_worktree_the_first_are_named() -> None:
+    turn = judged(outside=tuple("abcdefg"))
+    assert turn.rationale.endswith("worktree: a, b, c, d, e and 2 more")
+
+
+def test_what_any_turn_has_changed_outside_the_worktree_is_told_at_the_end() -> None:
+    turns = [judged(tests=1, report=RED, outside=("x.py",)), judged(outside=("y.py",))]
+    told = "5 tests passing; changed outside the worktree: x.py, y.py"
+    assert conclude(turns, 3) == ("approved", told)
+
+
 @pytest.mark.parametrize(
     ("turns", "decision"),
     [
@@ -89,7 +101,12 @@ def test_changes_outside_the_worktree_are_named_and_do_not_block() -> None:
         pytest.param([judged(player=None)], "timeout_budget_exhausted", id="Player hung"),
         pytest.param([judged(player=127)], "configuration_error", id="no Player"),
         pytest.param([judged(player=126)], "configuration_error", id="Player not executable"),
+        pytest.param([FEEDBACK, judged(player=127)], None, id="Player's own exit code"),
         pytest.param([judged(tests=127, report=None)], "configuration_error", id="no tests"),
+        pytest.param(
+            [FAILED, judged(tests=127, report=None)], "configuration_error", id="no tests later"
+        ),
+        pytest.param([FEEDBACK, judged(tests=127, report=None)], None, id="tests' own exit code"),
         pytest.param([judged(tests=None, report=None)], None, id="tests hung"),
     ],
 )
@@ -98,6 +115,11 @@ def test_a_build_ends_when_another_turn_is_of_no_use(
 ) -> None:
     end = conclude(turns, 3)
     assert (end[0] if end else None) == decision
+
+
+def test_one_turn_is_not_called_turns() -> None:
+    assert "not approved in 1 turn: " in str(conclude([FEEDBACK], 1))
+    assert "not approved in 2 turns: " in str(conclude([FEEDBACK] * 2, 2))
 
 
 @pytest.mark.parametrize(

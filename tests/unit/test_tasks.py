@@ -97,6 +97,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load_task(tmp_path / "T1.md")
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    own = write(tmp_path, "ok.md", task("T1"))
+    os.mkfifo(own.with_name("A.md"))
+    with pytest.raises(InvalidTaskError, match="not a regular file"):
+        load_task(own.with_name("A.md"))
+    assert find_task("T1", root=tmp_path).path == own
+
+
 def test_aliases_do_not_make_a_small_file_large(tmp_path: Path) -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True):
