@@ -17,9 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Let Ctrl-C be tested where we were started to ignore it, as by `&` in a script."""
+    """Let signals be tested where we were started to ignore them: by nohup, or `&` in a script."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # what we start does not inherit that
 
 
 @pytest.fixture
