@@ -4,7 +4,6 @@
 `os.replace` never do. Nothing is synced: the page cache survives a killed process.
 """
 
-import errno
 import os
 import socket
 import time
@@ -17,14 +16,13 @@ import aiofiles.os
 from msgspec.structs import replace
 
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
-from guardkit.progress.feeds import QUEUE_MAX, Feed, log
+from guardkit.progress.feeds import QUEUE_MAX, Feed
 from guardkit.progress.journal import Event, append, make_event, read_last
 from guardkit.progress.paths import build_dir, builds_dir, lock_path
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot, encode
 from guardkit.progress.writer import Writer
 
-NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}  # on some network mounts
 LOOKS, LOOK_EVERY = 20, 0.01  # for who has taken a task, and every how many seconds
 LAST_TRIES, TRY_EVERY = 16, 0.05  # to write the end of a build, and every how many seconds
 
@@ -66,7 +64,7 @@ class FileFeed(Feed):
         self._folder = str(build_dir(root, task_id))
         self._lock = lock_path(root)
         self._task_id = task_id
-        self._owner = self._unproven = False
+        self._owner = False
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
         self._number = count()
@@ -154,19 +152,15 @@ class FileFeed(Feed):
         """See that the task is ours; raises BuildAlreadyRunningError."""
         locks = self.hub.disk.locks
         if self._owner:
-            if not (self._unproven or locks.keep(self._lock, self._task_id)):
+            if not locks.keep(self._lock, self._task_id):
                 raise BuildAlreadyRunningError(f"another builder has taken {self._task_id}")
             return
         self._make_folders()
         try:
             self._owner = locks.take(self._lock, self._task_id)
-        except OSError as error:
-            if not self._unproven:
-                log.warning("no proof of life for %s: %s", self._task_id, error)
-            self._unproven = True
-            self._owner = error.errno in NO_LOCKS  # then there is no use in asking again
-            if not self._owner:
-                return
+        except OSError as error:  # perhaps there are no locks on this mount: it goes without
+            self.warn("unproven", f"no proof of life: {error}")
+            return
         if not self._owner:
             raise BuildAlreadyRunningError(f"another builder is at {self._task_id}")
         for leftover in Path(self._folder).glob(".progress.*.tmp"):

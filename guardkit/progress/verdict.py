@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from guardkit.clock import Clock, SystemClock
+from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.progress.ownership import is_held
 from guardkit.progress.paths import lock_path
@@ -38,12 +38,13 @@ def assess(
 
     `stall_after` is how many seconds without activity make a build stalled.
     """
-    held = None if snapshot.terminal else look(snapshot, root)
-    if held is False:  # it may have ended, and another have begun, since the snapshot was read
-        with suppress(GuardKitError):
-            snapshot = read_progress(snapshot.task_id, root=root)
-        held = look(snapshot, root)
-    return judge(snapshot, held, (clock or SystemClock()).now(), stall_after=stall_after)
+    clock = clock or SYSTEM_CLOCK
+    verdict = judge(snapshot, look(snapshot, root), clock.now(), stall_after=stall_after)
+    if verdict.state in {"running", "completed", "failed", "cancelled"}:
+        return verdict
+    with suppress(GuardKitError):  # it may have ended, and another have begun, since it was read
+        snapshot = read_progress(snapshot.task_id, root=root)
+    return judge(snapshot, look(snapshot, root), clock.now(), stall_after=stall_after)
 
 
 def look(snapshot: Snapshot, root: str | os.PathLike[str]) -> bool | None:

@@ -518,7 +518,7 @@ def test_a_build_that_fails_says_why_and_exits_with_1(tmp_path: Path) -> None:
     ended = subprocess.run(autobuild(root, *words), capture_output=True, text=True, check=False)
     assert ended.returncode == 1, ended.stderr
     assert "\x1b" not in ended.stdout
-    assert "Status: FAILED - not approved in 1 turns" in ended.stdout
+    assert "Status: FAILED - not approved in 1 turn" in ended.stdout
     assert f"Worktree: {root}/.guardkit/worktrees/{TASK_ID}" in ended.stdout
 
 

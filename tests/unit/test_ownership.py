@@ -251,9 +251,8 @@ async def test_a_build_goes_on_without_proof_of_life(
         async with build.phase("Setup"):
             pass
     assert build.snapshot.status == "completed"
-    assert [record.getMessage() for record in caplog.records] == [
-        f"no proof of life for TASK-1: [Errno 21] Is a directory: '{lock}'"
-    ]
+    [record] = caplog.records
+    assert record.getMessage().endswith(f"no proof of life: [Errno 21] Is a directory: '{lock}'")
 
 
 @pytest.mark.anyio

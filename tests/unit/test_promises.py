@@ -739,6 +739,22 @@ async def test_a_disk_that_fails_for_a_moment_at_the_end_shows_the_end(
     assert on_disk()["status"] == "completed"
 
 
+async def test_a_sink_that_hangs_when_it_is_closed_is_left(clock: FakeClock) -> None:
+    class Hanging(MemorySink):
+        async def aclose(self) -> None:
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with track_build("TASK-1", root=None, clock=clock, sinks=[Hanging()]):
+            pass
+
+    task = asyncio.create_task(run())
+    await clock.advance(0.799)
+    assert not task.done()
+    await clock.advance(0.001)
+    await task
+
+
 async def test_a_slow_sink_is_given_the_end_before_what_it_has_missed(clock: FakeClock) -> None:
     class Slow(MemorySink):
         async def write(self, snapshot: Snapshot, /) -> None:

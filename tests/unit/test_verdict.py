@@ -300,3 +300,14 @@ async def test_a_builder_whose_event_loop_is_blocked_is_unresponsive(
 async def test_the_clock_of_the_machine_is_used_unless_another_is_given(tmp_path: Path) -> None:
     async with track_build("TASK-1", root=tmp_path):
         assert assess(read_progress("TASK-1", root=tmp_path), root=tmp_path).state == "running"
+
+
+@pytest.mark.anyio
+async def test_a_snapshot_of_an_earlier_run_is_not_held_against_the_present_one(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        old = build.snapshot
+    await clock.advance(60.0)
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        assert assess(old, root=tmp_path, clock=clock).state == "running"
