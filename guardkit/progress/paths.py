@@ -29,8 +29,8 @@ def lock_path(root: str | os.PathLike[str]) -> Path:
 
 def check_task_id(task_id: object) -> str:
     """Return `task_id`; raise InvalidTaskIdError unless it is one, and so never a path."""
-    if isinstance(task_id, str) and TASK_ID.fullmatch(task_id):
-        return task_id
+    if isinstance(task_id, str) and (match := TASK_ID.fullmatch(task_id)):
+        return match[0]
     raise InvalidTaskIdError(
         f"{task_id!r:.40} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
         "beginning with a letter or a digit"

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from guardkit.errors import MisuseError, ScopeError
 from guardkit.progress.publisher import Publisher
-from guardkit.progress.snapshot import Count, Outcome, PhaseStatus, check, clip
+from guardkit.progress.snapshot import Outcome, PhaseStatus, check, check_count, clip
 from guardkit.progress.state import NAME_SIZE, TEXT_SIZE
 
 DECISION_MAX = 64  # characters
@@ -67,21 +67,22 @@ class Scope(ABC):
         is not a whole number from 0, and ScopeError unless the build is open.
         """
         state = self._state
+        # In full for each, as a loop over them or a call for each would cost twice as much.
         if files_created is not None:
             if files_created.__class__ is not int or files_created < 0:
-                check("files_created", files_created, Count)
+                files_created = check_count("files_created", files_created)
             state.files_created = files_created
         if files_modified is not None:
             if files_modified.__class__ is not int or files_modified < 0:
-                check("files_modified", files_modified, Count)
+                files_modified = check_count("files_modified", files_modified)
             state.files_modified = files_modified
         if tests_passed is not None:
             if tests_passed.__class__ is not int or tests_passed < 0:
-                check("tests_passed", tests_passed, Count)
+                tests_passed = check_count("tests_passed", tests_passed)
             state.tests_passed = tests_passed
         if tests_total is not None:
             if tests_total.__class__ is not int or tests_total < 0:
-                check("tests_total", tests_total, Count)
+                tests_total = check_count("tests_total", tests_total)
             state.tests_total = tests_total
         if message is not None:
             state.message = message if message.__class__ is str else check("message", message, str)
@@ -96,7 +97,7 @@ class Scope(ABC):
         Raises ScopeError unless the build is open.
         """
         decision = clip(check("decision", decision, str)[:DECISION_MAX], DECISION_MAX * 6)
-        self._check_build()
+        self._check_here()
         self.update(message=message)
         self._publisher.publish("decided", decision=decision)
 
@@ -105,7 +106,7 @@ class Scope(ABC):
 
         Raises ScopeError unless the build is open.
         """
-        self._check_build()
+        self._check_here()
         self._failure = clip(check("reason", reason, str), TEXT_SIZE)
         self._publisher.publish("failed", error=self._failure)
 
@@ -138,6 +139,14 @@ class Scope(ABC):
             self._open.remove(self)
             self._end(outcome, **error)
         return outcome
+
+    def _check_here(self) -> None:
+        self._check_build()
+        try:
+            _ = self._publisher.forked or asyncio.get_running_loop()
+        except RuntimeError:
+            where = "on the build's event loop: use its call_soon_threadsafe"
+            raise ScopeError(f"decide and fail are to be called {where}") from None
 
     def _check_build(self) -> None:
         self._check_open(*self._around[:1] or (self,))

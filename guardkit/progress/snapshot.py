@@ -103,11 +103,20 @@ def decode(document: bytes) -> Snapshot:
 
 
 def check(name: str, value: object, kind: Any) -> Any:
-    """Return `value` as one of the type `kind`; raise MisuseError, which says what is wanted."""
+    """Return `value` as one of the type `kind`; raise MisuseError, which says what is wanted.
+
+    Of a subclass of str, which cannot be encoded, only the text is kept.
+    """
     try:
-        return msgspec.convert(value, kind)
+        found = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise MisuseError(f"{name}={value!r} cannot be: {error}") from None
+    return str.__str__(found) if isinstance(found, str) else found
+
+
+def check_count(name: str, value: int) -> int:
+    """Return a count as a plain int; raise MisuseError."""
+    return int(check(name, value, Count))
 
 
 def schema() -> dict[str, Any]:

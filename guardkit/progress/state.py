@@ -1,6 +1,7 @@
 """The state of one build as it changes: no waiting, no files."""
 
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ class State:
     def __init__(self, snapshot: Snapshot, clock: Clock) -> None:
         self.snapshot = snapshot
         self._clock = clock
+        self._lock = Lock()  # `build.snapshot` may be asked for in any thread
         self.start()
 
     def start(self) -> None:
@@ -48,16 +50,13 @@ class State:
 
         Its `seq` rises by one if an event has made it, or if more than its time is new.
         """
-        clean, self.clean = self.clean, True  # first: what comes from here on is told of again
-        new = self._view(clean, event, changes)
-        if new.tracker.seq > self.snapshot.tracker.seq:
-            self._active = self.now()
-        self.snapshot = new
+        with self._lock:
+            clean, self.clean = self.clean, True  # first: what comes from here on is told of again
+            new = self._view(clean, event, changes)
+            if new.tracker.seq > self.snapshot.tracker.seq:
+                self._active = self.now()
+            self.snapshot = new
         return new
-
-    def view(self) -> Snapshot:
-        """Return the snapshot as it is by now; the state stays as it is."""
-        return self._view(self.clean, None, {})
 
     def _view(self, clean: bool, event: str | None, changes: dict[str, Any]) -> Snapshot:
         old, now, active = self.snapshot, self._wall(), self._active

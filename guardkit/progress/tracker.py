@@ -54,11 +54,11 @@ def track_build(
     snapshot = Snapshot(
         build_id=clip(check("build_id", build_id, str), NAME_SIZE),
         build_type=check("build_type", build_type, BuildType),
-        wave=check("wave", wave, Number),
-        wave_total=check("wave_total", wave_total, Number),
+        wave=int(check("wave", wave, Number)),
+        wave_total=int(check("wave_total", wave_total, Number)),
         task_id=check_task_id(task_id),
         task_name=clip(check("task_name", task_name, str), NAME_SIZE),
-        turn_max=check("turn_max", turn_max, Number),
+        turn_max=int(check("turn_max", turn_max, Number)),
         started_at=now,
         updated_at=now,
         tracker=Tracker(
@@ -92,7 +92,7 @@ class Build(Scope):
     @property
     def snapshot(self) -> Snapshot:
         """The state as of now; from its end on, the terminal one."""
-        return self._state.view()
+        return self._state.renew()
 
     async def __aenter__(self) -> Self:
         self._claim()

@@ -257,6 +257,51 @@ async def test_an_update_after_the_event_loop_was_closed_raises_nothing(clock: F
     assert build.snapshot.metrics.files_created == 1
 
 
+class Text(str):
+    """As those of templating and array libraries are."""
+
+
+class Number(int):
+    pass
+
+
+async def test_subclasses_of_text_and_numbers_are_taken_for_what_they_hold(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    text, number = Text("text"), Number(3)
+    async with track_build(
+        Text("TASK-1"), task_name=text, build_id=text, wave=number, root=tmp_path, clock=clock
+    ) as build:
+        build.update(files_created=number, message=text)
+        build.decide(text)
+        async with build.phase(text):
+            document = on_disk()
+    assert [document[key] for key in ("build_id", "message", "decision", "phase")] == ["text"] * 4
+    assert (document["wave"], document["metrics"]["files_created"]) == (3, 3)
+
+
+async def test_each_snapshot_that_differs_has_a_number_of_its_own(clock: FakeClock) -> None:
+    sink = MemorySink()
+    async with track_build("TASK-1", root=None, clock=clock, sinks=[sink]) as build:
+        for number in (5, 6):
+            build.update(files_created=number)
+            snapshot = build.snapshot
+            assert (snapshot.tracker.seq, snapshot.metrics.files_created) == (number - 3, number)
+        assert build.snapshot == snapshot
+        await clock.advance(0.1)
+        assert sink.snapshots[-1] == build.snapshot
+
+
+@pytest.mark.parametrize("name", ["decide", "fail"])
+async def test_what_is_written_at_once_is_said_on_the_event_loop(
+    clock: FakeClock, name: str
+) -> None:
+    async with track_build("TASK-1", root=None, clock=clock) as build:
+        with pytest.raises(ScopeError, match="use its call_soon_threadsafe"):
+            await asyncio.to_thread(getattr(build, name), "no")
+        assert seq(build) == 1
+
+
 # order of scopes
 
 
