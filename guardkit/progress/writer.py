@@ -1,12 +1,16 @@
 """A thread that writes, and for which no exit of the interpreter waits."""
 
+import asyncio
 import errno
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
+
+Item = tuple[asyncio.Future[Any], Callable[[], Any]]
 
 
 class Writer(Executor):
@@ -17,11 +21,15 @@ class Writer(Executor):
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Item | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queue a call, as asyncio, and so aiofiles, asks of an executor; raises OSError."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queue a call, as asyncio, and so aiofiles, asks of an executor; raises OSError.
+
+        Returns a future of the running event loop, which asyncio takes as it is: one of
+        `concurrent.futures`, with its locks and the copying, costs as much as the write.
+        """
         if not self._thread:
             thread = threading.Thread(target=self._work, name="guardkit", daemon=True)
             try:
@@ -29,7 +37,7 @@ class Writer(Executor):
             except RuntimeError as error:  # no thread is to be had
                 raise OSError(errno.EAGAIN, str(error)) from error
             self._thread = thread
-        future: Future[Any] = Future()
+        future = asyncio.get_running_loop().create_future()
         self._calls.put((future, partial(fn, *args, **kwargs)))
         return future
 
@@ -39,8 +47,15 @@ class Writer(Executor):
 
     def _work(self) -> None:
         for future, call in iter(self._calls.get, None):
-            if future.set_running_or_notify_cancel():
+            if not future.cancelled():
                 try:
-                    future.set_result(call())
+                    tell = partial(future.set_result, call())
                 except BaseException as error:  # raised where the future is awaited
-                    future.set_exception(error)
+                    tell = partial(future.set_exception, error)
+                with suppress(RuntimeError):  # the event loop may have closed meanwhile
+                    future.get_loop().call_soon_threadsafe(_tell, future, tell)
+
+
+def _tell(future: asyncio.Future[Any], tell: Callable[[], None]) -> None:
+    if not future.done():
+        tell()

@@ -365,29 +365,41 @@ asyncio.run(main())
     assert run(program) == {"status": "completed"}
 
 
-def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
+@pytest.mark.anyio
+async def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
     writer = Writer()
     with pytest.raises(ZeroDivisionError):
-        writer.submit(lambda: 1 // 0).result()
+        await writer.submit(lambda: 1 // 0)
     writer.shutdown()
 
 
-def test_a_call_that_was_cancelled_in_time_is_not_made() -> None:
+@pytest.mark.anyio
+async def test_a_call_that_was_cancelled_is_not_made_or_not_heard_of() -> None:
     writer, release = Writer(), threading.Event()
     made: list[int] = []
     hanging = writer.submit(release.wait)
-    assert writer.submit(made.append, 1).cancel()
+    waiting = writer.submit(made.append, 1)
+    assert waiting.cancel()
+    assert hanging.cancel()
     release.set()
-    hanging.result()
-    writer.submit(made.append, 2).result()
+    await writer.submit(made.append, 2)
     writer.shutdown()
     assert made == [2]
 
 
-def test_a_thread_ends_when_what_is_queued_is_done() -> None:
-    writer, threads = Writer(), list[threading.Thread]()
-    writer.submit(lambda: threads.append(threading.current_thread()))
+def test_a_thread_ends_when_what_is_queued_is_done_though_the_event_loop_is_closed() -> None:
+    writer, threads, release = Writer(), list[threading.Thread](), threading.Event()
+
+    def work() -> None:
+        threads.append(threading.current_thread())
+        release.wait()
+
+    async def leave() -> None:
+        writer.submit(work)
+
+    asyncio.run(leave())
     writer.shutdown()
+    release.set()
     while not threads:
         pass
     threads[0].join()
