@@ -359,7 +359,7 @@ async def main():
         await anext(watch)
         free = os.dup(0)
         os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, free + 1))  # one file at a time
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, free + 2))  # no watch, but two files
         seen = asyncio.create_task(anext(watch))
         async with build.phase("Setup"):
             await clock.advance(0.499)
