@@ -3,7 +3,6 @@
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
-import os
 from collections.abc import Coroutine
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
@@ -62,11 +61,9 @@ def status(ids: Ids = None, *, json: Json = False, stall_after: Stall = 1800, ro
         typer.echo(msgspec.json.format(msgspec.json.encode(looks), indent=2))
     elif builds:
         from guardkit.clock import SystemClock
-        from guardkit.monitor.render import cut, status_lines
+        from guardkit.monitor.render import status_lines
 
-        width = os.get_terminal_size(1).columns if os.isatty(1) else None
-        for line in status_lines(list(builds.values()), SystemClock().now()):
-            typer.echo(cut(line, width))
+        typer.echo("\n".join(status_lines(list(builds.values()), SystemClock().now())))
     if not (builds or codes):
         raise errors.ProgressNotFoundError(f"no build is known below {root}")
     raise typer.Exit(max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())]))

@@ -25,9 +25,9 @@ def clean(text: str | None) -> str:
     return " ".join("".join(c for c in plain if c.isprintable() or c.isspace()).split())
 
 
-def cut(text: str, width: int | None) -> str:
+def cut(text: str, width: int) -> str:
     """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
-    if width is None or cell_len(text) <= width:
+    if cell_len(text) <= width:
         return text
     return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
 

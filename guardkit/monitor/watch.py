@@ -66,9 +66,8 @@ class Display:
         await asyncio.get_running_loop().run_in_executor(self._writer, self.print, *lines)
 
     def print(self, *lines: str) -> None:
-        """Print lines at once, cut to the width of a terminal."""
-        width = self.console.width if self.console.is_terminal else None
-        text = Text("\n".join(cut(line, width) for line in lines))
+        """Print lines at once, whole: a terminal wraps what is too long for it."""
+        text = Text("\n".join(lines))
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         self.console.print(text, soft_wrap=True)
@@ -81,7 +80,8 @@ class Display:
 
     def _board(self) -> Text:
         snapshots = [story.last for story in self._stories.values() if story.last]
-        return Text("\n".join(["", *board(snapshots, SystemClock().now())]), "cyan")
+        lines = board(snapshots, SystemClock().now())
+        return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
 
 
 async def watch(task_id: str, display: Display, *, root: Path, stall_after: float) -> Verdict:

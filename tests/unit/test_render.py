@@ -166,11 +166,10 @@ def test_nothing_but_printable_characters_is_left(text: str | None, shown: str) 
         pytest.param("abcdef", 5, "abcd…", id="cut"),
         pytest.param("日本語", 4, "日…", id="a wide character is not halved"),
         pytest.param("abc def", 5, "abc…", id="no space before the ellipsis"),
-        pytest.param("abcdef", None, "abcdef", id="no width"),
         pytest.param("abcdef", 0, "…", id="no room"),
     ],
 )
-def test_texts_are_cut_to_the_width_in_cells(text: str, width: int | None, shown: str) -> None:
+def test_texts_are_cut_to_the_width_in_cells(text: str, width: int, shown: str) -> None:
     assert cut(text, width) == shown
 
 
