@@ -127,17 +127,17 @@ class Scope(ABC):
         if self._failure is None and exc:
             self._failure = clip(_describe(exc), TEXT_SIZE)
         if self._failure is not None:
-            return self._leave("failed", error=self._failure)
+            return self._leave("failed", self._failure)
         return self._leave("completed")
 
-    def _leave(self, outcome: Outcome, **error: str) -> Outcome:
+    def _leave(self, outcome: Outcome, error: str | None = None) -> Outcome:
         """End as told, and first, as cancelled, what another task has left open in here."""
         if self in self._open:  # else it has ended with what is around it
             for scope in self._open[::-1]:
                 if self in scope._around:
                     scope._leave("cancelled")
             self._open.remove(self)
-            self._end(outcome, **error)
+            self._end(outcome, {"error": error} if error is not None else {})
         return outcome
 
     def _check_here(self) -> None:
@@ -162,7 +162,7 @@ class Scope(ABC):
     def _begin(self) -> None: ...
 
     @abstractmethod
-    def _end(self, outcome: Outcome, **error: str) -> None: ...
+    def _end(self, outcome: Outcome, error: dict[str, str]) -> None: ...
 
 
 class Turn(Scope):
@@ -195,7 +195,7 @@ class Turn(Scope):
             phase = {"phase": "", "phase_status": "pending"}
             self._publisher.publish("turn.started", turn=self.number, error=None, **phase)
 
-    def _end(self, outcome: Outcome, **error: str) -> None:
+    def _end(self, outcome: Outcome, error: dict[str, str]) -> None:
         self._publisher.publish("turn.ended", **error)
 
 
@@ -219,16 +219,16 @@ class Phase(Scope):
 
     def _begin(self) -> None:
         self._since = self._state.now()
-        self._show("phase.started", "in_progress")
+        self._show("phase.started", "in_progress", {})
 
-    def _end(self, outcome: Outcome, **error: str) -> None:
-        self._show("phase.ended", outcome, **error)
+    def _end(self, outcome: Outcome, error: dict[str, str]) -> None:
+        self._show("phase.ended", outcome, error)
         for scope in self._open[::-1]:
             if isinstance(scope, Phase):
-                scope._show(None, "in_progress")
+                scope._show(None, "in_progress", {})
                 break
 
-    def _show(self, event: str | None, status: PhaseStatus, **error: str) -> None:
+    def _show(self, event: str | None, status: PhaseStatus, error: dict[str, str]) -> None:
         self._state.since, self._state.budget = self._since, self._budget
         self._publisher.publish(event, phase=self._name, phase_status=status, **error)
 

@@ -130,8 +130,9 @@ class Build(Scope):
         self._state.start()
         self._publisher.publish("build.started")
 
-    def _end(self, outcome: Outcome, **error: str) -> None:
-        self._publisher.publish("build.ended", **{"status": outcome, "error": None, **error})
+    def _end(self, outcome: Outcome, error: dict[str, str]) -> None:
+        # What a turn or phase has failed of is no error of a build that got over it.
+        self._publisher.publish("build.ended", status=outcome, **{"error": None} | error)
 
 
 async def _until_done(task: asyncio.Task[None]) -> None:
