@@ -9,6 +9,7 @@ from itertools import count
 from guardkit.progress.hub import is_writing
 from guardkit.progress.snapshot import Snapshot
 
+POLL = 0.0005  # real seconds between two looks whether a write has landed
 QUIET = 50  # turns of the event loop in which nothing new is waited for
 
 
@@ -70,9 +71,10 @@ class FakeClock:
         """Let the event loop turn until nothing is on its way, writes of builds included."""
         started, quiet = time.monotonic(), 0
         while quiet < QUIET:
-            await asyncio.sleep(0)
+            writing = is_writing(self)
+            await asyncio.sleep(POLL if writing else 0)  # while it turns, it keeps threads waiting
             quiet += 1
-            if is_writing(self) and time.monotonic() - started < self._hung_after:
+            if writing and time.monotonic() - started < self._hung_after:
                 quiet = 0
 
 
