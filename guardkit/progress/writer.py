@@ -53,9 +53,9 @@ class Writer(Executor):
                 except BaseException as error:  # raised where the future is awaited
                     tell = partial(future.set_exception, error)
                 with suppress(RuntimeError):  # the event loop may have closed meanwhile
-                    future.get_loop().call_soon_threadsafe(_tell, future, tell)
+                    future.get_loop().call_soon_threadsafe(_tell, tell)
 
 
-def _tell(future: asyncio.Future[Any], tell: Callable[[], None]) -> None:
-    if not future.done():
+def _tell(tell: Callable[[], None]) -> None:
+    with suppress(asyncio.InvalidStateError):  # it was cancelled meanwhile
         tell()
