@@ -68,7 +68,7 @@ def counts(metrics: Metrics) -> list[str]:
 
 
 def order(snapshot: Snapshot) -> tuple[str, int]:
-    """Return the run that a snapshot is of, and its place in it; nothing where neither is known."""
+    """Return the run that a snapshot is of, and its place in it; "" and 0 where unknown."""
     return snapshot.tracker.run_id, snapshot.tracker.seq
 
 

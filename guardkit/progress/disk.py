@@ -37,7 +37,7 @@ Landed = list[tuple[Job, Exception | None]]
 
 
 class Disk:
-    """Has a thread write what is due, in rounds, each one hop: no build waits for many of another.
+    """Has a thread write what is due, in rounds, each one hop, so that each build has its turn.
 
     It is behind when a build has waited for it in vain, until it has caught up.
     """
@@ -75,12 +75,12 @@ class Disk:
         A disk that is behind is only waited for when it is for the last time, and then again for
         as long as it writes anything at all.
         """
-        if not last and not self._behind:
+        if self._behind and not last:
+            return
+        written, patience = self._written, LAST_PATIENCE if self._behind else PATIENCE
+        self._behind = not await self._lands(job, patience)
+        if self._behind and last and written != self._written:
             self._behind = not await self._lands(job, PATIENCE)
-        elif last:
-            written = self._written
-            if not await self._lands(job, LAST_PATIENCE if self._behind else PATIENCE):
-                self._behind = written == self._written or not await self._lands(job, PATIENCE)
 
     def close(self) -> None:
         """Let the thread end when what is due is written; it is not waited for."""

@@ -94,7 +94,7 @@ class SinkFeed(Feed):
     async def finish(self) -> None:
         """Wait until the sink has what is left, the last snapshot at least, and close it.
 
-        It may take twice the patience for all of that, and is then cancelled.
+        For each of the two it has as long as a disk that hangs, and is then cancelled.
         """
         self._closed = True
         given, late = self._given, await self._late()
