@@ -40,7 +40,7 @@ class Publisher:
             *([files] if files else []),
             *map(SinkFeed, sinks),
         ]
-        self._clock = clock
+        self.clock = clock
         self._debounce = debounce
         self._heartbeat = heartbeat
         self._pid = os.getpid()
@@ -56,22 +56,26 @@ class Publisher:
     async def open(self) -> None:
         """Take the task, and start the heartbeat; raises BuildAlreadyRunningError."""
         self._loop = asyncio.get_running_loop()
-        self._hub = Hub.enter(self._files.root if self._files else None, self._clock)
+        self._hub = Hub.enter(self._files.root if self._files else None, self.clock)
         for feed in self._feeds:
             feed.hub = self._hub
         if self._files:
             await self._files.open()
-        self._last = self._clock.monotonic()
+        self._last = self.clock.monotonic()
         self._beat()
 
     def publish(self, event: str | None = None, **changes: Any) -> None:
         """Change fields of the snapshot and give it to all sinks now; an event is a transition."""
         if self._closed or self.forked:
             return
-        snapshot = self.state.renew(event, **changes)
-        self._last, self._seq = self._clock.monotonic(), snapshot.tracker.seq
-        for feed in self._feeds:
-            feed.put(snapshot, event)
+        self._last = self.clock.monotonic()
+        if event or changes:
+            self.state.change(changes, self._last)
+        if self._feeds:
+            snapshot = self.state.view()
+            self._seq = snapshot.tracker.seq
+            for feed in self._feeds:
+                feed.put(snapshot, event)
 
     def touch(self) -> None:
         """Have the state published within `debounce`; from any thread."""
@@ -86,6 +90,7 @@ class Publisher:
     def finish(self) -> asyncio.Task[None]:
         """Publish nothing more; return the task that brings what is left to the sinks."""
         self._closed = True
+        self.state.view()  # the last one, if nobody has looked
         return asyncio.create_task(self._end())
 
     async def _end(self) -> None:
@@ -99,12 +104,12 @@ class Publisher:
 
     def _flush(self) -> None:
         self._flushing = False
-        if not self._closed and self.state.renew().tracker.seq != self._seq:
+        if not self._closed and self.state.view().tracker.seq != self._seq:
             self.publish()
 
     def _beat(self) -> None:
         slack = self._heartbeat * SLACK
-        if self._clock.monotonic() >= self._last + self._heartbeat - slack:
+        if self.clock.monotonic() >= self._last + self._heartbeat - slack:
             self.publish()
         if not self._closed:
             self._hub.timer.call_at(self._last + self._heartbeat, self._beat, slack=slack)

@@ -122,13 +122,13 @@ class Scope(ABC):
 
     def _close(self, exc: BaseException | None) -> Outcome:
         """End as the body did, and return how that was."""
+        if exc is None and self._failure is None:
+            return self._leave("completed")
         if isinstance(exc, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             return self._leave("cancelled")
         if self._failure is None and exc:
             self._failure = clip(_describe(exc), TEXT_SIZE)
-        if self._failure is not None:
-            return self._leave("failed", self._failure)
-        return self._leave("completed")
+        return self._leave("failed", self._failure)
 
     def _leave(self, outcome: Outcome, error: str | None = None) -> Outcome:
         """End as told, and first, as cancelled, what another task has left open in here."""
@@ -171,14 +171,15 @@ class Turn(Scope):
     def __init__(self, publisher: Publisher, around: tuple[Scope], number: int | None) -> None:
         super().__init__(publisher, around)
         self._check_open(*around)
-        self.number = self._state.snapshot.turn + 1 if number is None else number
+        self.number = self._state.view().turn + 1 if number is None else number
         self._check_number()
 
     def __str__(self) -> str:
         return f"turn {self.number}"
 
     def _check_number(self) -> None:
-        begun, last = self._state.snapshot.turn, self._state.snapshot.turn_max
+        now = self._state.view()
+        begun, last = now.turn, now.turn_max
         if any(isinstance(scope, Turn) for scope in self._open):
             raise ScopeError(f"turn {begun} is open: leave it before {self}")
         if type(self.number) is not int or not begun < self.number <= last:
@@ -218,7 +219,7 @@ class Phase(Scope):
         return f"phase {self._name!r}"
 
     def _begin(self) -> None:
-        self._since = self._state.now()
+        self._since = self._publisher.clock.monotonic()
         self._show("phase.started", "in_progress", {})
 
     def _end(self, outcome: Outcome, error: dict[str, str]) -> None:

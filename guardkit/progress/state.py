@@ -14,80 +14,103 @@ SECOND = timedelta(seconds=1)
 
 
 class State:
-    """The latest snapshot of a build; the counts and the message are what `update` has left.
+    """What is known of a build; a snapshot of it is made when somebody looks.
 
-    `since` and `budget` are those of the phase that is shown. Instants are kept as the wall clock
-    said at the start that it would be, and shown as it says now: it may have been set meanwhile.
+    The counts and the message are what `update` has left, `since` and `budget` are those of the
+    phase that is shown. Instants are kept in seconds of the monotonic clock, and shown as the wall
+    clock says now: it may have been set meanwhile.
     """
 
-    files_created = files_modified = tests_passed = tests_total = 0
-    message: str | None = None
-    clean = True  # `update` has left nothing that nobody was told of
-    since: datetime | None = None
-    budget: float | None = None
+    __slots__ = (  # as `update` is to be quick
+        "_active",
+        "_began",
+        "_changes",
+        "_clock",
+        "_lock",
+        "_now",
+        "_seq",
+        "_snapshot",
+        "_zero",
+        "_zero_at",
+        "budget",
+        "clean",
+        "files_created",
+        "files_modified",
+        "message",
+        "since",
+        "tests_passed",
+        "tests_total",
+    )
 
     def __init__(self, snapshot: Snapshot, clock: Clock) -> None:
-        self.snapshot = snapshot
         self._clock = clock
         self._lock = Lock()  # `build.snapshot` may be asked for in any thread
+        self._snapshot = snapshot
+        self._changes: dict[str, Any] = {}  # fields of it, since it was made
         self.start()
 
     def start(self) -> None:
         """Let the time of the build count from now, and nothing that was left before."""
         self.files_created = self.files_modified = self.tests_passed = self.tests_total = 0
-        self.message = None
-        self._began, self._began_at = self._clock.monotonic(), self._clock.now()
-        self._set_by = timedelta()  # in whole seconds, since the start
-        self._now = self._active = self._began_at.replace(microsecond=0)
-        self.snapshot = replace(self.snapshot, started_at=self._now)
+        self.message: str | None = None
+        self.clean = True  # `update` has left nothing that nobody was told of
+        self.since: float | None = None
+        self.budget: float | None = None
+        self._seq = 0
+        now = self._clock.now()
+        self._began = self._active = self._clock.monotonic()
+        self._zero = self._began - now.microsecond / 1e6  # when a second of the wall clock began,
+        self._zero_at = self._now = now.replace(microsecond=0)  # and which
+        self._snapshot = replace(self._snapshot, started_at=self._now)
 
-    def now(self) -> datetime:
-        """Return the time in whole seconds, for `since`."""
-        return self._wall() - self._set_by
-
-    def renew(self, event: str | None = None, **changes: Any) -> Snapshot:
-        """Bring the snapshot up to now, with fields of it changed, and return it.
-
-        Its `seq` rises by one if an event has made it, or if more than its time is new.
-        """
+    def change(self, changes: dict[str, Any], now: float) -> None:
+        """Change fields of the document; its `seq` rises by one."""
         with self._lock:
-            clean, self.clean = self.clean, True  # first: what comes from here on is told of again
-            new = self._view(clean, event, changes)
-            if new.tracker.seq > self.snapshot.tracker.seq:
-                self._active = self.now()
-            self.snapshot = new
-        return new
+            self._changes.update(changes)
+            self._seq += 1
+            self._active = now
 
-    def _view(self, clean: bool, event: str | None, changes: dict[str, Any]) -> Snapshot:
-        old, now, active = self.snapshot, self._wall(), self._active
-        if old.terminal:
-            return old
-        new = replace(old, **changes)
-        if not clean:
+    def view(self) -> Snapshot:
+        """Return the snapshot as of now; its `seq` rises if `update` has left anything new."""
+        with self._lock:
+            if not self._snapshot.terminal:
+                self._snapshot = self._make()
+            return self._snapshot
+
+    def _make(self) -> Snapshot:
+        old, now, wall = self._snapshot, self._clock.monotonic(), self._wall()
+        metrics, message = old.metrics, old.message
+        if not self.clean:
+            self.clean = True  # first: what comes from here on is told of again
+            if self.message is not None:
+                message = clip(self.message, TEXT_SIZE)
             metrics = Metrics(
-                elapsed_seconds=old.metrics.elapsed_seconds,
+                elapsed_seconds=metrics.elapsed_seconds,
                 files_created=min(self.files_created, COUNT_MAX),
                 files_modified=min(self.files_modified, COUNT_MAX),
                 tests_passed=min(self.tests_passed, COUNT_MAX),
                 tests_total=min(self.tests_total, COUNT_MAX),
             )
-            message = old.message if self.message is None else clip(self.message, TEXT_SIZE)
-            new = replace(new, metrics=metrics, message=message)
-        seq = old.tracker.seq
-        if event or changes or new != old:
-            seq, active = seq + 1, now - self._set_by
-        elapsed = max(0, int(self._clock.monotonic() - self._began))
+            if self._seq == old.tracker.seq and (metrics, message) != (old.metrics, old.message):
+                self._seq += 1
+                self._active = now
+        elapsed = max(0, int(now - self._began))
+        if elapsed != metrics.elapsed_seconds:
+            metrics = replace(metrics, elapsed_seconds=elapsed)
+        changes, self._changes = self._changes, {}
         return replace(
-            new,
-            metrics=replace(new.metrics, elapsed_seconds=elapsed),
-            updated_at=now,
+            old,
+            metrics=metrics,
+            message=message,
+            updated_at=wall,
             tracker=replace(
                 old.tracker,
-                seq=seq,
-                activity_at=active + self._set_by,
-                phase_started_at=self.since and self.since + self._set_by,
+                seq=self._seq,
+                activity_at=self._show(self._active),
+                phase_started_at=None if self.since is None else self._show(self.since),
                 budget_seconds=self.budget,
             ),
+            **changes,
         )
 
     def _wall(self) -> datetime:
@@ -95,8 +118,12 @@ class State:
         now = self._clock.now()
         if not self._now <= now < self._now + SECOND:
             self._now = now.replace(microsecond=0)
-            passed = timedelta(seconds=self._clock.monotonic() - self._began)
-            set_by = now - self._began_at - passed
-            if abs(set_by - self._set_by) >= SECOND:
-                self._set_by = timedelta(seconds=round(set_by.total_seconds()))
+            passed = timedelta(seconds=self._clock.monotonic() - self._zero)
+            set_by = now - self._zero_at - passed
+            if abs(set_by) >= SECOND:
+                self._zero_at += timedelta(seconds=round(set_by.total_seconds()))
         return self._now
+
+    def _show(self, instant: float) -> datetime:
+        """Return a time of the monotonic clock as one of the wall clock, in whole seconds."""
+        return min(self._zero_at + timedelta(seconds=int(instant - self._zero)), self._now)

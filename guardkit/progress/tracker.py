@@ -87,12 +87,12 @@ class Build(Scope):
     """A build that is tracked; made by `track_build`."""
 
     def __str__(self) -> str:
-        return f"the build of {self._state.snapshot.task_id}"
+        return f"the build of {self._state.view().task_id}"
 
     @property
     def snapshot(self) -> Snapshot:
         """The state as of now; from its end on, the terminal one."""
-        return self._state.renew()
+        return self._state.view()
 
     async def __aenter__(self) -> Self:
         self._claim()
