@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
 from guardkit.progress.feeds import QUEUE_MAX, Feed
-from guardkit.progress.journal import Event, append, make_event, read_last
+from guardkit.progress.journal import Happened, append, read_last
 from guardkit.progress.paths import build_dir, builds_dir, lock_path
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot, encode
@@ -68,7 +68,8 @@ class FileFeed(Feed):
         self._newest: Snapshot | None = None
         self._written: Snapshot | None = None
         self._number = count()
-        self._events: deque[Event] = deque()
+        self._events: deque[Happened] = deque()
+        self._mend = True  # the journal, which may end in half a line
         self._refused = False
 
     def __str__(self) -> str:
@@ -89,7 +90,7 @@ class FileFeed(Feed):
         """Set what the next write brings to disk: the document, and a line of the journal."""
         self._newest = snapshot
         if event:
-            self._events.append(make_event(event, self.hub.clock.now(), snapshot))
+            self._events.append((event, self.hub.clock.now(), snapshot))
             if len(self._events) > QUEUE_MAX:
                 self._events.popleft()
                 self.warn("lost", f"the journal lost events, as {QUEUE_MAX} of them wait")
@@ -181,7 +182,7 @@ class FileFeed(Feed):
                 tracker = replace(end.tracker, seq=seq)
                 error = f"crashed: {who} ended without a word"
                 end = replace(end, status="failed", error=error, tracker=tracker)
-            self._events.appendleft(make_event("build.ended", self.hub.clock.now(), end))
+            self._events.appendleft(("build.ended", self.hub.clock.now(), end))
 
     def _find_holder(self) -> str:
         """Name who builds the task; a builder that has just begun is about to say so."""
@@ -218,4 +219,6 @@ class FileFeed(Feed):
                 replace_file(f"{self._folder}/progress.json", encode(newest), self._temporary())
                 self._written = newest
         finally:
-            append(f"{self._folder}/events.jsonl", self._events)
+            mend, self._mend = self._mend, True
+            append(f"{self._folder}/events.jsonl", self._events, mend=mend)
+            self._mend = False

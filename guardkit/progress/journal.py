@@ -15,6 +15,9 @@ SIZE_MAX = 4 * 2**20  # bytes
 TAIL = 2**16  # bytes, in which there is more than one line
 
 
+Happened = tuple[str, datetime, Snapshot]  # which event, when, and the document after it
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A transition: what happened, when (UTC, to the millisecond), and the document after it."""
 
@@ -32,27 +35,28 @@ def make_event(name: str, at: datetime, snapshot: Snapshot) -> Event:
     return Event(event=name, at=when, run_id=tracker.run_id, seq=tracker.seq, progress=snapshot)
 
 
-def append(path: str, events: deque[Event]) -> None:
-    """Move `events` to the end of the file, one write each; a half line before them is ended.
+def append(path: str, events: deque[Happened], *, mend: bool = True) -> None:
+    """Move `events` to the end of the file, one write each.
 
-    A file past 4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `events`.
+    To mend is to end a half line before them, as a builder leaves it that was killed. A file past
+    4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `events`.
     """
     if not events:
         return
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
-        size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
+        if mend and (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")
         while events:
             event = events.popleft()
-            line = msgspec.json.encode(event) + b"\n"
+            line = msgspec.json.encode(make_event(*event)) + b"\n"
             try:
                 if os.write(fd, line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             except OSError:
                 events.appendleft(event)
                 raise
+        size = os.lseek(fd, 0, os.SEEK_CUR)
     finally:
         os.close(fd)
     if size > SIZE_MAX:

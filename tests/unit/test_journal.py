@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from guardkit import Snapshot, track_build
-from guardkit.progress.journal import SIZE_MAX, Event, append, make_event, read_last, read_on
+from guardkit.progress.journal import SIZE_MAX, Happened, append, make_event, read_last, read_on
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]
@@ -23,8 +23,8 @@ START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
 SNAPSHOT = Snapshot(build_id="B", task_id="TASK-1", turn_max=5, started_at=START, updated_at=START)
 
 
-def events(*names: str) -> deque[Event]:
-    return deque(make_event(name, START, SNAPSHOT) for name in names)
+def events(*names: str) -> deque[Happened]:
+    return deque((name, START, SNAPSHOT) for name in names)
 
 
 def line(name: str) -> bytes:
@@ -53,7 +53,7 @@ def test_a_half_line_is_ended_before_the_next_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "moved"), [(SIZE_MAX, False), (SIZE_MAX + 1, True)])
 def test_a_file_past_its_bound_makes_room(tmp_path: Path, size: int, moved: bool) -> None:
-    path, old = tmp_path / "events.jsonl", b"x" * (size - 1) + b"\n"
+    path, old = tmp_path / "events.jsonl", b"x" * (size - len(line("1")) - 1) + b"\n"
     path.write_bytes(old)
     append(str(path), events("1"))
     full = tmp_path / "events.jsonl.1" if moved else path
