@@ -6,9 +6,8 @@ holds up none of those that are elsewhere.
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Protocol
-
-import aiofiles.os
 
 from guardkit.clock import Clock
 from guardkit.progress.ownership import Locks
@@ -47,27 +46,25 @@ class Disk:
         self._clock = clock
         self.locks = Locks()
         self._writer = Writer()
-        self._write_in_thread = aiofiles.os.wrap(self._write_due)
-        self._round: asyncio.Future[Landed] | None = None
-        self._began = 0.0  # when the round did
+        self._writing = False  # a round is under way,
+        self._began = 0.0  # since when
         self._due: deque[Job] = deque()
-        self._waiting: dict[asyncio.Event, tuple[Job, int]] = {}  # for which of its writes
+        self._waiting: dict[asyncio.Future[None], tuple[Job, int]] = {}  # for which write
         self._written = 0  # jobs so far
         self._behind = False
 
     @property
     def is_writing(self) -> bool:
         """Whether something is on its way to disk."""
-        return bool(self._round or self._due)
+        return self._writing or bool(self._due)
 
     def put(self, job: Job) -> None:
-        """Have a job written in the next round, along with others that are put now."""
+        """Have a job written in the next round, which begins at once unless one is under way."""
         if not job.due:
             job.due = True
             job.queued += 1
-            if not (self._due or self._round):
-                asyncio.get_running_loop().call_soon(self._start)
             self._due.append(job)
+            self._start()
 
     async def settle(self, job: Job, *, last: bool = False) -> None:
         """Return when what was put is written, or has failed, or takes too long.
@@ -85,18 +82,17 @@ class Disk:
     def close(self) -> None:
         """Let the thread end when what is due is written; it is not waited for."""
         if self._due:  # for a round that will not begin any more
-            self._writer.submit(self._write_due)
+            self._writer.run(self._write_due, self._end)
         self._writer.shutdown()
 
     async def _lands(self, job: Job, seconds: float) -> bool:
         """Wait until what was put is written or has failed; return whether it is in time."""
-        number, enough = job.queued, asyncio.Event()
-        self._start()
+        number, enough = job.queued, asyncio.get_running_loop().create_future()
         if job.landed < number:
-            limit = self._timer.call_in(seconds, enough.set)
+            limit = self._timer.call_in(seconds, partial(_resolve, enough))
             self._waiting[enough] = job, number
             try:
-                await enough.wait()
+                await enough
             finally:
                 limit.cancel()
                 del self._waiting[enough]
@@ -104,27 +100,23 @@ class Disk:
 
     def _start(self) -> None:
         """Begin a round, unless one is under way or nothing is due."""
-        if self._round or not self._due:
+        if self._writing or not self._due:
             return
         self._began = self._clock.monotonic()
-        try:  # only as far as aiofiles waits: a task could be cancelled, and costs two more turns
-            self._round = next(self._write_in_thread(executor=self._writer).__await__())
+        try:
+            self._writer.run(self._write_due, self._end)
+            self._writing = True
         except OSError as error:  # no thread is to be had
             self._end(self._write_due(error))
-        if self._round:
-            self._round.add_done_callback(self._hear)
-
-    def _hear(self, done: asyncio.Future[Landed]) -> None:
-        self._end(done.result())
 
     def _end(self, landed: Landed) -> None:
         """End a round, begin the next one, and then tell of what has failed."""
-        self._round = None
+        self._writing = False
         for job, _ in landed:
             job.landed += 1
         for enough, (job, number) in self._waiting.items():
             if job.landed >= number:
-                enough.set()
+                _resolve(enough)
         self._behind = bool(self._due) and self._clock.monotonic() - self._began > PATIENCE
         self._start()
         for job, error in landed:
@@ -146,3 +138,8 @@ class Disk:
                 landed.append((job, error))
             self._written += 1
         return landed
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
