@@ -78,8 +78,8 @@ class State:
             return self._snapshot
 
     def _make(self) -> Snapshot:
-        old, now, wall = self._snapshot, self._clock.monotonic(), self._wall()
-        metrics, message = old.metrics, old.message
+        old, now, zero_at, wall = self._snapshot, self._clock.monotonic(), self._zero_at, self._wall()
+        metrics, message, tracker = old.metrics, old.message, old.tracker
         if not self.clean:
             self.clean = True  # first: what comes from here on is told of again
             if self.message is not None:
@@ -91,26 +91,23 @@ class State:
                 tests_passed=min(self.tests_passed, COUNT_MAX),
                 tests_total=min(self.tests_total, COUNT_MAX),
             )
-            if self._seq == old.tracker.seq and (metrics, message) != (old.metrics, old.message):
+            if self._seq == tracker.seq and (metrics, message) != (old.metrics, old.message):
                 self._seq += 1
                 self._active = now
         elapsed = max(0, int(now - self._began))
         if elapsed != metrics.elapsed_seconds:
             metrics = replace(metrics, elapsed_seconds=elapsed)
-        changes, self._changes = self._changes, {}
-        return replace(
-            old,
-            metrics=metrics,
-            message=message,
-            updated_at=wall,
-            tracker=replace(
-                old.tracker,
+        if self._seq != tracker.seq or self._zero_at != zero_at:
+            tracker = replace(
+                tracker,
                 seq=self._seq,
                 activity_at=self._show(self._active),
                 phase_started_at=None if self.since is None else self._show(self.since),
                 budget_seconds=self.budget,
-            ),
-            **changes,
+            )
+        changes, self._changes = self._changes, {}
+        return replace(
+            old, metrics=metrics, message=message, updated_at=wall, tracker=tracker, **changes
         )
 
     def _wall(self) -> datetime:
