@@ -78,7 +78,12 @@ class State:
             return self._snapshot
 
     def _make(self) -> Snapshot:
-        old, now, zero_at, wall = self._snapshot, self._clock.monotonic(), self._zero_at, self._wall()
+        old, now, zero_at, wall = (
+            self._snapshot,
+            self._clock.monotonic(),
+            self._zero_at,
+            self._wall(),
+        )
         metrics, message, tracker = old.metrics, old.message, old.tracker
         if not self.clean:
             self.clean = True  # first: what comes from here on is told of again

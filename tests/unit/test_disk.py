@@ -30,11 +30,11 @@ class Files:
 async def test_a_disk_that_writes_on_is_waited_for_once_more_at_the_end(clock: FakeClock) -> None:
     timer = Timer(clock)
     disk, first, second = Disk(timer, clock), Files(), Files()
-    first.go_on.set()
     disk.put(first)
     disk.put(second)
     settling = asyncio.create_task(disk.settle(second, last=True))
     await clock.advance(0.0)
+    first.go_on.set()
     while second.due:  # until the thread is at it  # noqa: ASYNC110
         await asyncio.sleep(0)
     await clock.advance(0.8)

@@ -76,17 +76,17 @@ def test_an_error_is_one_of_ours_and_the_fitting_builtin(
     [
         pytest.param(
             "import guardkit",
-            ["asyncio", "anyio", "msgspec", "rich", "typer", "watchfiles"],
+            ["asyncio", "anyio", "msgspec", "rich", "typer"],
             id="import guardkit",
         ),
         pytest.param(
             "from guardkit import track_build",
-            ["rich", "typer", "watchfiles", "nats", "yaml"],
+            ["rich", "typer", "nats", "yaml"],
             id="track_build",
         ),
         pytest.param(
             "from guardkit import read_progress, assess",
-            ["rich", "typer", "watchfiles", "nats", "yaml"],
+            ["rich", "typer", "nats", "yaml"],
             id="read_progress",
         ),
     ],
