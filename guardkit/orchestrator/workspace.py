@@ -12,7 +12,6 @@ from defusedxml.ElementTree import ParseError, parse
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
 from guardkit.progress.ownership import is_held
-from guardkit.progress.paths import lock_path
 
 MAX_REPORT_BYTES = 32 * 1024 * 1024
 # What a user may have configured that would run something, or change what git says.
@@ -50,7 +49,7 @@ async def plan_workspace(root: Path, task_id: str) -> Workspace:
         raise
     await _git(root, "check-ref-format", "--branch", branch)
     if await _git(root, "for-each-ref", f"refs/heads/{branch}") or await anyio.Path(path).exists():
-        if is_held(lock_path(root), task_id):
+        if is_held(root, task_id):
             raise BuildAlreadyRunningError(f"{task_id} is being built: see guardkit status")
         git = f"git -C {quote(str(root))}"
         drop = f"rm -rf {quote(str(path))}; {git} worktree prune; {git} branch -D {branch}"

@@ -5,8 +5,9 @@ holds up none of those that are elsewhere.
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from guardkit.clock import Clock
@@ -44,7 +45,7 @@ class Disk:
     def __init__(self, timer: Timer, clock: Clock) -> None:
         self._timer = timer
         self._clock = clock
-        self.locks = Locks()
+        self.locks: dict[Path, Locks] = defaultdict(Locks)
         self._writer = Writer()
         self._writing = False  # a round is under way,
         self._began = 0.0  # since when
@@ -126,6 +127,8 @@ class Disk:
     def _write_due(self, refusal: Exception | None = None) -> Landed:
         """Write in this thread, or fail at once with `refusal`; return how it went."""
         landed: Landed = []
+        for locks in self.locks.values():
+            locks.sure = False
         for _ in range(len(self._due)):
             job = self._due.popleft()
             job.due = False  # first: what is new from here on is due again

@@ -62,7 +62,7 @@ class FileFeed(Feed):
             root = os.path.abspath(root)
         self.root = root
         self._folder = str(build_dir(root, task_id))
-        self._lock = lock_path(root)
+        self._lock = lock_path(root, task_id)
         self._task_id = task_id
         self._owner = False
         self._newest: Snapshot | None = None
@@ -125,7 +125,7 @@ class FileFeed(Feed):
         finally:
             if last:
                 self._owner = False
-                self.hub.disk.locks.give_back(self._task_id)
+                self.hub.disk.locks[self._lock].give_back(self._task_id)
 
     def _try(self, left: int) -> int:
         """Write, and return how many tries are still needed: none, or those that are `left`."""
@@ -151,7 +151,7 @@ class FileFeed(Feed):
 
     def _own(self) -> None:
         """See that the task is ours; raises BuildAlreadyRunningError."""
-        locks = self.hub.disk.locks
+        locks = self.hub.disk.locks[self._lock]
         if self._owner:
             if not locks.keep(self._lock, self._task_id):
                 raise BuildAlreadyRunningError(f"another builder has taken {self._task_id}")

@@ -1,6 +1,7 @@
 """Proof of life: who builds a task holds a byte of a file locked, until it dies.
 
-One lock file serves all tasks below a root, a byte each: a thousand builds hold one descriptor.
+A few lock files serve all the tasks below a root, a byte each: a thousand builds hold as few
+descriptors.
 The locks are those of an open file description (Linux): the kernel lets go of them when the holder
 dies, across pid namespaces too, and a reader can ask without taking anything.
 """
@@ -15,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
-from guardkit.progress.paths import open_file
+from guardkit.progress.paths import lock_path, open_file
 
 if sys.platform == "linux":
     import fcntl
@@ -24,9 +25,13 @@ FLOCK = struct.Struct("hhqqi0q")  # l_type, l_whence, l_start, l_len, l_pid
 
 
 class Locks:
-    """The tasks below one root that the builds of one event loop hold."""
+    """The tasks that the builds of one event loop hold in one lock file.
+
+    `sure` is whether the file was looked at lately.
+    """
 
     def __init__(self) -> None:
+        self.sure = False
         self._fd = -1
         self._held: set[str] = set()
         self._guard = Lock()
@@ -57,7 +62,9 @@ class Locks:
         If the file was deleted, another builder may hold the task in a new one. Raises OSError.
         """
         with self._guard:
-            self._renew(path)
+            if not self.sure:
+                self._renew(path)
+                self.sure = True
             return task_id in self._held
 
     def give_back(self, task_id: str) -> None:
@@ -91,10 +98,10 @@ class Locks:
         self._fd = fd
 
 
-def is_held(path: Path, task_id: str) -> bool | None:
-    """Return whether a living builder holds the task; None where that cannot be told."""
+def is_held(root: str | os.PathLike[str], task_id: str) -> bool | None:
+    """Return whether a living builder holds a task below `root`; None where that cannot be told."""
     try:
-        with open_file(path) as file:
+        with open_file(lock_path(root, task_id)) as file:
             return _ask(file.fileno(), "F_OFD_GETLK", "F_WRLCK", task_id)
     except OSError:
         return None

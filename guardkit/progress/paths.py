@@ -6,6 +6,7 @@ import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from guardkit.errors import InvalidTaskIdError
 
@@ -22,9 +23,12 @@ def build_dir(root: str | os.PathLike[str], task_id: str) -> Path:
     return builds_dir(root) / check_task_id(task_id)
 
 
-def lock_path(root: str | os.PathLike[str]) -> Path:
-    """Return the lock file of all the tasks below `root`."""
-    return builds_dir(root) / ".lock"
+def lock_path(root: str | os.PathLike[str], task_id: str) -> Path:
+    """Return the file in which a task has a byte to lock.
+
+    It is one of sixteen, as the kernel walks all the locks in a file for each that is taken.
+    """
+    return builds_dir(root) / f".lock-{crc32(task_id.encode()) % 16:x}"
 
 
 def check_task_id(task_id: object) -> str:

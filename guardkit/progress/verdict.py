@@ -11,7 +11,6 @@ import msgspec
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.progress.ownership import is_held
-from guardkit.progress.paths import lock_path
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Outcome, Snapshot
 
@@ -52,7 +51,7 @@ def look(snapshot: Snapshot, root: str | os.PathLike[str]) -> bool | None:
 
     Nothing is taken: a builder that is just starting is not disturbed.
     """
-    held = is_held(lock_path(root), snapshot.task_id)
+    held = is_held(root, snapshot.task_id)
     here = snapshot.tracker.host == socket.gethostname()
     return held if held or here else None  # another machine's locks may be out of sight
 

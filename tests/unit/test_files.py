@@ -251,7 +251,7 @@ async def test_without_a_root_nothing_is_written(
 
 def test_the_paths_of_a_task_are_below_the_root() -> None:
     assert build_dir("/r", "TASK-1") == Path("/r/.guardkit/autobuild/TASK-1")
-    assert lock_path(Path("/r")) == Path("/r/.guardkit/autobuild/.lock")
+    assert lock_path(Path("/r"), "TASK-1") == Path("/r/.guardkit/autobuild/.lock-3")
     with pytest.raises(InvalidTaskIdError):
         build_dir("/r", "../TASK-1")
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot, assess, read_progress, track_build
+from guardkit.progress.paths import lock_path
 from guardkit.progress.snapshot import Metrics, Tracker, encode
 from guardkit.progress.verdict import judge, look
 from guardkit.testing import FakeClock
@@ -196,7 +197,7 @@ def written(root: Path, seen: Snapshot, *, lock: bool = True) -> Snapshot:
     folder.mkdir(parents=True)
     (folder / "progress.json").write_bytes(encode(seen))
     if lock:
-        (root / ".guardkit/autobuild/.lock").touch()
+        lock_path(root, "TASK-1").touch()
     return seen
 
 
