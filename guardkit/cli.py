@@ -4,25 +4,11 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from guardkit import errors
-from guardkit.monitor.cli import CODES, Root, app, complain, until_signal
-
-autobuild = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(autobuild, name="autobuild", help="Run builds: a Player writes, a Coach validates.")
-
-_TEST = "The tests, by default pytest; {junit} stands for their report's path."
-New = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="A new folder for it.")]
-Slow = Annotated[bool, typer.Option("--slow", help="Take some 40 seconds, to be watched.")]
-Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
-TaskId = Annotated[str, typer.Argument(metavar="TASK-ID", help="The id in the task's file.")]
-Player = Annotated[str, typer.Option(metavar="COMMAND", help="What writes, once a turn.")]
-Test = Annotated[str | None, typer.Option(metavar="COMMAND", help=_TEST)]
-Turns = Annotated[int, typer.Option(metavar="N", min=1, help="Turns at most.")]
-Limit = Annotated[float, typer.Option(metavar="S", min=0.001, help="Seconds that it may take.")]
+import guardkit
+from guardkit.errors import GuardKitError
+from guardkit.monitor.cli import CODES, STOPPED, add_commands, complain, until_signal
+from guardkit.monitor.parser import Commands, Parser, at_least
 
 
 def main() -> None:
@@ -33,46 +19,89 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(prog_name="guardkit")
-    except (errors.GuardKitError, OSError) as error:
-        sys.exit(complain(error))
+        try:
+            code = make_parser().run()
+        finally:
+            if sys.stdout:  # else it was closed
+                sys.stdout.flush()
+    except GuardKitError as error:
+        code = complain(error)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the exit would try it again
+        code = CODES["failed"] if isinstance(error, BrokenPipeError) else complain(error)
+    except KeyboardInterrupt:
+        code = STOPPED
+    sys.exit(code)
 
 
-@app.callback(invoke_without_command=True)
-def top(context: typer.Context, version: Version = False) -> None:
-    """Progress that you can trust, for builds that run for hours behind a silent shell."""
-    if version:
-        from importlib import metadata
+def make_parser() -> Parser:
+    """Declare all commands."""
+    parser = Parser(prog="guardkit", description=guardkit.__doc__)
+    parser.add_argument(
+        "--version", dest="run", action="store_const", const=version, help="Print the version."
+    )
+    commands = Commands(parser)
+    add_commands(commands)
 
-        typer.echo(f"guardkit {metadata.version('guardkit')}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    command = commands.add("demo", demo)
+    command.add_argument("--slow", action="store_true", help="Take some 40 seconds, to be watched.")
+    command.add_argument("--root", type=Path, metavar="DIR", help="A new folder for it.")
+
+    autobuild = commands.add_group("autobuild", "Run builds: a Player writes, a Coach validates.")
+    command = autobuild.add("task", build_task)
+    about = "The id in the task's file."
+    command.add_argument("task_id", metavar="TASK-ID", help=about)
+    about = "What writes, once a turn."
+    command.add_argument("--player", required=True, metavar="COMMAND", help=about)
+    about = "The tests, by default pytest; {junit} stands for their report's path."
+    command.add_argument("--test", metavar="COMMAND", help=about)
+    about = "Turns at most; %(default)d by default."
+    command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
+    about, seconds = "Seconds that the Player may take; %(default)g by default.", at_least(0.001)
+    command.add_argument("--player-timeout", type=seconds, default=3600.0, metavar="S", help=about)
+    about = "Seconds that the tests may take; %(default)g by default."
+    command.add_argument("--test-timeout", type=seconds, default=600.0, metavar="S", help=about)
+    command.add_root()
+    return parser
 
 
-@app.command()
-def demo(slow: Slow = False, root: New = None) -> None:
+def version() -> None:
+    """Print the version that is installed."""
+    from importlib import metadata
+
+    print(f"guardkit {metadata.version('guardkit')}")
+
+
+def demo(*, slow: bool, root: Path | None) -> int:
     """Run a real build on a small repository made for it."""
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
 
     root = make_demo(root)
-    typer.echo(f"A small git repository, which is kept: {root}")
-    typer.echo(f"Progress file: {root}/.guardkit/autobuild/{TASK_ID}/progress.json")
     command = Path(sys.executable).with_name("guardkit")
-    typer.echo(f"Second terminal: {command} watch {TASK_ID} --root {root}\n")
-    build_task(TASK_ID, player=player(slow=slow), test=TEST, root=root)
+    print(f"A small git repository, which is kept: {root}")
+    print(f"Progress file: {root}/.guardkit/autobuild/{TASK_ID}/progress.json")
+    print(f"Second terminal: {command} watch {TASK_ID} --root {root}\n", flush=True)
+    return build_task(
+        task_id=TASK_ID,
+        player=player(slow=slow),
+        test=TEST,
+        max_turns=5,
+        player_timeout=3600,
+        test_timeout=600,
+        root=root,
+    )
 
 
-@autobuild.command("task")
 def build_task(
-    task_id: TaskId,
     *,
-    player: Player,
-    test: Test = None,
-    max_turns: Turns = 5,
-    player_timeout: Limit = 3600,
-    test_timeout: Limit = 600,
-    root: Root,
-) -> None:
+    task_id: str,
+    player: str,
+    test: str | None,
+    max_turns: int,
+    player_timeout: float,
+    test_timeout: float,
+    root: Path,
+) -> int:
     """Build one task, turn by turn, in a git worktree of its own."""
     from anyio import move_on_after
 
@@ -99,7 +128,7 @@ def build_task(
     status = until_signal(build(), display)
     if status is None:
         complain(f"{task_id} was cancelled")
-    raise typer.Exit(CODES[status or "cancelled"])
+    return CODES[status or "cancelled"]
 
 
 if __name__ == "__main__":

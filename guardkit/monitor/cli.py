@@ -3,14 +3,14 @@
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guardkit import errors
+from guardkit.monitor.parser import Commands, at_least
 
 if TYPE_CHECKING:
     from guardkit.monitor.watch import Display
@@ -25,30 +25,40 @@ CODES = {"running": 0, "completed": 0, "failed": 1, "cancelled": 3} | TROUBLE  #
 USAGE, UNKNOWN, TIMED_OUT, STOPPED = 2, 6, 124, 130
 USAGE_ERRORS = (errors.MisuseError, errors.TaskNotFoundError, errors.InvalidTaskError)
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands that look at builds."""
+    command = commands.add("status", status)
+    command.add_ids()
+    command.add_argument("--json", action="store_true", help="Print a list in JSON.")
+    command.add_stall_after()
+    command.add_root()
+
+    command = commands.add("watch", watch)
+    command.add_ids()
+    command.add_stall_after()
+    command.add_root()
+
+    command = commands.add("wait", wait)
+    command.add_id()
+    ends = ("done", "change", "trouble")
+    about = (
+        "Until done, by default; or change, of turn, phase or state; or trouble, that needs you."
+    )
+    command.add_argument("--until", choices=ends, default="done", metavar="WHEN", help=about)
+    about = "Seconds at most; for ever by default."
+    command.add_argument("--timeout", type=at_least(0.0), metavar="S", help=about)
+    command.add_stall_after()
+    command.add_root()
+
+    command = commands.add("log", log)
+    command.add_id()
+    command.add_root()
+
+    commands.add("schema", schema)
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the nearest folder upwards, from here, that holds `.guardkit` or `.git`; else here."""
-    start = start or Path.cwd()
-    folders = (start, *start.parents)
-    return next((f for f in folders if (f / ".guardkit").exists() or (f / ".git").exists()), start)
-
-
-_ROOT = "The project's folder; by default the nearest one upwards with .guardkit or .git."
-_NEAREST = typer.Option(default_factory=find_root, metavar="DIR", help=_ROOT, show_default=False)
-_UNTIL = "Its end; a change of turn, phase or state; or anything that needs a person."
-Root = Annotated[Path, _NEAREST]
-Json = Annotated[bool, typer.Option("--json", help="Print a list in JSON.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The task that is built.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="Builds; all by default.")]
-Stall = Annotated[float, typer.Option(metavar="S", min=0, help="Seconds of no activity: a stall.")]
-Goal = Annotated[Literal["done", "change", "trouble"], typer.Option(help=_UNTIL)]
-Timeout = Annotated[float | None, typer.Option(metavar="S", min=0, help="Seconds at most.")]
-
-
-@app.command()
-def status(ids: Ids = None, *, json: Json = False, stall_after: Stall = 1800, root: Root) -> None:
+def status(*, ids: list[str], json: bool, stall_after: float, root: Path) -> int:
     """Take one look at builds.
 
     The exit code tells how they are; of several the highest counts.
@@ -58,19 +68,18 @@ def status(ids: Ids = None, *, json: Json = False, stall_after: Stall = 1800, ro
         import msgspec
 
         looks = [{"task_id": i, "verdict": v, "progress": s} for i, (s, v) in builds.items()]
-        typer.echo(msgspec.json.format(msgspec.json.encode(looks), indent=2))
+        print(msgspec.json.format(msgspec.json.encode(looks), indent=2).decode())
     elif builds:
         from guardkit.clock import SystemClock
         from guardkit.monitor.render import status_lines
 
-        typer.echo("\n".join(status_lines(list(builds.values()), SystemClock().now())))
+        print("\n".join(status_lines(list(builds.values()), SystemClock().now())))
     if not (builds or codes):
         raise errors.ProgressNotFoundError(f"no build is known below {root}")
-    raise typer.Exit(max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())]))
+    return max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())])
 
 
-@app.command()
-def watch(ids: Ids = None, *, stall_after: Stall = 1800, root: Root) -> None:
+def watch(*, ids: list[str], stall_after: float, root: Path) -> int:
     """Show builds live until they have ended.
 
     Those whose builder is gone have ended, too. Ctrl-C ends only the watching.
@@ -92,19 +101,18 @@ def watch(ids: Ids = None, *, stall_after: Stall = 1800, root: Root) -> None:
 
     verdicts = until_signal(work(), display)
     if verdicts is None:
-        raise typer.Exit(STOPPED)
-    raise typer.Exit(max([*codes, *(CODES[verdict.state] for verdict in verdicts)]))
+        return STOPPED
+    return max([*codes, *(CODES[verdict.state] for verdict in verdicts)])
 
 
-@app.command()
 def wait(
-    task_id: Id,
     *,
-    until: Goal = "done",
-    timeout: Timeout = None,
-    stall_after: Stall = 1800,
-    root: Root,
-) -> None:
+    task_id: str,
+    until: Literal["done", "change", "trouble"],
+    timeout: float | None,
+    stall_after: float,
+    root: Path,
+) -> int:
     """Block until a build is done, changes or needs you.
 
     Prints one line, and tells by the exit code how the build is: as status does, and 124 when the
@@ -113,12 +121,11 @@ def wait(
     from guardkit.monitor.wait import wait
 
     state, line = wait(task_id, until, timeout=timeout, root=root, stall_after=stall_after)
-    typer.echo(line)
-    raise typer.Exit(CODES[state] if state else TIMED_OUT)
+    print(line)
+    return CODES[state] if state else TIMED_OUT
 
 
-@app.command()
-def log(task_id: Id, *, root: Root) -> None:
+def log(*, task_id: str, root: Path) -> None:
     """Print the journal of a task, a line for each event."""
     from guardkit.monitor.render import log_line
     from guardkit.progress.journal import read_events
@@ -126,31 +133,30 @@ def log(task_id: Id, *, root: Root) -> None:
     events = read_events(task_id, root=root)
     if not events:
         raise errors.ProgressNotFoundError(f"no build of {task_id} is in a journal below {root}")
-    for event in events:
-        typer.echo(log_line(event))
+    print("\n".join(map(log_line, events)))
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of the progress file."""
     import json
 
     from guardkit.progress import snapshot
 
-    typer.echo(json.dumps(snapshot.schema(), indent=2))
+    print(json.dumps(snapshot.schema(), indent=2))
 
 
 def complain(what: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
     from guardkit.monitor.render import clean
 
-    typer.echo(f"guardkit: {clean(str(what))}", err=True)
+    if sys.stderr:  # else it was closed, and print would take the standard output for it
+        print(f"guardkit: {clean(str(what))}", file=sys.stderr)
     if isinstance(what, errors.ProgressNotFoundError):
         return UNKNOWN
     return USAGE if isinstance(what, USAGE_ERRORS) else CODES["failed"]
 
 
-def _look(root: Path, ids: list[str] | None, stall_after: float) -> "tuple[Looks, list[int]]":
+def _look(root: Path, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
     """Return the builds that can be read; complain of the others, and return their exit codes."""
     from guardkit.progress.reader import list_builds, read_progress
     from guardkit.progress.verdict import assess

@@ -9,27 +9,24 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from rich.cells import cell_len, set_cell_size
-
-from guardkit.progress.journal import Event
 from guardkit.progress.snapshot import Metrics, Snapshot
 from guardkit.progress.verdict import Verdict
 
-ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?", re.DOTALL)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guardkit.progress.journal import Event
+
+ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
 MARKS = {"completed": "OK", "failed": "FAIL", "cancelled": "CANCELLED"}
 
 
 def clean(text: str | None) -> str:
     """Return `text` on one line, without escape sequences, controls and bidirectional marks."""
-    plain = ESCAPES.sub("", text or "")
-    return " ".join("".join(c for c in plain if c.isprintable() or c.isspace()).split())
-
-
-def cut(text: str, width: int) -> str:
-    """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
+    text = text or ""
+    if not text.isprintable():
+        plain = re.sub(ESCAPES, "", text)
+        text = "".join(c for c in plain if c.isprintable() or c.isspace())
+    return " ".join(text.split())
 
 
 def duration(seconds: float) -> str:
@@ -97,7 +94,7 @@ def status_lines(builds: Sequence[tuple[Snapshot, Verdict]], now: datetime) -> l
     return [line, state, *filter(None, (made, clean(snapshot.message)))]
 
 
-def log_line(event: Event) -> str:
+def log_line(event: "Event") -> str:
     """Return an event of the journal in a line."""
     now, name = event.progress, clean(event.event)
     turn = f"Turn {now.turn}/{now.turn_max}" if now.turn else ""

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.render import MARKS, Story, board, clean, cut, is_over, order
+from guardkit.monitor.render import MARKS, Story, board, clean, is_over, order
 from guardkit.progress.journal import read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
@@ -82,6 +83,13 @@ class Display:
         snapshots = [story.last for story in self._stories.values() if story.last]
         lines = board(snapshots, SystemClock().now())
         return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
+
+
+def cut(text: str, width: int) -> str:
+    """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
 
 
 async def watch(task_id: str, display: Display, *, root: Path, stall_after: float) -> Verdict:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from compileall import compile_dir
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -41,6 +42,7 @@ class Run:
 @contextmanager
 def prepare(*, short: bool) -> Iterator[Run]:
     """Make the folders of a run, and remove them after it."""
+    compile_dir(REPOSITORY / "guardkit", quiet=1)  # as installing it does
     build = REPOSITORY / "build"
     build.mkdir(exist_ok=True)
     memory = Path("/dev/shm")  # noqa: S108 - the one tmpfs that every Linux has

@@ -129,6 +129,15 @@ def test_the_waiting_ends_when_its_time_is_up(tmp_path: Path, seconds: str) -> N
     assert ended.stdout.startswith(f"timed out after {seconds} s: running: Wave 1/3, TASK-1 (")
 
 
+def test_the_waiting_is_ended_by_ctrl_c_without_a_word(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1"):
+        with started(*WAIT, str(tmp_path), stderr=subprocess.PIPE) as waiting:
+            until_it_sleeps(waiting)
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.communicate(timeout=30) == ("", "")
+    assert waiting.returncode == 130
+
+
 def test_a_file_that_cannot_be_read_for_a_while_is_no_evidence(tmp_path: Path) -> None:
     with building(tmp_path, "TASK-1") as process:
         with started(*WAIT, str(tmp_path), "--timeout", "20") as waiting:

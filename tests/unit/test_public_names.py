@@ -76,17 +76,17 @@ def test_an_error_is_one_of_ours_and_the_fitting_builtin(
     [
         pytest.param(
             "import guardkit",
-            ["asyncio", "anyio", "msgspec", "rich", "typer"],
+            ["asyncio", "anyio", "msgspec", "rich", "argparse"],
             id="import guardkit",
         ),
         pytest.param(
             "from guardkit import track_build",
-            ["rich", "typer", "nats", "yaml"],
+            ["rich", "argparse", "nats", "yaml"],
             id="track_build",
         ),
         pytest.param(
             "from guardkit import read_progress, assess",
-            ["rich", "typer", "nats", "yaml"],
+            ["rich", "argparse", "nats", "yaml"],
             id="read_progress",
         ),
     ],

@@ -11,11 +11,11 @@ from guardkit.monitor.render import (
     board,
     clean,
     counts,
-    cut,
     duration,
     one_line,
     status_lines,
 )
+from guardkit.monitor.watch import cut
 from guardkit.progress.snapshot import Metrics, Tracker
 from guardkit.progress.verdict import State
 
