@@ -159,17 +159,18 @@ def complain(what: Exception | str) -> int:
 def _look(root: Path, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
     """Return the builds that can be read; complain of the others, and return their exit codes."""
     from guardkit.progress.reader import list_builds, read_progress
-    from guardkit.progress.verdict import assess
+    from guardkit.progress.verdict import assess_each
 
-    builds: Looks = {}
+    snapshots: dict[str, Snapshot] = {}
     codes: list[int] = []
     for task_id in dict.fromkeys(ids or list_builds(root)):
         try:
-            snapshot = read_progress(task_id, root=root)
-            builds[task_id] = snapshot, assess(snapshot, root=root, stall_after=stall_after)
+            snapshots[task_id] = read_progress(task_id, root=root)
         except (errors.ProgressNotFoundError, errors.InvalidProgressError) as error:
             codes.append(complain(error))
-    return builds, codes
+    verdicts = assess_each([*snapshots.values()], root=root, stall_after=stall_after)
+    looks = zip(snapshots.items(), verdicts, strict=True)
+    return {task_id: (snapshot, verdict) for (task_id, snapshot), verdict in looks}, codes
 
 
 def until_signal(work: Coroutine[Any, Any, T], display: "Display") -> T | None:

@@ -11,12 +11,14 @@ import os
 import struct
 import sys
 import weakref
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
-from guardkit.progress.paths import lock_path, open_file
+from guardkit.progress.paths import builds_dir, lock_name, open_file
 
 if sys.platform == "linux":
     import fcntl
@@ -100,11 +102,27 @@ class Locks:
 
 def is_held(root: str | os.PathLike[str], task_id: str) -> bool | None:
     """Return whether a living builder holds a task below `root`; None where that cannot be told."""
-    try:
-        with open_file(lock_path(root, task_id)) as file:
-            return _ask(file.fileno(), "F_OFD_GETLK", "F_WRLCK", task_id)
-    except OSError:
-        return None
+    [held] = are_held(root, [task_id])
+    return held
+
+
+def are_held(root: str | os.PathLike[str], task_ids: Iterable[str]) -> list[bool | None]:
+    """Return `is_held` of each task; each file is opened once, as closing it walks its locks."""
+    with ExitStack() as stack:
+        look = cache(partial(_open, stack, builds_dir(root)))
+        return [_is_held(look(lock_name(task_id)), task_id) for task_id in task_ids]
+
+
+def _open(stack: ExitStack, folder: Path, name: str) -> int:
+    with suppress(OSError):
+        return stack.enter_context(open_file(folder / name)).fileno()
+    return -1
+
+
+def _is_held(fd: int, task_id: str) -> bool | None:
+    with suppress(OSError):
+        return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if fd >= 0 else None
+    return None
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:

@@ -23,12 +23,22 @@ def build_dir(root: str | os.PathLike[str], task_id: str) -> Path:
     return builds_dir(root) / check_task_id(task_id)
 
 
-def lock_path(root: str | os.PathLike[str], task_id: str) -> Path:
-    """Return the file in which a task has a byte to lock.
+def progress_path(root: str | os.PathLike[str], task_id: str) -> str:
+    """Return where a build's progress file is; raises InvalidTaskIdError."""
+    return os.path.join(root, ".guardkit", "autobuild", check_task_id(task_id), "progress.json")
+
+
+def lock_name(task_id: str) -> str:
+    """Return the name of the file beside the builds in which a task has a byte to lock.
 
     It is one of sixteen, as the kernel walks all the locks in a file for each that is taken.
     """
-    return builds_dir(root) / f".lock-{crc32(task_id.encode()) % 16:x}"
+    return f".lock-{crc32(task_id.encode()) % 16:x}"
+
+
+def lock_path(root: str | os.PathLike[str], task_id: str) -> Path:
+    """Return the path of that file."""
+    return builds_dir(root) / lock_name(task_id)
 
 
 def check_task_id(task_id: object) -> str:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.paths import TASK_ID, build_dir, builds_dir, open_file
+from guardkit.progress.paths import TASK_ID, build_dir, builds_dir, open_file, progress_path
 from guardkit.progress.snapshot import Snapshot, decode
 
 SIZE_MAX = 2**16  # bytes; a document has 4 KiB at most
@@ -18,7 +18,7 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
     Raises ProgressNotFoundError where there is none, InvalidProgressError where it cannot be read
     as one, and InvalidTaskIdError.
     """
-    path = build_dir(root, task_id) / "progress.json"
+    path = progress_path(root, task_id)
     try:
         with open_file(path) as file:
             return decode(file.read(SIZE_MAX))
@@ -32,8 +32,12 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
 
 def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
     """Return the ids of the tasks that have a progress file below `root`, sorted."""
-    names = (path.parent.name for path in builds_dir(root).glob("*/progress.json"))
-    return sorted(name for name in names if TASK_ID.fullmatch(name))
+    try:
+        names = os.listdir(builds_dir(root))
+    except OSError:
+        return []
+    ids = sorted(filter(TASK_ID.fullmatch, names))
+    return [task_id for task_id in ids if os.path.exists(progress_path(root, task_id))]
 
 
 async def watch_progress(

@@ -1,7 +1,7 @@
 """What a reader concludes of a build: one word, and a sentence of evidence that can be checked."""
 
 import os
-import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
@@ -10,11 +10,12 @@ import msgspec
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.progress.ownership import is_held
+from guardkit.progress.ownership import are_held
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Outcome, Snapshot
 
 State = Literal[Outcome, "crashed", "unresponsive", "lost", "overdue", "stalled", "running"]
+UNDOUBTED = frozenset({"running", "completed", "failed", "cancelled"})
 BEATS_MISSED = 3
 ROUNDING = 1.0  # seconds that the whole seconds of the document may hide
 
@@ -37,23 +38,37 @@ def assess(
 
     `stall_after` is how many seconds without activity make a build stalled.
     """
-    clock = clock or SYSTEM_CLOCK
-    verdict = judge(snapshot, look(snapshot, root), clock.now(), stall_after=stall_after)
-    if verdict.state in {"running", "completed", "failed", "cancelled"}:
-        return verdict
-    with suppress(GuardKitError):  # it may have ended, and another have begun, since it was read
-        snapshot = read_progress(snapshot.task_id, root=root)
-    return judge(snapshot, look(snapshot, root), clock.now(), stall_after=stall_after)
+    [verdict] = assess_each([snapshot], root=root, stall_after=stall_after, clock=clock)
+    return verdict
 
 
-def look(snapshot: Snapshot, root: str | os.PathLike[str]) -> bool | None:
-    """Return whether a living builder holds the task, None where that cannot be told from here.
+def assess_each(
+    snapshots: Sequence[Snapshot],
+    *,
+    root: str | os.PathLike[str],
+    stall_after: float,
+    clock: Clock | None = None,
+) -> list[Verdict]:
+    """Return the verdict on each of the snapshots that were read below `root`, as of now."""
+    now = (clock or SYSTEM_CLOCK).now
+    verdicts = _judge_each(snapshots, root, now(), stall_after)
+    doubted = [number for number, each in enumerate(verdicts) if each.state not in UNDOUBTED]
+    fresh = [_read_again(snapshots[number], root) for number in doubted]
+    for number, verdict in zip(doubted, _judge_each(fresh, root, now(), stall_after), strict=True):
+        verdicts[number] = verdict
+    return verdicts
+
+
+def look(snapshots: Sequence[Snapshot], root: str | os.PathLike[str]) -> list[bool | None]:
+    """Return whether living builders hold the tasks, None where that cannot be told from here.
 
     Nothing is taken: a builder that is just starting is not disturbed.
     """
-    held = is_held(root, snapshot.task_id)
-    here = snapshot.tracker.host == socket.gethostname()
-    return held if held or here else None  # another machine's locks may be out of sight
+    here = os.uname().nodename  # as socket has it, which takes a status line too long to import
+    held = are_held(root, [snapshot.task_id for snapshot in snapshots])
+    looks = zip(snapshots, held, strict=True)
+    # another machine's locks may be out of sight
+    return [held if held or snapshot.tracker.host == here else None for snapshot, held in looks]
 
 
 def judge(
@@ -80,6 +95,20 @@ def judge(
             return Verdict(state="unresponsive", evidence=blocked)
         return Verdict(state="lost", evidence=f"{beat}, and {who} cannot be examined from here")
     return _judge_living(snapshot, now, stall_after)
+
+
+def _judge_each(
+    snapshots: Sequence[Snapshot], root: str | os.PathLike[str], now: datetime, stall_after: float
+) -> list[Verdict]:
+    looks = zip(snapshots, look(snapshots, root), strict=True)
+    return [judge(snapshot, held, now, stall_after=stall_after) for snapshot, held in looks]
+
+
+def _read_again(snapshot: Snapshot, root: str | os.PathLike[str]) -> Snapshot:
+    """Return what is there now: the build may have ended, and another begun, since it was read."""
+    with suppress(GuardKitError):
+        return read_progress(snapshot.task_id, root=root)
+    return snapshot
 
 
 def _judge_living(snapshot: Snapshot, now: datetime, stall_after: float) -> Verdict:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from guardkit import Snapshot, assess, read_progress, track_build
 from guardkit.progress.paths import lock_path
 from guardkit.progress.snapshot import Metrics, Tracker, encode
-from guardkit.progress.verdict import judge, look
+from guardkit.progress.verdict import assess_each, judge, look
 from guardkit.testing import FakeClock
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
@@ -214,11 +214,11 @@ def test_that_nobody_holds_a_task_is_proof_on_its_own_machine_only(
     tmp_path: Path, host: str, lock: bool, held: bool | None
 ) -> None:
     seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=host)), lock=lock)
-    assert look(seen, tmp_path) is held
+    assert look([seen], tmp_path) == [held]
 
 
 def test_that_nobody_holds_the_task_of_another_writer_proves_nothing(tmp_path: Path) -> None:
-    assert look(written(tmp_path, FOREIGN), tmp_path) is None
+    assert look([written(tmp_path, FOREIGN)], tmp_path) == [None]
 
 
 @pytest.mark.anyio
@@ -228,7 +228,7 @@ async def test_that_a_task_is_held_is_proof_whatever_the_host_is_called(
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
         assert build.snapshot.tracker
         tracker = replace(build.snapshot.tracker, host="elsewhere")
-        assert look(replace(build.snapshot, tracker=tracker), tmp_path) is True
+        assert look([replace(build.snapshot, tracker=tracker)], tmp_path) == [True]
 
 
 def test_a_build_that_has_ended_meanwhile_is_judged_by_its_end(
@@ -244,6 +244,19 @@ def test_a_build_whose_file_is_gone_too_has_crashed(tmp_path: Path, clock: FakeC
     seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
     (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").unlink()
     assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
+
+
+@pytest.mark.anyio
+async def test_each_of_several_builds_is_given_its_own_verdict(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    killed = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
+    async with track_build("TASK-2", root=tmp_path, clock=clock) as ended:
+        seen = ended.snapshot
+    async with track_build("TASK-3", root=tmp_path, clock=clock) as running:
+        builds = [killed, seen, running.snapshot]
+        verdicts = assess_each(builds, root=tmp_path, stall_after=1800.0, clock=clock)
+    assert [each.state for each in verdicts] == ["crashed", "completed", "running"]
 
 
 @pytest.mark.anyio
