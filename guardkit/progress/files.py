@@ -62,6 +62,8 @@ class FileFeed(Feed):
             root = os.path.abspath(root)
         self.root = root
         self._folder = str(build_dir(root, task_id))
+        self._path, self._journal = f"{self._folder}/progress.json", f"{self._folder}/events.jsonl"
+        self._temporary = f"{self._folder}/.progress.{os.getpid()}."  # and a number
         self._lock = lock_path(root, task_id)
         self._task_id = task_id
         self._owner = False
@@ -171,7 +173,7 @@ class FileFeed(Feed):
 
     def _close_crashed(self) -> None:
         """Have the journal tell of the end of a run that could not do so itself."""
-        last = read_last(f"{self._folder}/events.jsonl")
+        last = read_last(self._journal)
         if last and last.event != "build.ended":
             end = last.progress
             with suppress(GuardKitError):
@@ -208,17 +210,18 @@ class FileFeed(Feed):
         ignore = builds_dir(self.root) / ".gitignore"
         if not ignore.exists():
             with suppress(OSError):
-                replace_file(os.fspath(ignore), b"*\n", self._temporary())
+                replace_file(os.fspath(ignore), b"*\n", self._next_temporary())
 
-    def _temporary(self) -> str:
-        return f"{self._folder}/.progress.{os.getpid()}.{next(self._number)}.tmp"
+    def _next_temporary(self) -> str:
+        return f"{self._temporary}{next(self._number)}.tmp"
 
     def _replace_and_append(self) -> None:
         try:
             if (newest := self._newest) and newest is not self._written:
-                replace_file(f"{self._folder}/progress.json", encode(newest), self._temporary())
+                replace_file(self._path, encode(newest), self._next_temporary())
                 self._written = newest
         finally:
-            mend, self._mend = self._mend, True
-            append(f"{self._folder}/events.jsonl", self._events, mend=mend)
-            self._mend = False
+            if self._events:
+                mend, self._mend = self._mend, True
+                append(self._journal, self._events, mend=mend)
+                self._mend = False

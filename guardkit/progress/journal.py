@@ -41,8 +41,6 @@ def append(path: str, events: deque[Happened], *, mend: bool = True) -> None:
     To mend is to end a half line before them, as a builder leaves it that was killed. A file past
     4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `events`.
     """
-    if not events:
-        return
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         if mend and (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":

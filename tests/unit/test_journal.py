@@ -39,11 +39,6 @@ def test_events_are_moved_to_the_end_of_the_file(tmp_path: Path) -> None:
     assert path.read_bytes() == line("1") + line("2") + line("3")
 
 
-def test_without_events_no_file_is_made(tmp_path: Path) -> None:
-    append(str(tmp_path / "events.jsonl"), deque())
-    assert not (tmp_path / "events.jsonl").exists()
-
-
 def test_a_half_line_is_ended_before_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"event": "build.started"}\n{"event": "turn.st')
@@ -142,6 +137,19 @@ async def test_a_run_whose_end_is_missing_in_the_journal_is_closed_by_the_next(
     ended = entries[1]["progress"]
     assert ended["status"] == ("completed" if known else "failed")
     assert known or "ended without a word" in ended["error"]
+
+
+@pytest.mark.anyio
+async def test_half_a_line_after_the_end_of_a_run_is_ended_by_the_next(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        pass
+    path = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    whole, half = path.read_bytes(), b'{"event": "build.st'
+    path.write_bytes(whole + half)
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        assert path.read_bytes().startswith(whole + half + b'\n{"event":"build.started",')
 
 
 def test_the_last_event_is_found_though_the_journal_was_just_moved_away(tmp_path: Path) -> None:
