@@ -9,6 +9,7 @@ GuardKitError
 ├── InvalidProgressError     a progress file that cannot be read (ValueError)
 ├── TaskNotFoundError        no task file with that id (LookupError)
 ├── InvalidTaskError         a task file that cannot be read (ValueError)
+├── NatsError                NATS cannot be reached, or not be used (ConnectionError)
 └── WorkspaceError           git cannot give the build a place to work (RuntimeError)
 """
 
@@ -47,6 +48,10 @@ class TaskNotFoundError(GuardKitError, LookupError):
 
 class InvalidTaskError(GuardKitError, ValueError):
     """The task file cannot be read as one."""
+
+
+class NatsError(GuardKitError, ConnectionError):
+    """NATS cannot be reached, refuses us, or is not set up for builds."""
 
 
 class WorkspaceError(GuardKitError, RuntimeError):

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from types import CoroutineType
 from typing import Any
@@ -10,6 +10,8 @@ import pytest
 
 import guardkit
 from guardkit.testing import FakeClock
+
+from .nats_server import NatsServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,6 +57,15 @@ def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
         return [json.loads(line) for line in path.read_bytes().splitlines()]
 
     return read
+
+
+@pytest.fixture
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """Start a NATS server with JetStream; it is killed in the end."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

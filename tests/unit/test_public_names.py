@@ -76,7 +76,7 @@ def test_an_error_is_one_of_ours_and_the_fitting_builtin(
     [
         pytest.param(
             "import guardkit",
-            ["asyncio", "anyio", "msgspec", "rich", "argparse"],
+            ["asyncio", "anyio", "msgspec", "rich", "argparse", "nats"],
             id="import guardkit",
         ),
         pytest.param(

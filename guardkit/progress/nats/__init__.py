@@ -1,0 +1,1 @@
+"""Builds on many machines: the progress document on NATS JetStream. Takes `guardkit[nats]`."""

@@ -1,0 +1,253 @@
+"""A connection to NATS that is thrown away when it fails, and in which nothing waits for ever.
+
+nats-py is not left to reconnect: against a server that hangs it swallows cancellation, and nobody
+can tell what of that which it has buffered will arrive.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# nats-py leaves some of its types open
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats.aio.client
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from guardkit.errors import NatsError
+from guardkit.progress.nats.settings import Server, Settings
+from guardkit.progress.writer import Writer
+
+CONNECT = 2.0  # seconds that connecting to one address may take
+ANSWER = 2.0  # seconds in which a living server answers
+CLOSE = 0.1  # seconds to send what is left, and as many for what was cancelled to end
+PING_EVERY = 5  # seconds between two looks whether the server is still there
+NO_RESPONDERS = "503"
+
+
+class UnreachableError(NatsError):
+    """No server answers, or the one that did has gone."""
+
+
+class Client(nats.aio.client.Client):
+    """A client of nats-py that is bounded in time, and knows the error by which it was `lost`.
+
+    `js` is its JetStream context.
+    """
+
+    def __init__(self, server: Server, settings: Settings) -> None:
+        super().__init__()
+        self.server = server
+        self.lost: asyncio.Future[NatsError] = asyncio.get_running_loop().create_future()
+        self.js: JetStreamContext = self.jetstream(
+            domain=settings.jetstream_domain or None, timeout=ANSWER
+        )
+        self._settings = settings
+        self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
+        self._asked: dict[str, str] = {}  # on which subject
+        self._number = 0
+        self._trouble: Exception | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    async def open(self, address: str) -> None:
+        """Connect to the server at an address; raises NatsError."""
+        self._opening = asyncio.create_task(self._open(address))
+        await asyncio.wait({self._opening}, timeout=CONNECT)
+        if not self._opening.done():
+            raise UnreachableError(f"{self.server} accepts, but does not answer: it may hang")
+        try:
+            self._opening.result()
+        except Exception as error:  # whatever nats-py, its parser or TLS come upon
+            raise self._explain(self._trouble or error) from error
+
+    async def end(self) -> None:
+        """Send what is left and close, whether or not the server takes part."""
+        self.lose(UnreachableError(f"the connection to {self.server} is closed"))
+        closing = asyncio.create_task(self.close())
+        try:
+            await asyncio.wait({closing}, timeout=CLOSE)
+        finally:
+            if writer := getattr(self._transport, "_io_writer", None):
+                writer.transport.abort()
+        ours = (self._opening, self._reading_task, self._ping_interval_task, self._flusher_task)
+        tasks = {closing, *(task for task in ours if task)}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CLOSE)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # so that nobody complains that it was not seen
+
+    def lose(self, error: NatsError) -> None:
+        """Give this client up: all who wait for an answer are given the error."""
+        if not self.lost.done():
+            self.lost.set_result(error)
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(error)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = ANSWER,  # noqa: ASYNC109
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """Return the answer to a message; without one in time the client is lost.
+
+        Raises NatsError, and as nats-py does where nobody listens, or the message is too large.
+        """
+        self._number += 1
+        inbox = f"{self._inbox}.{self._number}"
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._answers[inbox] = answer
+        self._asked[inbox] = subject.lower()
+        try:
+            if self.lost.done():
+                raise self.lost.result()
+            await self.publish(subject, payload, inbox, headers)
+            async with asyncio.timeout(timeout):
+                message = await answer
+        except TimeoutError:
+            self.lose(UnreachableError(f"{self.server} does not answer: it may hang"))
+            raise self.lost.result() from None
+        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError):
+            self.lose(UnreachableError(f"the connection to {self.server} is lost"))
+            raise self.lost.result() from None
+        finally:
+            answer.cancel()
+            del self._answers[inbox], self._asked[inbox]
+        if message.headers and message.headers.get("Status") == NO_RESPONDERS:
+            raise nats.errors.NoRespondersError
+        return message
+
+    async def _open(self, address: str) -> None:
+        host = f"[{address}]" if ":" in address else address
+        await self.connect(
+            f"nats://{host}:{self.server.port}",
+            name="guardkit",
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            ping_interval=PING_EVERY,
+            pending_size=0,
+            error_cb=self._note,
+            closed_cb=self._closed,
+            **_login(self.server, self._settings),
+        )
+        self._inbox = self.new_inbox()
+        await self.subscribe(f"{self._inbox}.*", cb=self._hear)
+
+    def _connect_command(self) -> bytes:
+        if self.server.tls and not self._server_info.get("tls_required"):
+            raise NatsError(f"{self.server} does not encrypt: it is not told the login")
+        return super()._connect_command()
+
+    async def _hear(self, message: Msg) -> None:
+        answer = self._answers.get(message.subject)
+        if answer and not answer.done():
+            answer.set_result(message)
+
+    async def _note(self, error: Exception) -> None:
+        """Hear of trouble from nats-py; of a missing permission it tells nobody else."""
+        self._trouble, text = error, str(error)
+        if "permissions violation for subscription" in text:
+            self.lose(NatsError(f"{self.server} refuses: {text.removeprefix('nats: ')}"))
+        elif "permissions violation" in text:
+            for inbox, subject in self._asked.items():
+                if f'"{subject}"' in text and not self._answers[inbox].done():
+                    refusal = f"{self.server} gives no permission to publish to {subject}"
+                    self._answers[inbox].set_exception(NatsError(refusal))
+
+    async def _closed(self) -> None:
+        why = self._trouble or self.last_error
+        self.lose(UnreachableError(f"the connection to {self.server} is lost: {why}"))
+
+    def _explain(self, error: Exception) -> NatsError:
+        text = str(error).removeprefix("nats: ") or type(error).__name__
+        if isinstance(error, NatsError):
+            return error
+        if "authorization" in text.lower() or "authentication" in text.lower():
+            return NatsError(
+                f"{self.server} refuses the login: set NATS_CREDS, NATS_USER and NATS_PASSWORD, "
+                "or NATS_TOKEN, or select a context of the nats command"
+            )
+        if isinstance(error, ssl.SSLError) or not isinstance(error, OSError | TimeoutError):
+            return NatsError(f"{self.server} cannot be used: {text}")
+        if error.filename:
+            return NatsError(f"the login for {self.server} cannot be read: {text}")
+        return UnreachableError(f"no server answers at {self.server}: {text}")
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[Client]:
+    """Connect to one of the servers, and close in the end; raises NatsError where none will do."""
+    client = await _open_any(settings)
+    try:
+        yield client
+    finally:
+        await client.end()
+
+
+async def _open_any(settings: Settings) -> Client:
+    failure = NatsError("there is no server to connect to")
+    for server in random.sample(settings.servers, len(settings.servers)):
+        try:
+            addresses = await _resolve(server)
+        except OSError as error:
+            failure = UnreachableError(f"no server answers at {server}: {error}")
+            continue
+        for address in addresses:
+            client = Client(server, settings)
+            try:
+                await client.open(address)
+                return client
+            except BaseException as error:
+                await client.end()
+                if not isinstance(error, NatsError):
+                    raise
+                failure = error
+    raise failure
+
+
+async def _resolve(server: Server) -> list[str]:
+    """Return the addresses of a server; raises OSError.
+
+    In a thread for which no exit waits: a name server that is away takes its time.
+    """
+    writer = Writer()
+    try:
+        found = await writer.submit(
+            socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
+        )
+    finally:
+        writer.shutdown()
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def _login(server: Server, settings: Settings) -> dict[str, Any]:
+    """Return the options of nats-py for a login; raises OSError where a file is amiss."""
+    options: dict[str, Any] = {
+        "user": settings.user,
+        "password": settings.password,
+        "token": settings.token,
+        "user_credentials": settings.creds,
+        "nkeys_seed": settings.nkey,
+        "inbox_prefix": settings.inbox_prefix,
+        "tls_handshake_first": settings.tls_first,
+        "tls_hostname": server.host,
+    }
+    if server.tls or settings.ca or settings.cert:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+        if settings.cert:
+            context.load_cert_chain(settings.cert, settings.key or None)
+        options["tls"] = context
+    return {name: value for name, value in options.items() if value}

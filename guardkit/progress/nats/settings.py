@@ -1,0 +1,136 @@
+"""Which NATS servers are meant, and how to log in: from a URL, the environment or a context."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from guardkit.errors import NatsError
+
+DEFAULT_URL = "nats://127.0.0.1:4222"
+PORT = 4222
+VARIABLES = {  # as those of the `nats` command
+    "creds": "NATS_CREDS",
+    "nkey": "NATS_NKEY",
+    "user": "NATS_USER",
+    "password": "NATS_PASSWORD",
+    "token": "NATS_TOKEN",
+    "cert": "NATS_CERT",
+    "key": "NATS_KEY",
+    "ca": "NATS_CA",
+    "inbox_prefix": "NATS_INBOX_PREFIX",
+    "jetstream_domain": "NATS_JS_DOMAIN",
+}
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One server; `tls` says that only an encrypted connection will do."""
+
+    host: str
+    port: int = PORT
+    tls: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.tls else 'nats'}://{host}:{self.port}"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The servers, any of which will do, and the login, under the names of a `nats` context.
+
+    `creds` and `nkey` are paths, as are `cert`, `key` and `ca`; empty is what is not there.
+    Shown as text it is the servers alone.
+    """
+
+    url: str = ""
+    creds: str = ""
+    nkey: str = ""
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+    inbox_prefix: str = ""
+    jetstream_domain: str = ""
+    tls_first: bool = False
+    servers: tuple[Server, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.servers))
+
+    def __repr__(self) -> str:
+        return f"Settings({self})"
+
+
+def find_settings(url: str | None = None) -> Settings:
+    """Return how to connect; several servers of one cluster stand in a URL with commas.
+
+    A URL, else that in NATS_URL, counts before the selected context of the `nats` command, which
+    is used whole or not at all: its login is not for other servers. The other NATS_ variables
+    count before it. Raises NatsError, which never tells what is secret.
+    """
+    url = url or os.environ.get("NATS_URL")
+    found = Settings(url=url) if url else _read_context()
+    login = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
+    found = replace(found, **{name: value for name, value in login.items() if value})
+    return _parse(found)
+
+
+def redact(text: str) -> str:
+    """Return `text` without the logins of the URLs in it."""
+    return re.sub(r"(\w+://)[^\s,]*@", r"\1", text)
+
+
+def _read_context() -> Settings:
+    """Return what the selected context of the `nats` command says, or the default server."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "nats")
+    name = os.environ.get("NATS_CONTEXT")
+    if not name:
+        try:
+            name = (folder / "context.txt").read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            name = ""
+    if not name:
+        return Settings(url=DEFAULT_URL)
+    path = folder / "context" / f"{name}.json"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NatsError(
+            f"the nats context {name!r} cannot be read from {path}: {error}; give a URL, or "
+            "select another one with `nats context select`"
+        ) from error
+    paths = {each: _expand(getattr(found, each)) for each in ("creds", "nkey", "cert", "key", "ca")}
+    return replace(found, url=found.url or DEFAULT_URL, servers=(), **paths)
+
+
+def _expand(path: str) -> str:
+    return os.path.expanduser(path) if path else ""
+
+
+def _parse(settings: Settings) -> Settings:
+    """Return the settings with the servers and the login that stand in their URL."""
+    servers: list[Server] = []
+    for url in settings.url.split(","):
+        text = url.strip() if "://" in url else f"nats://{url.strip()}"
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port or PORT
+        except ValueError:
+            parts, host, port = urlsplit(""), None, 0
+        if not host or parts.scheme not in {"nats", "tls"}:
+            raise NatsError(
+                f"{redact(text)!r} is no URL of a NATS server: write nats://HOST:PORT, or tls:// "
+                "where it has to be encrypted"
+            )
+        servers.append(Server(host, port, parts.scheme == "tls"))
+        if parts.password is not None:
+            user, password = unquote(parts.username or ""), unquote(parts.password)
+            settings = replace(settings, user=user, password=password)
+        elif parts.username:
+            settings = replace(settings, token=unquote(parts.username))
+    return replace(settings, url="", servers=tuple(servers))

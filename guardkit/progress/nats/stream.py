@@ -1,0 +1,128 @@
+"""The stream of all builds: its subjects and headers, how long it keeps what, how it is made."""
+
+# pyright: reportUnknownMemberType=false
+# nats-py leaves some of its types open
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+import nats.errors
+from nats.js.api import (
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamInfo,
+)
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from guardkit.errors import NatsError
+from guardkit.progress.nats.connection import Client
+from guardkit.progress.paths import TASK_ID, check_task_id
+
+STREAM = "GUARDKIT_BUILDS"
+SUBJECTS = "guardkit.builds.*.status"
+PREFIX, SUFFIX = SUBJECTS.split("*")
+
+# What a message says besides the document: whose it is, and at which point of that run.
+RUN, SEQ, AT = "Guardkit-Run", "Guardkit-Seq", "Guardkit-At"
+EVENT = "Guardkit-Event"  # of a transition; a message without it is a state, and not kept
+AFTER = "Guardkit-After"  # of a state: the seq of the transition before it
+REPLACES = "Guardkit-Replaces"  # the number in the stream of the state that is not kept any more
+
+NAME_IN_USE = 10058  # a code of the server's
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the stream keeps messages, in seconds and bytes, and on how many servers."""
+
+    max_age: float = 7 * 86400.0
+    max_bytes: int = 2**30
+    replicas: int = 1
+
+
+def subject(task_id: str) -> str:
+    """Return the subject of a build; raises InvalidTaskIdError."""
+    return f"{PREFIX}{check_task_id(task_id).replace('.', '%2E')}{SUFFIX}"
+
+
+def task_of(subject: str) -> str | None:
+    """Return the task id whose subject it is, None where it is none of ours."""
+    token = subject.removeprefix(PREFIX).removesuffix(SUFFIX)
+    task_id = token.replace("%2E", ".")
+    whole = TASK_ID.fullmatch(task_id) and f"{PREFIX}{token}{SUFFIX}" == subject
+    return task_id if whole and "." not in token else None
+
+
+def configuration(limits: Limits) -> StreamConfig:
+    """Return the configuration of the stream."""
+    return StreamConfig(
+        name=STREAM,
+        description="guardkit: the progress of builds",
+        subjects=[SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_age=limits.max_age,
+        max_bytes=limits.max_bytes,
+        max_msgs_per_subject=10_000,
+        max_msg_size=2**16,
+        duplicate_window=min(120.0, limits.max_age),
+        num_replicas=limits.replicas,
+        allow_direct=True,
+    )
+
+
+async def ensure_stream(client: Client, limits: Limits | None = None) -> StreamInfo:
+    """Return what the server says of the stream, which is made if there is none.
+
+    A stream that is there is changed to `limits`, if they are given. Raises NatsError, also where
+    it is not for builds.
+    """
+    async with explained(client):
+        try:
+            info = await client.js.stream_info(STREAM)
+        except NotFoundError:
+            return await _add_stream(client, limits or Limits())
+        subjects = info.config.subjects or []
+        if SUBJECTS not in subjects:
+            raise NatsError(
+                f"the stream {STREAM} on {client.server} is for {', '.join(subjects) or 'nothing'}"
+                f", not for {SUBJECTS}: delete it, or add this to its subjects"
+            )
+        if not limits:
+            return info
+        new = configuration(limits)
+        changed = info.config.evolve(
+            max_age=new.max_age,
+            max_bytes=new.max_bytes,
+            num_replicas=new.num_replicas,
+            duplicate_window=new.duplicate_window,
+        )
+        return await client.js.update_stream(changed)
+
+
+async def _add_stream(client: Client, limits: Limits) -> StreamInfo:
+    try:
+        return await client.js.add_stream(configuration(limits))
+    except APIError as error:
+        if error.err_code != NAME_IN_USE:
+            raise
+        return await client.js.stream_info(STREAM)  # another one was faster, with other limits
+
+
+@asynccontextmanager
+async def explained(client: Client) -> AsyncGenerator[None]:
+    """Turn what nats-py raises into a NatsError that says what to do."""
+    try:
+        yield
+    except (ServiceUnavailableError, nats.errors.NoRespondersError) as error:
+        raise NatsError(
+            f"{client.server} has no JetStream for this login: start it with `nats-server -js`, "
+            "and enable JetStream for the account"
+        ) from error
+    except APIError as error:
+        raise NatsError(f"{client.server} refuses: {error.description}") from error
+    except nats.errors.Error as error:
+        raise NatsError(f"{client.server} cannot be used: {error}") from error

@@ -1,0 +1,257 @@
+"""Connections to real NATS servers, and to what is none."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from guardkit.errors import NatsError
+from guardkit.progress.nats.connection import connected
+from guardkit.progress.nats.settings import find_settings, redact
+
+from ..nats_server import NatsServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
+
+StartServer = Callable[..., NatsServer]
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which the `nats` command would keep its contexts; nothing is set."""
+    for name in ("URL", "CREDS", "USER", "PASSWORD", "TOKEN", "CONTEXT"):
+        monkeypatch.delenv(f"NATS_{name}", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "nats/context").mkdir(parents=True)
+    return tmp_path / "nats"
+
+
+@pytest.fixture
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start a server with lines of configuration; it is killed in the end."""
+    servers: list[NatsServer] = []
+
+    def start(*lines: str, jetstream: bool = True) -> NatsServer:
+        server = NatsServer(tmp_path_factory.mktemp("nats"), *lines, jetstream=jetstream)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    """Listen on a port of 127.0.0.1, for clients that nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def url_of(server: socket.socket) -> str:
+    return f"nats://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def refusal(url: str) -> str:
+    """Return what is said where no connection comes about."""
+    with pytest.raises(NatsError) as caught:
+        async with connected(find_settings(url)):
+            pass
+    return str(caught.value)
+
+
+def select(config: Path, **context: object) -> None:
+    (config / "context.txt").write_text("team\n")
+    (config / "context/team.json").write_text(json.dumps(context))
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("nats://a", "nats://a:4222"),
+        ("a:1,b", "nats://a:1, nats://b:4222"),
+        ("tls://a:1", "tls://a:1"),
+        ("nats://[::1]:1", "nats://[::1]:1"),
+        (None, "nats://127.0.0.1:4222"),
+    ],
+)
+async def test_a_url_names_the_servers(url: str | None, servers: str) -> None:
+    assert str(find_settings(url)) == servers
+
+
+@pytest.mark.parametrize("url", ["http://a", "nats://", "nats://a:x", "nats://u:p/w@a", "ws://a"])
+async def test_what_is_no_url_of_a_server_is_refused_without_its_login(url: str) -> None:
+    with pytest.raises(NatsError, match="is no URL of a NATS server: write nats://HOST") as caught:
+        find_settings(url)
+    assert "p/w" not in str(caught.value)
+
+
+async def test_the_environment_counts_before_the_selected_context_and_a_url_before_both(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select(config, url="nats://c", creds="~/team.creds", token="t", tls_first=True)  # noqa: S106
+    settings = find_settings()
+    assert (str(settings), settings.token, settings.tls_first) == ("nats://c:4222", "t", True)
+    assert settings.creds == str(Path.home() / "team.creds")
+    monkeypatch.setenv("NATS_URL", "nats://e")
+    monkeypatch.setenv("NATS_USER", "me")
+    settings = find_settings()
+    assert (str(settings), settings.token, settings.user) == ("nats://e:4222", "", "me")
+    assert str(find_settings("nats://u")) == "nats://u:4222"
+
+
+async def test_a_context_that_cannot_be_read_is_named(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_CONTEXT", "team")
+    with pytest.raises(NatsError, match=r"the nats context 'team' cannot be read from .*team.json"):
+        find_settings()
+    select(config, url=1)
+    with pytest.raises(NatsError, match="the nats context 'team' cannot be read"):
+        find_settings()
+
+
+async def test_what_is_secret_is_not_shown() -> None:
+    settings = find_settings("nats://me:se%40cret@a,nats://b")
+    assert (settings.user, settings.password) == ("me", "se@cret")
+    assert find_settings("nats://t%2Fk@a").token == "t/k"  # noqa: S105
+    assert str(settings) == repr(settings)[9:-1] == f"{settings}" == "nats://a:4222, nats://b:4222"
+    assert redact("nats://me:se@cret@a, tls://b@c:1") == "nats://a, tls://c:1"
+
+
+async def test_a_server_answers(nats_server: NatsServer) -> None:
+    url = nats_server.url.replace("127.0.0.1", "localhost")
+    async with connected(find_settings(url)) as client:
+        assert (await client.js.account_info()).streams == 0
+        assert not client.lost.done()
+    assert client.is_closed
+    with pytest.raises(NatsError, match=r"the connection to nats://localhost:.* is closed"):
+        await client.js.account_info()
+
+
+async def test_another_server_will_do(nats_server: NatsServer) -> None:
+    with listening() as gone:
+        url = url_of(gone)
+    for _ in range(8):  # the order is any
+        async with connected(find_settings(f"{url},nats://nowhere.invalid,{nats_server.url}")):
+            pass
+
+
+async def test_no_server_is_said_within_no_time(nats_server: NatsServer) -> None:
+    nats_server.kill()
+    assert await refusal(nats_server.url) == (
+        f"no server answers at {nats_server.url}: [Errno 111] Connect call failed "
+        f"('127.0.0.1', {nats_server.port})"
+    )
+    assert "no server answers at nats://nowhere.invalid:4222" in await refusal(
+        "nats://nowhere.invalid"
+    )
+
+
+async def test_a_server_that_accepts_and_does_not_answer_is_not_waited_for() -> None:
+    with listening() as server:
+        said = await refusal(url_of(server))
+        assert said == f"{url_of(server)} accepts, but does not answer: it may hang"
+
+
+async def test_what_is_no_nats_server_is_told_from_one() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        said = await refusal(url_of(server.sockets[0]))
+    assert "cannot be used: empty response from server when expecting INFO message" in said
+
+
+async def test_the_login_comes_from_the_url_or_the_environment(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_server('authorization { user: "me", password: "secret" }')
+    assert "refuses the login: set NATS_CREDS, NATS_USER and" in await refusal(server.url)
+    said = await refusal(server.url.replace("//", "//me:wrong@"))
+    assert said.startswith(f"{server.url} refuses the login: ")
+    async with connected(find_settings(server.url.replace("//", "//me:secret@"))):
+        pass
+    monkeypatch.setenv("NATS_USER", "me")
+    monkeypatch.setenv("NATS_PASSWORD", "secret")
+    async with connected(find_settings(server.url)):
+        pass
+
+
+async def test_credentials_that_cannot_be_read_are_named(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = start_server('authorization { user: "me", password: "secret" }')
+    monkeypatch.setenv("NATS_NKEY", str(tmp_path / "nothing"))
+    assert "cannot be read: [Errno 2] No such file" in await refusal(server.url)
+
+
+async def test_a_login_is_not_told_to_a_server_that_does_not_encrypt(
+    nats_server: NatsServer,
+) -> None:
+    url = nats_server.url.replace("nats:", "tls:")
+    assert await refusal(url) == f"{url} does not encrypt: it is not told the login"
+
+
+async def test_a_server_that_is_killed_is_lost_at_once(nats_server: NatsServer) -> None:
+    async with connected(find_settings(nats_server.url)) as client:
+        nats_server.kill()
+        error = await client.lost
+        assert str(error).startswith(f"the connection to {nats_server.url} is lost: ")
+        with pytest.raises(NatsError, match="is lost"):
+            await client.js.account_info()
+
+
+async def test_a_server_that_hangs_is_lost_when_it_is_asked(nats_server: NatsServer) -> None:
+    async with connected(find_settings(nats_server.url)) as client:
+        nats_server.hang()
+        asked = [asyncio.create_task(client.js.account_info()) for _ in range(2)]
+        done, _ = await asyncio.wait(asked)
+        assert {str(task.exception()) for task in done} == {
+            f"{nats_server.url} does not answer: it may hang"
+        }
+
+
+async def test_leaving_does_not_wait_for_a_server_that_takes_nothing(
+    nats_server: NatsServer,
+) -> None:
+    async with connected(find_settings(nats_server.url)) as client:
+        nats_server.hang()
+        for _ in range(200):
+            await client.publish("much", bytes(2**16))
+            await asyncio.sleep(0)
+    assert client.is_closed
+
+
+async def test_a_missing_permission_is_said_to_the_one_who_asked(
+    start_server: StartServer,
+) -> None:
+    server = start_server(
+        "authorization { users = [ { user: me, password: secret, permissions: "
+        '{ publish: { deny: "Mine.>" } } } ] }'
+    )
+    url = server.url.replace("//", "//me:secret@")
+    async with connected(find_settings(url)) as client:
+        with pytest.raises(NatsError, match=r"gives no permission to publish to mine.x"):
+            await client.request("Mine.x")
+        assert (await client.js.account_info()).streams == 0
+
+
+async def test_a_missing_permission_to_hear_answers_is_an_error(
+    start_server: StartServer,
+) -> None:
+    server = start_server(
+        "authorization { users = [ { user: me, password: secret, permissions: "
+        '{ subscribe: "mine.>" } } ] }'
+    )
+    url = server.url.replace("//", "//me:secret@")
+    async with connected(find_settings(url)) as client:
+        with pytest.raises(NatsError, match="refuses: permissions violation for subscription"):
+            await client.js.account_info()
