@@ -77,11 +77,16 @@ def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Eve
 
     Lines that are no events are passed over, as is a last one that is half written.
     """
-    path = os.fspath(build_dir(root, task_id) / "events.jsonl")
-    newer, _ = read_on(path, 0)  # first: it may become the older one meanwhile
-    older, _ = read_on(f"{path}.1", 0)
+    events, _ = read_all(build_dir(root, task_id) / "events.jsonl")
+    return events
+
+
+def read_all(path: str | os.PathLike[str]) -> tuple[list[Event], int]:
+    """Return the events of a journal, oldest first, and from where on to `read_on`."""
+    newer, offset = read_on(path, 0)  # first: it may become the older one meanwhile
+    older, _ = read_on(f"{os.fspath(path)}.1", 0)
     events = {(event.run_id, event.seq, event.event): event for event in (*older, *newer)}
-    return list(events.values())
+    return list(events.values()), offset
 
 
 def read_on(path: str | os.PathLike[str], offset: int) -> tuple[list[Event], int]:

@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from guardkit.errors import NatsError
-from guardkit.progress.nats.settings import Server, Settings
+from guardkit.progress.nats.settings import Server, Settings, options
 from guardkit.progress.writer import Writer
 
 CONNECT = 2.0  # seconds that connecting to one address may take
@@ -49,6 +49,7 @@ class Client(nats.aio.client.Client):
         self.js: JetStreamContext = self.jetstream(
             domain=settings.jetstream_domain or None, timeout=ANSWER
         )
+        self._api = f"$JS.{settings.jetstream_domain}.API".replace("..", ".")
         self._settings = settings
         self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
         self._asked: dict[str, str] = {}  # on which subject
@@ -129,6 +130,11 @@ class Client(nats.aio.client.Client):
             raise nats.errors.NoRespondersError
         return message
 
+    async def delete(self, stream: str, number: int) -> None:
+        """Delete a message from a stream, if it is there; nats-py would have it overwritten too."""
+        what = f'{{"seq": {number}, "no_erase": true}}'.encode()
+        await self.request(f"{self._api}.STREAM.MSG.DELETE.{stream}", what)
+
     async def _open(self, address: str) -> None:
         host = f"[{address}]" if ":" in address else address
         await self.connect(
@@ -141,7 +147,7 @@ class Client(nats.aio.client.Client):
             pending_size=0,
             error_cb=self._note,
             closed_cb=self._closed,
-            **_login(self.server, self._settings),
+            **options(self._settings, self.server),
         )
         self._inbox = self.new_inbox()
         await self.subscribe(f"{self._inbox}.*", cb=self._hear)
@@ -231,23 +237,3 @@ async def _resolve(server: Server) -> list[str]:
     finally:
         writer.shutdown()
     return list(dict.fromkeys(str(each[4][0]) for each in found))
-
-
-def _login(server: Server, settings: Settings) -> dict[str, Any]:
-    """Return the options of nats-py for a login; raises OSError where a file is amiss."""
-    options: dict[str, Any] = {
-        "user": settings.user,
-        "password": settings.password,
-        "token": settings.token,
-        "user_credentials": settings.creds,
-        "nkeys_seed": settings.nkey,
-        "inbox_prefix": settings.inbox_prefix,
-        "tls_handshake_first": settings.tls_first,
-        "tls_hostname": server.host,
-    }
-    if server.tls or settings.ca or settings.cert:
-        context = ssl.create_default_context(cafile=settings.ca or None)
-        if settings.cert:
-            context.load_cert_chain(settings.cert, settings.key or None)
-        options["tls"] = context
-    return {name: value for name, value in options.items() if value}

@@ -2,7 +2,9 @@
 
 import os
 import re
+import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -78,6 +80,26 @@ def find_settings(url: str | None = None) -> Settings:
     login = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
     found = replace(found, **{name: value for name, value in login.items() if value})
     return _parse(found)
+
+
+def options(settings: Settings, server: Server) -> dict[str, Any]:
+    """Return the options of nats-py for a server; raises OSError where a file is amiss."""
+    found: dict[str, Any] = {
+        "user": settings.user,
+        "password": settings.password,
+        "token": settings.token,
+        "user_credentials": settings.creds,
+        "nkeys_seed": settings.nkey,
+        "inbox_prefix": settings.inbox_prefix,
+        "tls_handshake_first": settings.tls_first,
+        "tls_hostname": server.host,
+    }
+    if server.tls or settings.ca or settings.cert:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+        if settings.cert:
+            context.load_cert_chain(settings.cert, settings.key or None)
+        found["tls"] = context
+    return {name: value for name, value in found.items() if value}
 
 
 def redact(text: str) -> str:

@@ -1,0 +1,254 @@
+"""One build's way into the stream: what its journal tells and the stream does not, then its state.
+
+Nothing on this side remembers what was delivered: the last message of the build's subject says
+where to go on. The server takes a message only if that one is still the last, so that the build
+itself, the next one and a relay can publish the same journal at once, and nothing is doubled.
+"""
+
+# pyright: reportUnknownMemberType=false
+# nats-py leaves some of its types open
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from math import inf
+
+import msgspec
+import nats.errors
+from nats.js.api import Header
+from nats.js.errors import APIError
+
+from guardkit.errors import GuardKitError, NatsError
+from guardkit.progress.journal import Event, read_all, read_on
+from guardkit.progress.nats.connection import Client
+from guardkit.progress.nats.mark import Mark, find_all, find_last, is_newer, moved
+from guardkit.progress.nats.stream import (
+    AFTER,
+    AT,
+    EVENT,
+    REPLACES,
+    RUN,
+    SEQ,
+    STREAM,
+    explained,
+    subject,
+)
+from guardkit.progress.paths import build_dir
+from guardkit.progress.reader import read_progress
+from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.writer import Writer
+
+STATE_EVERY = 1.0  # seconds between two states of a build
+SETTLED = 0.05  # seconds after which the journal has told of the transitions before a state
+FIRST_LOOK = 0.001  # seconds until the journal is looked at again for what may be a transition
+JOURNAL_LATE = 10.0  # seconds after which it is not expected to tell of the end any more
+TRIES = 5  # to publish while others publish too
+WRONG_LAST = {10071, 10164}  # the server's codes: the last message is another one
+TOO_LARGE = 10054  # and: it has more bytes than the stream takes
+
+
+class Outbox:
+    """Brings one build into the stream, over one connection.
+
+    `root` is None where there is no journal: then the states are all there is. Events from before
+    `since` are passed over, as the stream would not keep them. `warn` is told of what cannot be
+    delivered.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        task_id: str,
+        *,
+        root: str | None,
+        files: Writer,
+        since: datetime | None,
+        warn: Callable[[Exception], None],
+    ) -> None:
+        self.finished: set[str] = set()  # runs whose end is in the stream
+        self._client = client
+        self._task_id = task_id
+        self._subject = subject(task_id)
+        self._root = root
+        self._journal = build_dir(root or "", task_id) / "events.jsonl"
+        self._files = files
+        self._since = since
+        self._warn = warn
+        self._found = False  # whether it is known what is there already:
+        self._mark = Mark()
+        self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
+        self._events: deque[Event] = deque()
+        self._offset = 0
+        self._state: Snapshot | None = None  # which is to follow
+        self._seen = self._sent = -inf  # when it was seen first, and when the last one was sent
+
+    @property
+    def over(self) -> bool:
+        """Whether the last that the stream has of this build is its end."""
+        return bool(self._mark.shows and self._mark.shows.terminal)
+
+    async def deliver(self, newest: Snapshot | None) -> float:
+        """Publish what is new; return in how many seconds to look again, inf for never.
+
+        `newest` is the newest snapshot where the build itself asks; else its file is read. Raises
+        NatsError, and OSError.
+        """
+        async with explained(self._client):
+            for _ in range(TRIES):
+                latest = await self._look(newest)
+                if await self._publish_events() and await self._publish_state(latest):
+                    return self._next_look()
+        raise NatsError(f"others publish to {self._subject} as well: is the task built twice?")
+
+    async def _look(self, newest: Snapshot | None) -> Snapshot | None:
+        """Read the file, if need be, and after it what is new in the journal."""
+        events: list[Event] = []
+        if self._root is not None:
+            newest = newest or await self._files.submit(self._read_file)
+            read = partial(read_on, offset=self._offset) if self._found else read_all
+            events, self._offset = await self._files.submit(read, self._journal)
+        if not self._found:
+            await self._find(list(dict.fromkeys(event.run_id for event in events)))
+        self._events.extend(filter(self._is_missing, events))
+        return newest
+
+    def _read_file(self) -> Snapshot | None:
+        with suppress(GuardKitError):
+            return read_progress(self._task_id, root=self._root or "")
+        return None
+
+    async def _find(self, runs: list[str]) -> None:
+        """Ask the stream how far it is with the runs of the journal, which are in order."""
+        self._events.clear()
+        self._mark = mark = await find_last(self._client, self._subject)
+        self._through = {mark.run_id: mark.after}
+        if mark.run_id in runs:
+            self._through |= dict.fromkeys(runs[: runs.index(mark.run_id)], inf)
+        elif mark.number and runs:  # the last one to build this task was on another machine
+            self._through = await find_all(self._client, self._subject)
+        self._found = True
+        if self.over:
+            self.finished.add(mark.run_id)
+        if mark.replaces:
+            await self._forget(mark.replaces)
+
+    def _is_missing(self, event: Event) -> bool:
+        if event.seq <= self._through.get(event.run_id, 0):
+            return False
+        return self._since is None or datetime.fromisoformat(event.at) >= self._since
+
+    async def _publish_events(self) -> bool:
+        """Publish the transitions, one by one; return False where another one was faster."""
+        while self._events:
+            if not await self._publish(self._events[0].progress, self._events[0]):
+                return False
+            self._events.popleft()
+        return True
+
+    async def _publish_state(self, newest: Snapshot | None) -> bool:
+        """Publish the state when it is time; return False where another one was faster.
+
+        It is time when the journal must have told of all the transitions before it. Meanwhile a
+        newer one may take its place, unless it is late already.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._state and now >= self._state_due():
+            state, self._state = self._state, None
+            if is_newer(state, self._mark.shows) and not await self._publish(state, None):
+                return False
+        if not newest or not is_newer(newest, self._mark.shows):
+            self._state = None
+        elif not self._state or (newest != self._state and self._may_be_newer(newest, now)):
+            self._state, self._seen = newest, now
+        return True
+
+    def _may_be_newer(self, newest: Snapshot, now: float) -> bool:
+        return newest.terminal or now < self._sent + STATE_EVERY
+
+    def _state_due(self) -> float:
+        """Return when to publish the state: inf for the end, if the journal will tell of it."""
+        settled = self._seen + (0.0 if self._root is None else SETTLED)
+        if self._state and self._state.terminal:
+            return inf if self._offset else settled
+        return max(settled, self._sent + STATE_EVERY)
+
+    def _next_look(self) -> float:
+        """Return in how many seconds: soon, and then less often, for what the journal may tell."""
+        if not self._state:
+            return inf
+        now, due = asyncio.get_running_loop().time(), self._state_due()
+        passed = now - self._seen
+        enough = SETTLED if due < inf else JOURNAL_LATE
+        if passed < enough and self._root is not None and moved(self._state, self._mark.shows):
+            return max(FIRST_LOOK, passed)
+        return max(0.0, due - now)
+
+    async def _publish(self, snapshot: Snapshot, event: Event | None) -> bool:
+        """Publish a transition or a state, and delete the state before it.
+
+        Return False if the last message is not the one that we know of.
+        """
+        number = await self._send(snapshot, event)
+        if number is None:
+            return False
+        run_id, seq, mark = snapshot.tracker.run_id, snapshot.tracker.seq, self._mark
+        if event:
+            self._through[run_id] = seq
+        else:
+            self._sent = asyncio.get_running_loop().time()
+        if snapshot.terminal:
+            self.finished.add(run_id)
+        if number:
+            is_state = event is None
+            self._mark = Mark(number=number, run_id=run_id, is_state=is_state, shows=snapshot)
+            if mark.is_state:
+                await self._forget(mark.number)
+        return True
+
+    async def _send(self, snapshot: Snapshot, event: Event | None) -> int | None:
+        """Return the number of the message in the stream, 0 if it is too large, or None."""
+        payload, headers = msgspec.json.encode(snapshot), self._headers(snapshot, event)
+        try:
+            ack = await self._client.js.publish(self._subject, payload, headers=headers)
+        except (APIError, nats.errors.MaxPayloadError) as error:
+            code = error.err_code if isinstance(error, APIError) else TOO_LARGE
+            if code in WRONG_LAST:
+                self._found = False
+                return None
+            if code != TOO_LARGE:
+                raise
+            server, size = self._client.server, len(payload)
+            self._warn(NatsError(f"{server} takes no message of {size} bytes, which is left out"))
+            return 0
+        return max(ack.seq, self._mark.number)  # what was there already has the number it had
+
+    def _headers(self, snapshot: Snapshot, event: Event | None) -> dict[str, str]:
+        run_id, seq, mark = snapshot.tracker.run_id, snapshot.tracker.seq, self._mark
+        headers = {
+            Header.EXPECTED_STREAM.value: STREAM,
+            Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(mark.number),
+            RUN: run_id,
+            SEQ: str(seq),
+        }
+        if mark.is_state:
+            headers[REPLACES] = str(mark.number)
+        if event:
+            return headers | {
+                Header.MSG_ID.value: f"{run_id}:{seq}",
+                EVENT: event.event,
+                AT: event.at,
+            }
+        at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
+        return headers | {AFTER: str(self._through.get(run_id, 0)), AT: at}
+
+    async def _forget(self, number: int) -> None:
+        """Delete a state that is not the newest any more."""
+        try:
+            await self._client.delete(STREAM, number)
+        except NatsError as error:
+            if self._client.lost.done():
+                raise
+            self._warn(error)

@@ -1,0 +1,221 @@
+"""Brings builds into the stream, as long as it runs, whatever becomes of the server.
+
+One task owns one connection. When that fails it is thrown away, and with it all that was known of
+the stream: the next one finds out anew what is there, and goes on from there.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from contextlib import aclosing, suppress
+from datetime import datetime, timedelta
+from math import inf
+from typing import Any
+
+from guardkit.clock import SYSTEM_CLOCK
+from guardkit.errors import NatsError
+from guardkit.progress.nats.connection import Client, UnreachableError, connected
+from guardkit.progress.nats.notice import changes, find_left
+from guardkit.progress.nats.outbox import Outbox
+from guardkit.progress.nats.settings import Settings
+from guardkit.progress.nats.stream import ensure_stream
+from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.writer import Writer
+
+log = logging.getLogger("guardkit.progress")
+
+PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
+RETRY = 10.0  # seconds until a build is tried again whose messages the server refuses
+AT_ONCE = 32  # builds that are delivered side by side
+
+
+class Relay:
+    """Delivers what the builds below `root` tell (None: what is noted is all there is).
+
+    It follows all builds below the root as their files change, or else, if it is not to `follow`,
+    those that are noted, and delivers at each connect what dead ones have left.
+    """
+
+    def __init__(self, settings: Settings, *, root: str | None, follow: bool = True) -> None:
+        self.newest: dict[str, Snapshot] = {}  # of builds that are noted
+        self.finished: set[str] = set()  # runs of these whose end is in the stream
+        self.failures = 0
+        self.files = Writer()
+        self.root = root
+        self.follow = follow
+        self._settings = settings
+        self._session: Session | None = None
+        self._news, self._hurry = asyncio.Event(), asyncio.Event()
+        self._warned: set[str] = set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        pause = PAUSE
+        try:
+            while True:
+                self._hurry.clear()
+                try:
+                    async with connected(self._settings) as client:
+                        session = await self._begin(client)
+                        pause = PAUSE
+                        await session.serve()
+                except Exception as error:  # whatever nats-py comes upon, the builds go on
+                    self.fail(error)
+                finally:
+                    self._session = None
+                await self._rest(random.uniform(pause / 2, pause))  # noqa: S311
+                pause = min(2 * pause, PAUSE_MAX)
+        finally:
+            self.files.shutdown()
+
+    def note(self, snapshot: Snapshot) -> None:
+        """Have a build delivered, of which this is the newest snapshot."""
+        self.newest[snapshot.task_id] = snapshot
+        if self._session:
+            self._session.due(snapshot.task_id)
+
+    def heard(self, runs: set[str]) -> None:
+        """Note that the ends of some runs are in the stream."""
+        self.finished |= runs
+        self._news.set()
+
+    def fail(self, error: Exception) -> None:
+        """Warn, if it is the first failure of its kind."""
+        self.failures += 1
+        self._news.set()
+        kind = type(error).__name__ if isinstance(error, UnreachableError) else str(error)
+        if kind not in self._warned:
+            self._warned.add(kind)
+            what = error if isinstance(error, NatsError) else repr(error)
+            log.warning("publishing to NATS failed, the builds go on: %s", what)
+
+    async def settle(self, runs: set[str]) -> None:
+        """Return when the ends of some runs are in the stream, or it fails again."""
+        failures = self.failures
+        self._hurry.set()
+        while self.failures == failures and not runs <= self.finished:
+            self._news.clear()
+            await self._news.wait()
+
+    async def _begin(self, client: Client) -> "Session":
+        """Return what serves a new connection; from here on it is told what is noted."""
+        info = await ensure_stream(client)
+        max_age = info.config.max_age
+        since = SYSTEM_CLOCK.now() - timedelta(seconds=max_age) if max_age else None
+        self._session = Session(client, self, since)
+        for task_id in self.newest:
+            self._session.due(task_id)
+        return self._session
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for some seconds, or until somebody is in a hurry."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
+
+class Session:
+    """What a relay does with one connection. Events from before `since` are too old for it."""
+
+    def __init__(self, client: Client, relay: Relay, since: datetime | None) -> None:
+        self._client = client
+        self._relay = relay
+        self._since = since
+        self._outboxes: dict[str, Outbox] = {}
+        self._due: dict[str, None] = {}  # tasks, in order
+        self._busy: dict[str, bool] = {}  # tasks that are being delivered; whether they are due
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def due(self, task_id: str) -> None:
+        """Have a build delivered, now or, if it is just being so, again."""
+        if task_id in self._busy:
+            self._busy[task_id] = True
+            return
+        self._due[task_id] = None
+        if len(self._tasks) <= AT_ONCE:
+            self._start(self._work())
+
+    async def serve(self) -> None:
+        """Deliver until the connection is lost; raises what has gone wrong."""
+        self._start(self._notice())
+        try:
+            ends: set[asyncio.Future[Any]] = {self._client.lost, self._failure}
+            await asyncio.wait(ends, return_when="FIRST_COMPLETED")
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        raise (self._failure if self._failure.done() else self._client.lost).result()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self._failure.done():
+            self._failure.set_result(error)
+
+    async def _notice(self) -> None:
+        """Have builds delivered when their files change, or once those which nobody builds."""
+        root, files = self._relay.root, self._relay.files
+        if root is None:
+            return
+        if not self._relay.follow:
+            for task_id in await files.submit(find_left, root, self._since):
+                self.due(task_id)
+            return
+        async with aclosing(changes(root, self._since, files)) as changed:
+            async for tasks in changed:
+                for task_id in tasks:
+                    self.due(task_id)
+
+    async def _work(self) -> None:
+        while self._due:
+            task_id = next(iter(self._due))
+            del self._due[task_id]
+            self._busy[task_id] = False
+            pause = await self._deliver(task_id)
+            if self._busy.pop(task_id):
+                self.due(task_id)
+            elif pause < inf:
+                self._call_in(pause, task_id)
+
+    def _call_in(self, seconds: float, task_id: str) -> None:
+        if timer := self._timers.pop(task_id, None):
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[task_id] = loop.call_later(seconds, self.due, task_id)
+
+    async def _deliver(self, task_id: str) -> float:
+        """Deliver a build; return in how many seconds it is due again, inf for never."""
+        relay = self._relay
+        outbox = self._outboxes.get(task_id)
+        if not outbox:
+            outbox = self._outboxes[task_id] = Outbox(
+                self._client,
+                task_id,
+                root=relay.root,
+                files=relay.files,
+                since=self._since,
+                warn=relay.fail,
+            )
+        try:
+            pause = await outbox.deliver(relay.newest.get(task_id))
+        except OSError as error:
+            del self._outboxes[task_id]
+            if not self._client.lost.done():  # it is this build alone
+                relay.fail(error)
+            return RETRY
+        if task_id in relay.newest:
+            relay.heard(outbox.finished)
+        elif outbox.over and pause == inf:
+            del self._outboxes[task_id]
+        return pause

@@ -1,0 +1,292 @@
+"""Builds that publish to a real NATS server, which comes and goes."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from guardkit import Build, SystemClock, read_events, track_build
+from guardkit.progress.nats import NatsSink, Relay
+from guardkit.progress.nats.settings import find_settings
+from guardkit.progress.snapshot import encode
+from guardkit.testing import FakeClock
+
+from ..nats_server import NatsServer
+from ..nats_stream import differences, read_stream, until, until_whole
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
+
+TRANSITIONS = ["turn.started", "phase.started", "decided", "phase.ended", "turn.ended"]
+
+
+async def work(build: Build, turns: int = 1) -> None:
+    for _ in range(turns):
+        async with build.turn() as turn, turn.phase("Player Implementation"):
+            build.update(files_created=1)
+            turn.decide("feedback")
+
+
+async def warned(caplog: pytest.LogCaptureFixture) -> bool:
+    return bool(caplog.records)
+
+
+async def build(root: Path, sink: NatsSink, task_id: str = "TASK-1", turns: int = 1) -> None:
+    async with track_build(task_id, root=root, sinks=[sink], turn_max=99) as building:
+        await work(building, turns)
+
+
+@pytest.fixture
+async def relay(
+    nats_server: NatsServer, tmp_path: Path, no_task_is_left: None
+) -> AsyncGenerator[Relay]:
+    """Run a relay of all builds below the folder of the test."""
+    relay = Relay(find_settings(nats_server.url), root=str(tmp_path))
+    task = asyncio.create_task(relay.run())
+    yield relay
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_every_transition_is_published_in_order_with_its_document(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    await build(tmp_path, NatsSink(nats_server.url, root=tmp_path), "v1.2")
+    messages = await read_stream(nats_server)
+    assert differences(messages, tmp_path) == []
+    assert [each.event for each in messages] == ["build.started", *TRANSITIONS, "build.ended"]
+    events = read_events("v1.2", root=tmp_path)
+    assert [each.snapshot for each in messages] == [each.progress for each in events]
+    assert messages[1].headers["Guardkit-At"] == events[1].at
+    assert messages[1].headers["Nats-Msg-Id"] == f"{events[1].run_id}:2"
+
+
+async def test_of_states_the_stream_has_the_newest_alone(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], heartbeat=0.2) as building:
+        for number in range(1, 15):
+            building.update(files_created=number)
+            await asyncio.sleep(0.1)
+            last = (await until_whole(nats_server, tmp_path))[-1]
+        assert last.event is None
+        assert last.headers["Guardkit-After"] == "1"
+        assert last.snapshot.metrics.files_created > 5
+    messages = await read_stream(nats_server)
+    assert [each.event for each in messages] == ["build.started", "build.ended"]
+
+
+async def test_heartbeats_arrive(nats_server: NatsServer, tmp_path: Path) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], heartbeat=0.3):
+        times: set[datetime] = set()
+        while len(times) < 3:
+            last = (await until_whole(nats_server, tmp_path))[-1]
+            times.add(last.snapshot.updated_at)
+            await asyncio.sleep(0.05)
+        assert last.seq == 1
+
+
+async def test_several_builds_share_a_sink_and_its_connection(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    await asyncio.gather(*(build(tmp_path, sink, f"TASK-{n}", 3) for n in range(20)))
+    assert differences(await read_stream(nats_server), tmp_path) == []
+    await build(tmp_path, sink, "TASK-1")  # after the last one had ended it all
+    assert differences(await read_stream(nats_server), tmp_path) == []
+
+
+async def test_a_build_without_files_publishes_its_states(nats_server: NatsServer) -> None:
+    sink = NatsSink(nats_server.url, root=None)
+    async with track_build("TASK-1", root=None, sinks=[sink]) as building:
+        await work(building)
+    [last] = await read_stream(nats_server)
+    assert (last.event, last.snapshot.status) == (None, "completed")
+
+
+async def test_a_server_that_comes_late_is_told_all(
+    nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nats_server.kill()
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as building:
+        await work(building, 5)
+        await until(lambda: warned(caplog))
+        nats_server.start()
+        await until_whole(nats_server, tmp_path)
+        await work(building, 5)
+    assert differences(await read_stream(nats_server), tmp_path) == []
+    [warning] = caplog.messages
+    assert warning.startswith("publishing to NATS failed, the builds go on: no server answers at")
+
+
+@pytest.mark.parametrize("outage", ["killed", "hung"])
+async def test_an_outage_in_the_middle_costs_nothing(
+    outage: str, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as building:
+        await work(building, 5)
+        await until_whole(nats_server, tmp_path)
+        if outage == "killed":
+            nats_server.kill()
+            await work(building, 5)
+            nats_server.start()
+        else:
+            nats_server.hang()
+            await work(building, 5)
+            nats_server.go_on()
+        await work(building, 5)
+        messages = await until_whole(nats_server, tmp_path)
+        assert messages[-1].snapshot.turn == 15
+
+
+@pytest.mark.parametrize("state", ["absent", "hung", "hung meanwhile"])
+async def test_leaving_a_build_waits_for_no_server(
+    state: str,
+    nats_server: NatsServer,
+    tmp_path: Path,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock.jump((SystemClock().now() - clock.now()).total_seconds())  # else it is all too old
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    if state == "absent":
+        nats_server.kill()
+    elif state == "hung":
+        nats_server.hang()
+
+    async def run() -> None:
+        async with track_build("TASK-1", root=tmp_path, sinks=[sink], clock=clock) as building:
+            await work(building, 3)
+            if state == "hung meanwhile":
+                await until_whole(nats_server, tmp_path)
+                nats_server.hang()
+
+    async def has_ended() -> bool:
+        events = read_events("TASK-1", root=tmp_path)
+        return bool(events) and events[-1].progress.terminal
+
+    task = asyncio.create_task(run())
+    await until(has_ended)
+    await clock.advance(0.8)
+    await task  # no time passes for it any more
+    assert len(caplog.records) <= 1
+
+
+async def test_the_next_build_delivers_what_is_left_of_this_task_and_of_others(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    nats_server.kill()
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    await build(tmp_path, sink, "TASK-1", 3)
+    await build(tmp_path, sink, "TASK-2", 3)
+    nats_server.start()
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
+        await until_whole(nats_server, tmp_path)
+    messages = await read_stream(nats_server)
+    assert differences(messages, tmp_path) == []
+    assert len({each.run_id for each in messages if each.task_id == "TASK-1"}) == 2
+
+
+async def test_a_run_that_crashed_is_closed_by_the_next_one(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    script = (
+        "import asyncio, os, signal\n"
+        "from guardkit import track_build\n"
+        "async def main():\n"
+        f"    async with track_build('TASK-1', root={str(tmp_path)!r}) as build:\n"
+        "        async with build.turn():\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    await build(tmp_path, NatsSink(nats_server.url, root=tmp_path))
+    messages = await read_stream(nats_server)
+    assert differences(messages, tmp_path) == []
+    assert "ended without a word" in str(messages[2].snapshot.error)
+
+
+async def test_a_relay_follows_builds_that_know_nothing_of_nats(
+    nats_server: NatsServer, tmp_path: Path, relay: Relay
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, heartbeat=0.2) as building:
+        await work(building)
+        await until_whole(nats_server, tmp_path)
+
+        async def is_state() -> bool:
+            last = (await read_stream(nats_server))[-1]
+            return not last.event and last.snapshot.metrics.files_created == 1
+
+        await until(is_state)
+    await until_whole(nats_server, tmp_path)
+
+
+async def test_two_relays_and_the_build_itself_double_nothing(
+    nats_server: NatsServer, tmp_path: Path, relay: Relay
+) -> None:
+    other = Relay(find_settings(nats_server.url), root=str(tmp_path))
+    task = asyncio.create_task(other.run())
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    await asyncio.gather(*(build(tmp_path, sink, f"TASK-{n}", 20) for n in range(3)))
+    await until_whole(nats_server, tmp_path)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_the_same_task_on_two_machines_loses_nothing(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    roots = [tmp_path / "a", tmp_path / "b"]
+    for root in (*roots, *roots):
+        root.mkdir(exist_ok=True)
+        await build(root, NatsSink(nats_server.url, root=root))
+    async with track_build("TASK-1", root=roots[0]) as building:
+        await work(building)  # without a sink
+    await build(roots[1], NatsSink(nats_server.url, root=roots[1]))
+    await build(roots[0], NatsSink(nats_server.url, root=roots[0]))
+    assert differences(await read_stream(nats_server), *roots) == []
+
+
+async def test_messages_of_others_on_the_subject_disturb_nothing(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    import nats
+
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    await build(tmp_path, sink)
+    client = await nats.connect(nats_server.url)
+    junk = client.jetstream().publish
+    await junk("guardkit.builds.TASK-1.status", b"\xff{")
+    await junk("guardkit.builds.TASK-1.status", b"{}", headers={"Guardkit-Run": "x"})
+    await junk("guardkit.builds.TASK-1.status", b"{}", headers={"Guardkit-Seq": "x"})
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as building:
+        await work(building)
+        await until_whole(nats_server, tmp_path)
+        await junk("guardkit.builds.TASK-1.status", b"{}")
+    await client.close()
+    assert differences(await read_stream(nats_server), tmp_path) == []
+
+
+async def test_a_progress_file_that_something_else_writes_is_relayed(
+    nats_server: NatsServer, tmp_path: Path, relay: Relay
+) -> None:
+    async with track_build("TASK-1", root=tmp_path) as building:
+        document = json.loads(encode(building.snapshot))
+    del document["tracker"]
+    folder = tmp_path / ".guardkit/autobuild/TASK-2"
+    folder.mkdir()
+    (folder / "progress.json").write_text(json.dumps(document | {"task_id": "TASK-2"}))
+
+    async def is_there() -> bool:
+        messages = await read_stream(nats_server)
+        return [each.event for each in messages if each.task_id == "TASK-2"] == [None]
+
+    await until(is_there)

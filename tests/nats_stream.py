@@ -1,0 +1,118 @@
+"""What a server has of builds, read by nats-py alone, and held against the journals."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import nats
+from nats.js.errors import NotFoundError
+
+from guardkit import Snapshot, read_events
+from guardkit.progress.snapshot import decode
+
+from .nats_server import NatsServer
+
+PATIENCE = 30.0  # seconds
+
+
+class Message(NamedTuple):
+    """A message; `event` is None for a state."""
+
+    task_id: str
+    run_id: str
+    seq: int
+    event: str | None
+    headers: dict[str, str]
+    snapshot: Snapshot
+
+
+async def read_stream(server: NatsServer, stream: str = "GUARDKIT_BUILDS") -> list[Message]:
+    """Return all messages about builds, in order."""
+    found: list[Message] = []
+    client = await nats.connect(server.url)
+    try:
+        js, number = client.jetstream(), 1
+        while True:
+            raw = await js.get_msg(stream, number, next=True, subject="guardkit.builds.>")
+            assert raw.seq
+            assert raw.subject
+            number = raw.seq + 1
+            headers = raw.headers or {}
+            if not {"Guardkit-Run", "Guardkit-Seq"} <= headers.keys():
+                continue  # it is none of ours
+            task_id = raw.subject.split(".")[2].replace("%2E", ".")
+            seq, event = int(headers["Guardkit-Seq"]), headers.get("Guardkit-Event")
+            found.append(
+                Message(
+                    task_id, headers["Guardkit-Run"], seq, event, headers, decode(raw.data or b"")
+                )
+            )
+    except NotFoundError:
+        return found
+    finally:
+        await client.close()
+
+
+def differences(messages: list[Message], *roots: Path) -> list[str]:
+    """Return what is not as the journals below the roots tell, or as a stream has to be.
+
+    Each transition is there once and in order; of states there is one at most, at the end, and
+    nothing of a run follows its end.
+    """
+    wrong: list[str] = []
+    subjects: dict[str, list[Message]] = {}
+    for message in messages:
+        subjects.setdefault(message.task_id, []).append(message)
+    for path in (path for root in roots for path in root.glob(".guardkit/autobuild/*/")):
+        events = read_events(path.name, root=path.parents[2])
+        runs = {event.run_id for event in events}
+        told = [(each.run_id, each.seq, each.event) for each in events]
+        heard = [
+            (each.run_id, each.seq, each.event)
+            for each in subjects.get(path.name, [])
+            if each.event and each.run_id in runs
+        ]
+        if told != heard:
+            wrong.append(f"{path.name}: {_first_difference(told, heard)}")
+    for task_id, theirs in subjects.items():
+        if any(message.event is None for message in theirs[:-1]):
+            wrong.append(f"{task_id}: a state is left among {[each.event for each in theirs]}")
+        ended: set[str] = set()
+        for message in theirs:
+            if message.run_id in ended:
+                wrong.append(f"{task_id}: {message.event} of {message.run_id} after its end")
+            if message.snapshot.terminal:
+                ended.add(message.run_id)
+    return wrong
+
+
+async def until_whole(server: NatsServer, *roots: Path) -> list[Message]:
+    """Return all messages as soon as the stream tells the same as the journals below the roots."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            messages = await read_stream(server)
+        except NotFoundError:
+            messages = []
+        wrong = differences(messages, *roots)
+        if not wrong:
+            return messages
+        assert time.monotonic() < end, wrong
+        await asyncio.sleep(0.05)
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Return when the condition holds."""
+    end = time.monotonic() + PATIENCE
+    while not await condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
+
+
+def _first_difference(told: list[tuple[str, int, str]], heard: list[tuple[str, int, str]]) -> str:
+    for number, (one, other) in enumerate(zip(told, heard, strict=False)):
+        if one != other:
+            return f"the stream has {other} in place of {one} at {number}"
+    return f"the journal has {len(told)} events, the stream {len(heard)}"
