@@ -114,6 +114,8 @@ class Client(nats.aio.client.Client):
         try:
             if self.lost.done():
                 raise self.lost.result()
+            if len(payload) + _size(headers or {}) > self.max_payload:
+                raise nats.errors.MaxPayloadError  # before the server closes the connection for it
             await self.publish(subject, payload, inbox, headers)
             async with asyncio.timeout(timeout):
                 message = await answer
@@ -166,7 +168,10 @@ class Client(nats.aio.client.Client):
         """Hear of trouble from nats-py; of a missing permission it tells nobody else."""
         self._trouble, text = error, str(error)
         if "permissions violation for subscription" in text:
-            self.lose(NatsError(f"{self.server} refuses: {text.removeprefix('nats: ')}"))
+            what = text.removeprefix("nats: ")
+            if f'"{self._inbox}.*"'.lower() in text:
+                what = "no permission to hear answers, set NATS_INBOX_PREFIX to what is allowed"
+            self.lose(NatsError(f"{self.server} refuses: {what}"))
         elif "permissions violation" in text:
             for inbox, subject in self._asked.items():
                 if f'"{subject}"' in text and not self._answers[inbox].done():
@@ -191,6 +196,11 @@ class Client(nats.aio.client.Client):
         if error.filename:
             return NatsError(f"the login for {self.server} cannot be read: {text}")
         return UnreachableError(f"no server answers at {self.server}: {text}")
+
+
+def _size(headers: dict[str, str]) -> int:
+    """Return how many bytes the headers of a message take."""
+    return sum(len(name) + len(value) + 4 for name, value in headers.items()) + 12
 
 
 @asynccontextmanager

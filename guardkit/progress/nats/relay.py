@@ -81,9 +81,13 @@ class Relay:
         self._news.set()
 
     def fail(self, error: Exception) -> None:
-        """Warn, if it is the first failure of its kind."""
+        """Let nobody wait any longer, and warn."""
         self.failures += 1
         self._news.set()
+        self.warn(error)
+
+    def warn(self, error: Exception) -> None:
+        """Say what has gone wrong, if it is the first time of its kind."""
         kind = type(error).__name__ if isinstance(error, UnreachableError) else str(error)
         if kind not in self._warned:
             self._warned.add(kind)
@@ -127,6 +131,7 @@ class Session:
         self._busy: dict[str, bool] = {}  # tasks that are being delivered; whether they are due
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     def due(self, task_id: str) -> None:
@@ -135,7 +140,7 @@ class Session:
             self._busy[task_id] = True
             return
         self._due[task_id] = None
-        if len(self._tasks) <= AT_ONCE:
+        if len(self._tasks) <= AT_ONCE and not self._closed:
             self._start(self._work())
 
     async def serve(self) -> None:
@@ -145,6 +150,7 @@ class Session:
             ends: set[asyncio.Future[Any]] = {self._client.lost, self._failure}
             await asyncio.wait(ends, return_when="FIRST_COMPLETED")
         finally:
+            self._closed = True
             for timer in self._timers.values():
                 timer.cancel()
             for task in self._tasks:
@@ -205,7 +211,7 @@ class Session:
                 root=relay.root,
                 files=relay.files,
                 since=self._since,
-                warn=relay.fail,
+                warn=relay.warn,
             )
         try:
             pause = await outbox.deliver(relay.newest.get(task_id))
