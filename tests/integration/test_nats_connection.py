@@ -253,5 +253,7 @@ async def test_a_missing_permission_to_hear_answers_is_an_error(
     )
     url = server.url.replace("//", "//me:secret@")
     async with connected(find_settings(url)) as client:
-        with pytest.raises(NatsError, match="refuses: permissions violation for subscription"):
+        with pytest.raises(
+            NatsError, match="refuses: no permission to hear answers, set NATS_INBOX"
+        ):
             await client.js.account_info()

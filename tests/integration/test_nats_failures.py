@@ -145,6 +145,22 @@ async def test_a_permission_to_delete_that_is_missing_leaves_states_alone(
     assert events == ["build.started", "build.ended"]
 
 
+async def test_a_permission_to_tell_the_neighbours_that_is_missing(
+    start_server: StartServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(USER % 'publish: { deny: "pipeline.>" }')
+
+    async def warned() -> bool:
+        return bool(caplog.records)
+
+    sink = NatsSink(as_user(server), root=tmp_path, envelope=True)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
+        await until(warned)
+    server.url = as_user(server)
+    assert differences(await read_stream(server), tmp_path) == []
+    assert "gives no permission to publish to pipeline.build-started.task-1" in caplog.messages[0]
+
+
 async def test_a_stream_with_other_subjects(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import nats
 import pytest
+from nats.aio.msg import Msg
 
-from guardkit import Build, SystemClock, read_events, track_build
+from guardkit import Build, read_events, track_build
 from guardkit.progress.nats import NatsSink, Relay
 from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.snapshot import encode
@@ -110,6 +113,39 @@ async def test_a_build_without_files_publishes_its_states(nats_server: NatsServe
     assert (last.event, last.snapshot.status) == (None, "completed")
 
 
+@pytest.mark.parametrize(
+    ("ending", "last"),
+    [(None, "complete"), (ValueError, "failed"), (asyncio.CancelledError, "cancelled")],
+    ids=["completed", "failed", "cancelled"],
+)
+async def test_the_neighbours_are_told_in_their_words_and_nothing_after_the_end(
+    ending: type[BaseException] | None, last: str, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def hear(message: Msg) -> None:
+        told.append((message.subject, json.loads(message.data)["event_type"]))
+
+    client = await nats.connect(nats_server.url)
+    await client.subscribe("pipeline.>", cb=hear)
+    await client.flush()
+    sink = NatsSink(nats_server.url, root=tmp_path, envelope=True)
+    with suppress(ValueError, asyncio.CancelledError):
+        async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as building:
+            async with building.turn():
+                await until_whole(nats_server, tmp_path)
+            if ending:
+                raise ending
+
+    async def has_ended() -> bool:
+        return len(told) == 4
+
+    await until(has_ended)
+    await client.close()
+    kinds = ["started", "progress", "progress", last]
+    assert told == [(f"pipeline.build-{kind}.TASK-1", f"build_{kind}") for kind in kinds]
+
+
 async def test_a_server_that_comes_late_is_told_all(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,7 +191,6 @@ async def test_leaving_a_build_waits_for_no_server(
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    clock.jump((SystemClock().now() - clock.now()).total_seconds())  # else it is all too old
     sink = NatsSink(nats_server.url, root=tmp_path)
     if state == "absent":
         nats_server.kill()
@@ -258,8 +293,6 @@ async def test_the_same_task_on_two_machines_loses_nothing(
 async def test_messages_of_others_on_the_subject_disturb_nothing(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    import nats
-
     sink = NatsSink(nats_server.url, root=tmp_path)
     await build(tmp_path, sink)
     client = await nats.connect(nats_server.url)

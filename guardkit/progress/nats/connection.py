@@ -12,7 +12,7 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -53,6 +53,7 @@ class Client(nats.aio.client.Client):
         self._settings = settings
         self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
         self._asked: dict[str, str] = {}  # on which subject
+        self.unheard: Callable[[NatsError], None] | None = None  # is told what nobody waits for
         self._number = 0
         self._trouble: Exception | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -114,7 +115,8 @@ class Client(nats.aio.client.Client):
         try:
             if self.lost.done():
                 raise self.lost.result()
-            if len(payload) + _size(headers or {}) > self.max_payload:
+            size = sum(len(f"{name}: {value}\r\n") for name, value in (headers or {}).items())
+            if len("NATS/1.0\r\n\r\n") + size + len(payload) > self.max_payload:
                 raise nats.errors.MaxPayloadError  # before the server closes the connection for it
             await self.publish(subject, payload, inbox, headers)
             async with asyncio.timeout(timeout):
@@ -173,10 +175,14 @@ class Client(nats.aio.client.Client):
                 what = "no permission to hear answers, set NATS_INBOX_PREFIX to what is allowed"
             self.lose(NatsError(f"{self.server} refuses: {what}"))
         elif "permissions violation" in text:
-            for inbox, subject in self._asked.items():
-                if f'"{subject}"' in text and not self._answers[inbox].done():
-                    refusal = f"{self.server} gives no permission to publish to {subject}"
-                    self._answers[inbox].set_exception(NatsError(refusal))
+            subject = text.split('"')[1]
+            refusal = NatsError(f"{self.server} gives no permission to publish to {subject}")
+            asking = [inbox for inbox, asked in self._asked.items() if asked == subject]
+            for answer in (self._answers[inbox] for inbox in asking):
+                if not answer.done():
+                    answer.set_exception(refusal)
+            if not asking and self.unheard:
+                self.unheard(refusal)
 
     async def _closed(self) -> None:
         why = self._trouble or self.last_error
@@ -196,11 +202,6 @@ class Client(nats.aio.client.Client):
         if error.filename:
             return NatsError(f"the login for {self.server} cannot be read: {text}")
         return UnreachableError(f"no server answers at {self.server}: {text}")
-
-
-def _size(headers: dict[str, str]) -> int:
-    """Return how many bytes the headers of a message take."""
-    return sum(len(name) + len(value) + 4 for name, value in headers.items()) + 12
 
 
 @asynccontextmanager

@@ -1,18 +1,20 @@
-"""What the stream has of a build, as the messages of its subject say."""
+"""What the messages of a build's subject say: what the stream has of it, and where to go on."""
 
 # pyright: reportUnknownMemberType=false
 # nats-py leaves some of its types open
 
 from contextlib import suppress
+from datetime import datetime
 from typing import cast
 
 import msgspec
-from nats.js.api import RawStreamMsg
+from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from guardkit.errors import GuardKitError
+from guardkit.progress.journal import Event
 from guardkit.progress.nats.connection import Client
-from guardkit.progress.nats.stream import AFTER, EVENT, REPLACES, RUN, SEQ, STREAM
+from guardkit.progress.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, STREAM
 from guardkit.progress.snapshot import Snapshot, decode
 
 
@@ -53,6 +55,29 @@ def _number(headers: dict[str, str], name: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
+def make_headers(
+    snapshot: Snapshot, event: Event | None, *, after: int, last: Mark
+) -> dict[str, str]:
+    """Return the headers of a transition, or of a state which comes `after` one.
+
+    The server is to take the message only if `last` is still the last one, and once.
+    """
+    run_id, seq = snapshot.tracker.run_id, snapshot.tracker.seq
+    headers = {
+        Header.EXPECTED_STREAM.value: STREAM,
+        Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last.number),
+        RUN: run_id,
+        SEQ: str(seq),
+    }
+    if last.is_state:
+        headers[REPLACES] = str(last.number)
+    if event:
+        transition = {Header.MSG_ID.value: f"{run_id}:{seq}", EVENT: event.event, AT: event.at}
+        return headers | transition
+    at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
+    return headers | {AFTER: str(after), AT: at}
+
+
 async def find_last(client: Client, subject: str) -> Mark:
     """Return the last message of a subject; raises as nats-py does."""
     try:
@@ -72,6 +97,18 @@ async def find_all(client: Client, subject: str) -> dict[str, float]:
             through[mark.run_id] = max(through.get(mark.run_id, 0), mark.after)
             number = mark.number + 1
     return through
+
+
+def settled(runs: dict[str, str], mark: Mark, since: datetime | None) -> list[str]:
+    """Return the runs of a journal that are not to be published, whatever the stream has of them.
+
+    `runs` gives the time of the last event of each, oldest first. Those before that of the mark
+    are there, or have been; of those that ended before `since` only the last one counts.
+    """
+    known = list(runs)
+    earlier = known[: known.index(mark.run_id)] if mark.run_id in runs else []
+    old = [each for each in known[:-1] if since and datetime.fromisoformat(runs[each]) < since]
+    return [*earlier, *old]
 
 
 def is_newer(snapshot: Snapshot, than: Snapshot | None) -> bool:

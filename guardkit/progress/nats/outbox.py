@@ -9,6 +9,7 @@ itself, the next one and a relay can publish the same journal at once, and nothi
 # nats-py leaves some of its types open
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,24 +19,22 @@ from math import inf
 
 import msgspec
 import nats.errors
-from nats.js.api import Header
 from nats.js.errors import APIError
 
 from guardkit.errors import GuardKitError, NatsError
 from guardkit.progress.journal import Event, read_all, read_on
 from guardkit.progress.nats.connection import Client
-from guardkit.progress.nats.mark import Mark, find_all, find_last, is_newer, moved
-from guardkit.progress.nats.stream import (
-    AFTER,
-    AT,
-    EVENT,
-    REPLACES,
-    RUN,
-    SEQ,
-    STREAM,
-    explained,
-    subject,
+from guardkit.progress.nats.envelope import wrap
+from guardkit.progress.nats.mark import (
+    Mark,
+    find_all,
+    find_last,
+    is_newer,
+    make_headers,
+    moved,
+    settled,
 )
+from guardkit.progress.nats.stream import AT, STREAM, explained, subject
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
@@ -45,7 +44,7 @@ STATE_EVERY = 1.0  # seconds between two states of a build
 SETTLED = 0.05  # seconds after which the journal has told of the transitions before a state
 FIRST_LOOK = 0.001  # seconds until the journal is looked at again for what may be a transition
 JOURNAL_LATE = 10.0  # seconds after which it is not expected to tell of the end any more
-TRIES = 5  # to publish while others publish too
+YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same
 WRONG_LAST = {10071, 10164}  # the server's codes: the last message is another one
 TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 
@@ -53,9 +52,9 @@ TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 class Outbox:
     """Brings one build into the stream, over one connection.
 
-    `root` is None where there is no journal: then the states are all there is. Events from before
-    `since` are passed over, as the stream would not keep them. `warn` is told of what cannot be
-    delivered.
+    `root` is None where there is no journal: then the states are all there is. The stream keeps
+    nothing from before `since`. `warn` is told of what cannot be delivered. With `envelope` what is
+    published is told in nats-core's messages as well.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Outbox:
         files: Writer,
         since: datetime | None,
         warn: Callable[[Exception], None],
+        envelope: bool,
     ) -> None:
         self.finished: set[str] = set()  # runs whose end is in the stream
         self._client = client
@@ -77,6 +77,7 @@ class Outbox:
         self._files = files
         self._since = since
         self._warn = warn
+        self._envelope = envelope
         self._found = False  # whether it is known what is there already:
         self._mark = Mark()
         self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
@@ -84,6 +85,7 @@ class Outbox:
         self._offset = 0
         self._state: Snapshot | None = None  # which is to follow
         self._seen = self._sent = -inf  # when it was seen first, and when the last one was sent
+        self._yielding = YIELD
 
     @property
     def over(self) -> bool:
@@ -97,11 +99,12 @@ class Outbox:
         NatsError, and OSError.
         """
         async with explained(self._client):
-            for _ in range(TRIES):
-                latest = await self._look(newest)
-                if await self._publish_events() and await self._publish_state(latest):
-                    return self._next_look()
-        raise NatsError(f"others publish to {self._subject} as well: is the task built twice?")
+            newest = await self._look(newest)
+            if await self._publish_events() and await self._publish_state(newest):
+                self._yielding = YIELD
+                return self._next_look()
+        self._yielding = min(2 * self._yielding, YIELD_MAX)
+        return random.uniform(0.0, self._yielding)  # noqa: S311
 
     async def _look(self, newest: Snapshot | None) -> Snapshot | None:
         """Read the file, if need be, and after it what is new in the journal."""
@@ -111,8 +114,13 @@ class Outbox:
             read = partial(read_on, offset=self._offset) if self._found else read_all
             events, self._offset = await self._files.submit(read, self._journal)
         if not self._found:
-            await self._find(list(dict.fromkeys(event.run_id for event in events)))
-        self._events.extend(filter(self._is_missing, events))
+            runs = {event.run_id: event.at for event in events}
+            if newest:
+                runs.setdefault(newest.tracker.run_id, "")
+            await self._find(runs)
+        self._events.extend(
+            event for event in events if event.seq > self._through.get(event.run_id, 0)
+        )
         return newest
 
     def _read_file(self) -> Snapshot | None:
@@ -120,25 +128,22 @@ class Outbox:
             return read_progress(self._task_id, root=self._root or "")
         return None
 
-    async def _find(self, runs: list[str]) -> None:
-        """Ask the stream how far it is with the runs of the journal, which are in order."""
+    async def _find(self, runs: dict[str, str]) -> None:
+        """Ask the stream how far it is with the runs of the journal, oldest first, and their ends.
+
+        Of those that it would not keep only the last one counts.
+        """
         self._events.clear()
         self._mark = mark = await find_last(self._client, self._subject)
         self._through = {mark.run_id: mark.after}
-        if mark.run_id in runs:
-            self._through |= dict.fromkeys(runs[: runs.index(mark.run_id)], inf)
-        elif mark.number and runs:  # the last one to build this task was on another machine
+        if mark.number and runs and mark.run_id not in runs:  # built on another machine since
             self._through = await find_all(self._client, self._subject)
+        self._through |= dict.fromkeys(settled(runs, mark, self._since), inf)
         self._found = True
         if self.over:
             self.finished.add(mark.run_id)
         if mark.replaces:
             await self._forget(mark.replaces)
-
-    def _is_missing(self, event: Event) -> bool:
-        if event.seq <= self._through.get(event.run_id, 0):
-            return False
-        return self._since is None or datetime.fromisoformat(event.at) >= self._since
 
     async def _publish_events(self) -> bool:
         """Publish the transitions, one by one; return False where another one was faster."""
@@ -210,7 +215,9 @@ class Outbox:
 
     async def _send(self, snapshot: Snapshot, event: Event | None) -> int | None:
         """Return the number of the message in the stream, 0 if it is too large, or None."""
-        payload, headers = msgspec.json.encode(snapshot), self._headers(snapshot, event)
+        after = self._through.get(snapshot.tracker.run_id, 0)
+        headers = make_headers(snapshot, event, after=int(after), last=self._mark)
+        payload = msgspec.json.encode(snapshot)
         try:
             ack = await self._client.js.publish(self._subject, payload, headers=headers)
         except (APIError, nats.errors.MaxPayloadError) as error:
@@ -223,26 +230,10 @@ class Outbox:
             server, size = self._client.server, len(payload)
             self._warn(NatsError(f"{server} takes no message of {size} bytes, which is left out"))
             return 0
+        if self._envelope and not ack.duplicate:
+            name = event.event if event else None
+            await self._client.publish(*wrap(snapshot, name, headers[AT]))
         return max(ack.seq, self._mark.number)  # what was there already has the number it had
-
-    def _headers(self, snapshot: Snapshot, event: Event | None) -> dict[str, str]:
-        run_id, seq, mark = snapshot.tracker.run_id, snapshot.tracker.seq, self._mark
-        headers = {
-            Header.EXPECTED_STREAM.value: STREAM,
-            Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(mark.number),
-            RUN: run_id,
-            SEQ: str(seq),
-        }
-        if mark.is_state:
-            headers[REPLACES] = str(mark.number)
-        if event:
-            return headers | {
-                Header.MSG_ID.value: f"{run_id}:{seq}",
-                EVENT: event.event,
-                AT: event.at,
-            }
-        at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
-        return headers | {AFTER: str(self._through.get(run_id, 0)), AT: at}
 
     async def _forget(self, number: int) -> None:
         """Delete a state that is not the newest any more."""

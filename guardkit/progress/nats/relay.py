@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Coroutine
 from contextlib import aclosing, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -19,7 +19,7 @@ from guardkit.progress.nats.connection import Client, UnreachableError, connecte
 from guardkit.progress.nats.notice import changes, find_left
 from guardkit.progress.nats.outbox import Outbox
 from guardkit.progress.nats.settings import Settings
-from guardkit.progress.nats.stream import ensure_stream
+from guardkit.progress.nats.stream import ensure_stream, keeps_since
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.writer import Writer
 
@@ -34,20 +34,31 @@ class Relay:
     """Delivers what the builds below `root` tell (None: what is noted is all there is).
 
     It follows all builds below the root as their files change, or else, if it is not to `follow`,
-    those that are noted, and delivers at each connect what dead ones have left.
+    those that are noted, and delivers at each connect what dead ones have left. With `envelope` it
+    tells nats-core's dashboard and agents of them too. `warned` are the kinds of failures that
+    nobody needs to be warned of again.
     """
 
-    def __init__(self, settings: Settings, *, root: str | None, follow: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        root: str | None,
+        follow: bool = True,
+        envelope: bool = False,
+        warned: set[str] | None = None,
+    ) -> None:
         self.newest: dict[str, Snapshot] = {}  # of builds that are noted
         self.finished: set[str] = set()  # runs of these whose end is in the stream
         self.failures = 0
         self.files = Writer()
         self.root = root
         self.follow = follow
+        self.envelope = envelope
         self._settings = settings
         self._session: Session | None = None
         self._news, self._hurry = asyncio.Event(), asyncio.Event()
-        self._warned: set[str] = set()
+        self._warned = set[str]() if warned is None else warned
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -104,9 +115,9 @@ class Relay:
 
     async def _begin(self, client: Client) -> "Session":
         """Return what serves a new connection; from here on it is told what is noted."""
+        client.unheard = self.warn
         info = await ensure_stream(client)
-        max_age = info.config.max_age
-        since = SYSTEM_CLOCK.now() - timedelta(seconds=max_age) if max_age else None
+        since = await keeps_since(client, info, SYSTEM_CLOCK.now())
         self._session = Session(client, self, since)
         for task_id in self.newest:
             self._session.due(task_id)
@@ -212,6 +223,7 @@ class Session:
                 files=relay.files,
                 since=self._since,
                 warn=relay.warn,
+                envelope=relay.envelope,
             )
         try:
             pause = await outbox.deliver(relay.newest.get(task_id))

@@ -15,17 +15,25 @@ class NatsSink:
     builds of an event loop: they share a connection. With `root=None`, for builds that write
     nothing to disk, only the newest states are published.
 
+    With `envelope` the builds are told in the messages of nats-core as well, to whom is listening.
+
     `url` counts before NATS_URL, and this before the selected context of the `nats` command.
     Raises NatsError for a URL or a context that is none; whatever is wrong later is a warning.
     """
 
     def __init__(
-        self, url: str | None = None, *, root: str | os.PathLike[str] | None = "."
+        self,
+        url: str | None = None,
+        *,
+        root: str | os.PathLike[str] | None = ".",
+        envelope: bool = False,
     ) -> None:
         self._settings = find_settings(url)
         self._root = None if root is None else os.path.abspath(root)
+        self._envelope = envelope
         self._running: set[str] = set()  # runs
         self._ended: set[str] = set()  # runs whose end is to be delivered
+        self._warned: set[str] = set()
         self._leaving = 0  # builds that wait for it
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
@@ -42,7 +50,13 @@ class NatsSink:
         else:
             self._running.add(run_id)
         if not self._relay or not self._task or self._task.done():
-            self._relay = Relay(self._settings, root=self._root, follow=False)
+            self._relay = Relay(
+                self._settings,
+                root=self._root,
+                follow=False,
+                envelope=self._envelope,
+                warned=self._warned,
+            )
             self._task = asyncio.create_task(self._relay.run())
         self._relay.note(snapshot)
 

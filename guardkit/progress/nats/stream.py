@@ -5,6 +5,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
 import msgspec
 import nats.errors
@@ -31,6 +32,7 @@ EVENT = "Guardkit-Event"  # of a transition; a message without it is a state, an
 AFTER = "Guardkit-After"  # of a state: the seq of the transition before it
 REPLACES = "Guardkit-Replaces"  # the number in the stream of the state that is not kept any more
 
+FULL = 1.1  # by how much the bytes of a full stream may be below its limit
 NAME_IN_USE = 10058  # a code of the server's
 
 
@@ -101,6 +103,20 @@ async def ensure_stream(client: Client, limits: Limits | None = None) -> StreamI
             duplicate_window=new.duplicate_window,
         )
         return await client.js.update_stream(changed)
+
+
+async def keeps_since(client: Client, info: StreamInfo, now: datetime) -> datetime | None:
+    """Return the time before which the stream keeps nothing, None where there is none.
+
+    A full one has no room for what is older than its oldest message. Raises NatsError.
+    """
+    config, state = info.config, info.state
+    since = now - timedelta(seconds=config.max_age) if config.max_age else None
+    if config.max_bytes and 0 < config.max_bytes < FULL * state.bytes:
+        async with explained(client):
+            oldest = await client.js.get_msg(STREAM, state.first_seq)
+        return max(filter(None, (since, oldest.time)))
+    return since
 
 
 async def _add_stream(client: Client, limits: Limits) -> StreamInfo:
