@@ -2,17 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from guardkit.errors import InvalidTaskIdError, NatsError
 from guardkit.progress.nats.connection import Client, connected
 from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import STREAM, SUBJECTS, Limits, ensure_stream, subject, task_of
+from guardkit.progress.nats.stream import (
+    STREAM,
+    SUBJECTS,
+    Limits,
+    ensure_stream,
+    keeps_since,
+    subject,
+    task_of,
+)
 
 from ..nats_server import NatsServer
 
 pytestmark = pytest.mark.anyio
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -67,6 +78,25 @@ async def test_one_that_comes_late_takes_the_limits_of_the_first(client: Client)
 async def test_limits_that_the_server_cannot_keep_are_refused_in_its_words(client: Client) -> None:
     with pytest.raises(NatsError, match=r"nats://127.0.0.1:.* refuses: replicas > 1 not supported"):
         await ensure_stream(client, Limits(replicas=3))
+
+
+async def test_a_stream_without_an_end_keeps_all(client: Client) -> None:
+    await ensure_stream(client, Limits(max_age=0.0))
+    assert await keeps_since(client, await ensure_stream(client), NOW) is None
+    await ensure_stream(client, Limits(max_age=60.0))
+    since = await keeps_since(client, await ensure_stream(client), NOW)
+    assert since == NOW - timedelta(seconds=60)
+
+
+async def test_a_full_stream_keeps_what_is_not_older_than_its_oldest_message(
+    client: Client,
+) -> None:
+    await ensure_stream(client, Limits(max_bytes=10_000))
+    for _ in range(5):
+        await client.js.publish(subject("TASK-1"), bytes(3000))
+    since = await keeps_since(client, await ensure_stream(client), NOW)
+    oldest = await client.js.get_msg(STREAM, (await ensure_stream(client)).state.first_seq)
+    assert since == oldest.time
 
 
 async def test_a_stream_of_that_name_with_other_subjects_is_refused(client: Client) -> None:

@@ -39,7 +39,7 @@ class UnreachableError(NatsError):
 class Client(nats.aio.client.Client):
     """A client of nats-py that is bounded in time, and knows the error by which it was `lost`.
 
-    `js` is its JetStream context.
+    `js` is its JetStream context, `api` the subject of that, `unheard` is told what else is wrong.
     """
 
     def __init__(self, server: Server, settings: Settings) -> None:
@@ -49,11 +49,11 @@ class Client(nats.aio.client.Client):
         self.js: JetStreamContext = self.jetstream(
             domain=settings.jetstream_domain or None, timeout=ANSWER
         )
-        self._api = f"$JS.{settings.jetstream_domain}.API".replace("..", ".")
+        self.api = f"$JS.{settings.jetstream_domain}.API".replace("..", ".")
         self._settings = settings
         self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
         self._asked: dict[str, str] = {}  # on which subject
-        self.unheard: Callable[[NatsError], None] | None = None  # is told what nobody waits for
+        self.unheard: Callable[[NatsError], None] | None = None
         self._number = 0
         self._trouble: Exception | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -134,11 +134,6 @@ class Client(nats.aio.client.Client):
             raise nats.errors.NoRespondersError
         return message
 
-    async def delete(self, stream: str, number: int) -> None:
-        """Delete a message from a stream, if it is there; nats-py would have it overwritten too."""
-        what = f'{{"seq": {number}, "no_erase": true}}'.encode()
-        await self.request(f"{self._api}.STREAM.MSG.DELETE.{stream}", what)
-
     async def _open(self, address: str) -> None:
         host = f"[{address}]" if ":" in address else address
         await self.connect(
@@ -157,8 +152,12 @@ class Client(nats.aio.client.Client):
         await self.subscribe(f"{self._inbox}.*", cb=self._hear)
 
     def _connect_command(self) -> bytes:
-        if self.server.tls and not self._server_info.get("tls_required"):
+        encrypts = bool(self._server_info.get("tls_required"))
+        if self.server.tls and not encrypts:
             raise NatsError(f"{self.server} does not encrypt: it is not told the login")
+        if (writer := getattr(self._transport, "_io_writer", None)) and encrypts:
+            # nats-py does not tell asyncio, which would complain of each connection that ends
+            writer.transport.get_protocol()._over_ssl = True
         return super()._connect_command()
 
     async def _hear(self, message: Msg) -> None:
@@ -199,7 +198,7 @@ class Client(nats.aio.client.Client):
             )
         if isinstance(error, ssl.SSLError) or not isinstance(error, OSError | TimeoutError):
             return NatsError(f"{self.server} cannot be used: {text}")
-        if error.filename:
+        if error.filename or isinstance(error, FileNotFoundError):
             return NatsError(f"the login for {self.server} cannot be read: {text}")
         return UnreachableError(f"no server answers at {self.server}: {text}")
 

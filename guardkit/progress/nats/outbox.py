@@ -34,7 +34,7 @@ from guardkit.progress.nats.mark import (
     moved,
     settled,
 )
-from guardkit.progress.nats.stream import AT, STREAM, explained, subject
+from guardkit.progress.nats.stream import AT, delete_message, explained, subject
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
@@ -238,7 +238,7 @@ class Outbox:
     async def _forget(self, number: int) -> None:
         """Delete a state that is not the newest any more."""
         try:
-            await self._client.delete(STREAM, number)
+            await delete_message(self._client, number)
         except NatsError as error:
             if self._client.lost.done():
                 raise

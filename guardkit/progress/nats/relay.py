@@ -86,10 +86,13 @@ class Relay:
         if self._session:
             self._session.due(snapshot.task_id)
 
-    def heard(self, runs: set[str]) -> None:
-        """Note that the ends of some runs are in the stream."""
-        self.finished |= runs
-        self._news.set()
+    def heard(self, task_id: str, runs: set[str]) -> None:
+        """Note that the ends of some runs of a task are in the stream."""
+        if newest := self.newest.get(task_id):
+            self.finished |= runs
+            self._news.set()
+            if newest.tracker.run_id in runs:
+                del self.newest[task_id]
 
     def fail(self, error: Exception) -> None:
         """Let nobody wait any longer, and warn."""
@@ -232,8 +235,7 @@ class Session:
             if not self._client.lost.done():  # it is this build alone
                 relay.fail(error)
             return RETRY
-        if task_id in relay.newest:
-            relay.heard(outbox.finished)
-        elif outbox.over and pause == inf:
+        relay.heard(task_id, outbox.finished)
+        if outbox.over and pause == inf:
             del self._outboxes[task_id]
         return pause

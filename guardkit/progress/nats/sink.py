@@ -62,19 +62,18 @@ class NatsSink:
 
     async def aclose(self) -> None:
         """Return when what has ended is delivered, or cannot be; the last build ends all here."""
+        relay, ended = self._relay, set(self._ended)
+        if not relay or not self._task:
+            return
         self._leaving += 1
         try:
-            if self._relay:
-                await self._relay.settle(self._ended)
-                self._ended -= self._relay.finished
+            await relay.settle(ended)
         finally:
+            self._ended -= ended
             self._leaving -= 1
-            if not self._leaving and not self._running:
-                await self._stop()
-
-    async def _stop(self) -> None:
-        self._ended.clear()
-        self._relay = None
-        if task := self._task:
-            task.cancel()
-            await asyncio.wait({task})
+            if not self._leaving:
+                relay.finished.clear()
+                if not self._running:
+                    self._relay = None
+                    self._task.cancel()
+                    await asyncio.wait({self._task})

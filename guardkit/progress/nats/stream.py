@@ -112,11 +112,17 @@ async def keeps_since(client: Client, info: StreamInfo, now: datetime) -> dateti
     """
     config, state = info.config, info.state
     since = now - timedelta(seconds=config.max_age) if config.max_age else None
-    if config.max_bytes and 0 < config.max_bytes < FULL * state.bytes:
+    if 0 < (config.max_bytes or 0) < FULL * state.bytes:
         async with explained(client):
             oldest = await client.js.get_msg(STREAM, state.first_seq)
         return max(filter(None, (since, oldest.time)))
     return since
+
+
+async def delete_message(client: Client, number: int) -> None:
+    """Delete a message, if it is there; nats-py would have the disk overwritten. Raises NatsError."""
+    which = f'{{"seq": {number}, "no_erase": true}}'
+    await client.request(f"{client.api}.STREAM.MSG.DELETE.{STREAM}", which.encode())
 
 
 async def _add_stream(client: Client, limits: Limits) -> StreamInfo:
