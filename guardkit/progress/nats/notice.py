@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from guardkit.progress.ownership import is_held
-from guardkit.progress.paths import TASK_ID, builds_dir, lock_path
+from guardkit.progress.paths import TASK_ID, builds_dir
 from guardkit.progress.writer import Writer
 
 LOOK_EVERY = 0.05  # seconds between two looks at what has changed
@@ -29,7 +29,7 @@ async def changes(root: str, since: datetime | None, files: Writer) -> AsyncGene
 
 def find_left(root: str, since: datetime | None) -> set[str]:
     """Return the tasks that were built after `since` and that nobody builds now."""
-    return {each for each in _tasks(_look(root, since)) if not is_held(lock_path(root), each)}
+    return {each for each in _tasks(_look(root, since)) if not is_held(root, each)}
 
 
 def _tasks(paths: Iterable[str]) -> set[str]:

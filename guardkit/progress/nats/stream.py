@@ -120,7 +120,7 @@ async def keeps_since(client: Client, info: StreamInfo, now: datetime) -> dateti
 
 
 async def delete_message(client: Client, number: int) -> None:
-    """Delete a message, if it is there; nats-py would have the disk overwritten. Raises NatsError."""
+    """Delete a message, if it is there, and leave the disk alone; raises NatsError."""
     which = f'{{"seq": {number}, "no_erase": true}}'
     await client.request(f"{client.api}.STREAM.MSG.DELETE.{STREAM}", which.encode())
 
