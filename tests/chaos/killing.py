@@ -120,15 +120,20 @@ def read_on(root: Path, seen: Seen) -> None:
         time.sleep(0.0002)
 
 
-def kill(part: str, root: Path, task_id: str, seen: Seen, span: float) -> float:
-    """Kill a builder within `span` seconds of the part's beginning; return when."""
+def kill(part: str, root: Path, task_id: str, seen: Seen, span: float) -> tuple[int, float]:
+    """Kill a builder within `span` seconds of the part's beginning; return its pid, and when."""
     pid = begin(part, root, task_id, seen)
     wait_for(lambda: seen.begun.value > 0)
     due = seen.begun.value / 1e9 + random.uniform(0, span)  # noqa: S311
     time.sleep(max(0.0, due - time.monotonic()))
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    return killed
+    return pid, killed
+
+
+def is_dead(pid: int) -> bool:
+    """Whether the kernel has ended a child: not while that waits for a disk."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def begin(part: str, root: Path, task_id: str, seen: Seen) -> int:
@@ -148,19 +153,25 @@ def measure(part: str, root: Path, seen: Seen) -> float:
     return 1.2 * (seen.ended.value - seen.begun.value) / 1e9
 
 
-def judge(part: str, root: Path, task_id: str, killed: float, report: Report) -> Snapshot | None:
+def judge(
+    part: str, root: Path, task_id: str, killed: tuple[int, float], report: Report
+) -> Snapshot | None:
     """Hold what a dead builder left against the contract; return its last snapshot."""
+    pid, since = killed
     ended = {"the last write": ("crashed", "completed")}.get(part, ("crashed",))
     while (found := look(root, task_id)) and found[1].state not in ended:
-        if time.monotonic() - killed > SECOND:
+        if time.monotonic() - since < SECOND:
+            continue
+        if is_dead(pid):
             report["row"]["wrong"] += 1
-            report["wrong"].append(f"{task_id}, killed a second ago, is {found[1]}")
+            report["wrong"].append(f"{task_id}, dead for a second, is {found[1]}")
             break
+        since = time.monotonic()
     if not found:
         if part != "start-up":
             report["wrong"].append(f"{task_id} has no file")
         return None
-    detected(report["row"], time.monotonic() - killed)
+    detected(report["row"], time.monotonic() - since)
     size = (folder_of(root, task_id) / "progress.json").stat().st_size
     if size > SIZE_MAX:
         report["wrong"].append(f"the file of {task_id} has {size} bytes")
