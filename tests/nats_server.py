@@ -1,6 +1,7 @@
 """A real nats-server for tests, which can be killed, stopped and started again."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -22,13 +23,18 @@ class NatsServer:
     """
 
     def __init__(self, folder: Path, *lines: str, jetstream: bool = True) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         store = f"jetstream {{ store_dir: {json.dumps(str(folder / 'store'))} }}"
         self._config = folder / "server.conf"
         self._config.write_text("\n".join([*lines, store if jetstream else ""]))
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
 
     def start(self) -> None:
         """Start it, and return when it answers."""
@@ -58,6 +64,7 @@ class NatsServer:
         """Stop it: the kernel goes on accepting connections for it."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # not all of it stops at once
 
     def go_on(self) -> None:
         """Let it run after `hang`."""
@@ -70,7 +77,8 @@ class NatsServer:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens."""
     while True:
         port = random.choice(PORTS)  # noqa: S311
         with suppress(OSError), socket.socket() as listener:
