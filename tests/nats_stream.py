@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nats
+import nats.errors
+from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from guardkit import Snapshot, read_events
@@ -14,7 +16,8 @@ from guardkit.progress.snapshot import decode
 
 from .nats_server import NatsServer
 
-PATIENCE = 30.0  # seconds
+STREAM, SUBJECTS = "GUARDKIT_BUILDS", "guardkit.builds.*.status"
+PATIENCE, QUIET = 60.0, 2.0  # seconds in all, and until the next message
 
 
 class Message(NamedTuple):
@@ -28,31 +31,38 @@ class Message(NamedTuple):
     snapshot: Snapshot
 
 
-async def read_stream(server: NatsServer, stream: str = "GUARDKIT_BUILDS") -> list[Message]:
-    """Return all messages about builds, in order."""
-    found: list[Message] = []
+async def read_stream(server: NatsServer) -> list[Message]:
+    """Return all messages about builds, in order; those of others are passed over."""
     client = await nats.connect(server.url)
     try:
-        js, number = client.jetstream(), 1
-        while True:
-            raw = await js.get_msg(stream, number, next=True, subject="guardkit.builds.>")
-            assert raw.seq
-            assert raw.subject
-            number = raw.seq + 1
-            headers = raw.headers or {}
-            if not {"Guardkit-Run", "Guardkit-Seq"} <= headers.keys():
-                continue  # it is none of ours
-            task_id = raw.subject.split(".")[2].replace("%2E", ".")
-            seq, event = int(headers["Guardkit-Seq"]), headers.get("Guardkit-Event")
-            found.append(
-                Message(
-                    task_id, headers["Guardkit-Run"], seq, event, headers, decode(raw.data or b"")
-                )
-            )
-    except NotFoundError:
+        js = client.jetstream()
+        if not (await js.stream_info(STREAM)).state.messages:
+            return []
+        subscription = await js.subscribe(SUBJECTS, stream=STREAM, ordered_consumer=True)
+        found: list[Message] = []
+        left = 1
+        while left:
+            raw = await subscription.next_msg(QUIET)
+            left = raw.metadata.num_pending
+            if {"Guardkit-Run", "Guardkit-Seq"} <= (raw.headers or {}).keys():
+                found.append(_parse(raw))
         return found
+    except NotFoundError:  # there is no stream yet
+        return []
     finally:
         await client.close()
+
+
+def _parse(raw: Msg) -> Message:
+    headers = raw.headers or {}
+    return Message(
+        task_id=raw.subject.split(".")[2].replace("%2E", "."),
+        run_id=headers["Guardkit-Run"],
+        seq=int(headers["Guardkit-Seq"]),
+        event=headers.get("Guardkit-Event"),
+        headers=headers,
+        snapshot=decode(raw.data),
+    )
 
 
 def differences(messages: list[Message], *roots: Path) -> list[str]:
@@ -94,7 +104,7 @@ async def until_whole(server: NatsServer, *roots: Path) -> list[Message]:
     while True:
         try:
             messages = await read_stream(server)
-        except NotFoundError:
+        except nats.errors.TimeoutError:  # the servers choose a new leader
             messages = []
         wrong = differences(messages, *roots)
         if not wrong:

@@ -136,6 +136,14 @@ async def test_a_server_answers(nats_server: NatsServer) -> None:
         await client.js.account_info()
 
 
+async def test_an_answer_that_nobody_waits_for_any_more_is_dropped(
+    nats_server: NatsServer,
+) -> None:
+    async with connected(find_settings(nats_server.url)) as client:
+        await client.publish(f"{client._inbox}.0", b"late")
+        assert (await client.js.account_info()).streams == 0
+
+
 async def test_another_server_will_do(nats_server: NatsServer) -> None:
     with listening() as gone:
         url = url_of(gone)
@@ -254,6 +262,16 @@ async def test_a_server_that_is_killed_is_lost_at_once(nats_server: NatsServer) 
             await client.js.account_info()
 
 
+async def test_a_connection_that_is_just_being_closed_is_lost(nats_server: NatsServer) -> None:
+    async with connected(find_settings(nats_server.url)) as client:
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        assert not client.lost.done()
+        with pytest.raises(NatsError, match=r"the connection to .* is lost"):
+            await client.js.account_info()
+        await closing
+
+
 async def test_a_server_that_hangs_is_lost_when_it_is_asked(nats_server: NatsServer) -> None:
     async with connected(find_settings(nats_server.url)) as client:
         nats_server.hang()
@@ -287,6 +305,19 @@ async def test_a_missing_permission_is_said_to_the_one_who_asked(
         with pytest.raises(NatsError, match=r"gives no permission to publish to mine.x"):
             await client.request("Mine.x")
         assert (await client.js.account_info()).streams == 0
+
+
+async def test_a_missing_permission_to_subscribe_ends_the_connection(
+    start_server: StartServer,
+) -> None:
+    server = start_server(
+        "authorization { users = [ { user: me, password: secret, permissions: "
+        '{ subscribe: { deny: "mine.>" } } } ] }'
+    )
+    async with connected(find_settings(server.url.replace("//", "//me:secret@"))) as client:
+        await client.subscribe("mine.x")
+        error = await client.lost
+    assert str(error).endswith('refuses: permissions violation for subscription to "mine.x"')
 
 
 async def test_a_missing_permission_to_hear_answers_is_an_error(

@@ -1,5 +1,6 @@
 """Whatever is wrong with NATS, a build that publishes there goes on, and says so once."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 
 from guardkit import read_events, track_build
 from guardkit.progress.nats import NatsSink
@@ -171,6 +173,49 @@ async def test_a_stream_with_other_subjects(
     assert said.startswith(f"the stream GUARDKIT_BUILDS on {nats_server.url} is for orders.>")
 
 
+async def test_a_stream_that_is_deleted_is_made_again(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    client = await nats.connect(nats_server.url)
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as build:
+        await until_whole(nats_server, tmp_path)
+        await client.jetstream().delete_stream("GUARDKIT_BUILDS")
+        async with build.turn():
+            await until_whole(nats_server, tmp_path)
+    await client.close()
+
+
+async def test_a_server_that_answers_nonsense(
+    start_server: StartServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {"name": "GUARDKIT_BUILDS", "subjects": ["guardkit.builds.*.status"]}
+    state = {"messages": 0, "bytes": 0, "first_seq": 0, "last_seq": 0, "consumer_count": 0}
+
+    async def answer(message: Msg) -> None:
+        info = {"config": config, "state": state} if ".INFO." in message.subject else {}
+        await message.respond(json.dumps(info).encode())
+
+    server = start_server(jetstream=False)
+    client = await nats.connect(server.url)
+    await client.subscribe("$JS.API.>", cb=answer)
+    [said] = await warnings_of_a_build(server.url, tmp_path, caplog)
+    assert said == "KeyError('message')"
+    await client.close()
+
+
+async def test_a_stream_that_takes_nothing(
+    nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await nats.connect(nats_server.url)
+    stream = {"name": "GUARDKIT_BUILDS", "subjects": ["guardkit.builds.*.status"]}
+    await client.jetstream().add_stream(**stream)  # type: ignore[arg-type]
+    await client.jetstream().update_stream(**stream, sealed=True)  # type: ignore[arg-type]
+    await client.close()
+    [said] = await warnings_of_a_build(nats_server.url, tmp_path, caplog)
+    assert said == f"{nats_server.url} refuses: invalid operation on sealed stream"
+
+
 @pytest.mark.parametrize("limit", ["server", "stream"])
 async def test_a_message_that_is_too_large_is_left_out(
     limit: str,
@@ -221,7 +266,7 @@ async def test_what_is_older_than_the_stream_keeps_is_not_delivered(
     folder = tmp_path / ".guardkit/autobuild/TASK-1"
     journal = folder / "events.jsonl"
     journal.write_text(journal.read_text().replace('"at":"20', '"at":"19'))
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), folder):
         os.utime(path, (0, 0))
     async with track_build(
         "TASK-2", root=tmp_path, sinks=[NatsSink(nats_server.url, root=tmp_path)]

@@ -55,6 +55,12 @@ async def relay(
     await asyncio.wait({task})
 
 
+async def test_a_sink_that_was_given_nothing_has_nothing_to_close() -> None:
+    sink = NatsSink("nats://me:secret@a,b:1")
+    assert str(sink) == "NatsSink(nats://a:4222, nats://b:1)"
+    await sink.aclose()
+
+
 async def test_every_transition_is_published_in_order_with_its_document(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
@@ -99,7 +105,7 @@ async def test_several_builds_share_a_sink_and_its_connection(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
     sink = NatsSink(nats_server.url, root=tmp_path)
-    await asyncio.gather(*(build(tmp_path, sink, f"TASK-{n}", 3) for n in range(20)))
+    await asyncio.gather(*(build(tmp_path, sink, f"TASK-{n}", 3) for n in range(40)))
     assert differences(await read_stream(nats_server), tmp_path) == []
     await build(tmp_path, sink, "TASK-1")  # after the last one had ended it all
     assert differences(await read_stream(nats_server), tmp_path) == []
@@ -306,6 +312,17 @@ async def test_messages_of_others_on_the_subject_disturb_nothing(
         await junk("guardkit.builds.TASK-1.status", b"{}")
     await client.close()
     assert differences(await read_stream(nats_server), tmp_path) == []
+
+
+async def test_a_journal_is_relayed_though_the_progress_file_is_gone(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with track_build("TASK-1", root=tmp_path) as building:
+        await work(building)
+    (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").write_text("{")
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-2", root=tmp_path, sinks=[sink]):
+        await until_whole(nats_server, tmp_path)
 
 
 async def test_a_progress_file_that_something_else_writes_is_relayed(

@@ -1,7 +1,6 @@
 """A connection to NATS that is thrown away when it fails, and in which nothing waits for ever.
 
-nats-py is not left to reconnect: against a server that hangs it swallows cancellation, and nobody
-can tell what of that which it has buffered will arrive.
+nats-py is not left to reconnect: it swallows cancellation, and nobody knows what has arrived.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -12,12 +11,13 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import nats.aio.client
 import nats.errors
+from nats.aio.client import NO_RESPONDERS_STATUS
+from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
@@ -29,14 +29,13 @@ CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers
 CLOSE = 0.1  # seconds to send what is left, and as many for what was cancelled to end
 PING_EVERY = 5  # seconds between two looks whether the server is still there
-NO_RESPONDERS = "503"
 
 
 class UnreachableError(NatsError):
     """No server answers, or the one that did has gone."""
 
 
-class Client(nats.aio.client.Client):
+class Client(NatsClient):
     """A client of nats-py that is bounded in time, and knows the error by which it was `lost`.
 
     `js` is its JetStream context, `api` the subject of that, `unheard` is told what else is wrong.
@@ -91,9 +90,7 @@ class Client(nats.aio.client.Client):
         """Give this client up: all who wait for an answer are given the error."""
         if not self.lost.done():
             self.lost.set_result(error)
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(error)
+            self._refuse(self._answers, error)
 
     async def request(
         self,
@@ -110,6 +107,7 @@ class Client(nats.aio.client.Client):
         self._number += 1
         inbox = f"{self._inbox}.{self._number}"
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was seen
         self._answers[inbox] = answer
         self._asked[inbox] = subject.lower()
         try:
@@ -130,14 +128,13 @@ class Client(nats.aio.client.Client):
         finally:
             answer.cancel()
             del self._answers[inbox], self._asked[inbox]
-        if message.headers and message.headers.get("Status") == NO_RESPONDERS:
+        if message.headers and message.headers.get("Status") == NO_RESPONDERS_STATUS:
             raise nats.errors.NoRespondersError
         return message
 
     async def _open(self, address: str) -> None:
-        host = f"[{address}]" if ":" in address else address
         await self.connect(
-            f"nats://{host}:{self.server.port}",
+            str(Server(address, self.server.port)),
             name="guardkit",
             allow_reconnect=False,
             max_reconnect_attempts=1,
@@ -177,11 +174,14 @@ class Client(nats.aio.client.Client):
             subject = text.split('"')[1]
             refusal = NatsError(f"{self.server} gives no permission to publish to {subject}")
             asking = [inbox for inbox, asked in self._asked.items() if asked == subject]
-            for answer in (self._answers[inbox] for inbox in asking):
-                if not answer.done():
-                    answer.set_exception(refusal)
+            self._refuse(asking, refusal)
             if not asking and self.unheard:
                 self.unheard(refusal)
+
+    def _refuse(self, inboxes: Iterable[str], error: NatsError) -> None:
+        for answer in (self._answers[inbox] for inbox in inboxes):
+            if not answer.done():
+                answer.set_exception(error)
 
     async def _closed(self) -> None:
         why = self._trouble or self.last_error

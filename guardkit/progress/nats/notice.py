@@ -1,50 +1,66 @@
 """Which builds below a root have something to deliver."""
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from datetime import datetime
 
+from guardkit.clock import SYSTEM_CLOCK
+from guardkit.progress.changes import Changes
 from guardkit.progress.ownership import is_held
 from guardkit.progress.paths import TASK_ID, builds_dir
 from guardkit.progress.writer import Writer
 
-LOOK_EVERY = 0.05  # seconds between two looks at what has changed
 FILES = ("events.jsonl", "progress.json")
 
 Stamp = tuple[int, int, int]
 
 
 async def changes(root: str, since: datetime | None, files: Writer) -> AsyncGenerator[set[str]]:
-    """Yield the tasks whose files have changed, at first all those written after `since`."""
-    before: dict[str, Stamp] = {}
-    while True:
-        stamps = await files.submit(_look, root, since)
-        changed = {path for path, stamp in stamps.items() if before.get(path) != stamp}
-        before = stamps
-        yield _tasks(changed)
-        await asyncio.sleep(LOOK_EVERY)
+    """Yield the tasks whose files have changed, at first all those built after `since`."""
+    builds = os.fspath(builds_dir(root))
+    stamps: dict[str, Stamp] = {}
+    async with Changes([builds], SYSTEM_CLOCK) as changed:
+        folders = {builds}
+        while True:
+            if builds in folders:
+                folders |= await files.submit(_list_folders, builds, since)
+                for folder in folders:  # first: what is written from here on is told of again
+                    changed.add(folder)
+            found = await files.submit(_look, folders)
+            yield {_task(path) for path, stamp in found.items() if stamps.get(path) != stamp}
+            stamps = found if builds in folders else stamps | found
+            folders = await changed.next()
 
 
 def find_left(root: str, since: datetime | None) -> set[str]:
     """Return the tasks that were built after `since` and that nobody builds now."""
-    return {each for each in _tasks(_look(root, since)) if not is_held(root, each)}
+    folders = _list_folders(os.fspath(builds_dir(root)), since)
+    tasks = {_task(path) for path in _look(folders)}
+    return {task_id for task_id in tasks if not is_held(root, task_id)}
 
 
-def _tasks(paths: Iterable[str]) -> set[str]:
-    return {os.path.basename(os.path.dirname(path)) for path in paths}
+def _task(path: str) -> str:
+    return os.path.basename(os.path.dirname(path))
 
 
-def _look(root: str, since: datetime | None) -> dict[str, Stamp]:
-    """Return what tells whether a file is another one than before, for each of all builds."""
+def _list_folders(builds: str, since: datetime | None) -> set[str]:
+    """Return the folders of builds in which a file was replaced after `since`."""
     after = since.timestamp() if since else 0.0
+    folders: set[str] = set()
+    with suppress(OSError), os.scandir(builds) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if TASK_ID.fullmatch(entry.name) and entry.stat().st_mtime >= after:
+                    folders.add(entry.path)
+    return folders
+
+
+def _look(folders: Iterable[str]) -> dict[str, Stamp]:
+    """Return what tells whether a file is another one than before, for those of builds."""
     stamps: dict[str, Stamp] = {}
-    with suppress(OSError):
-        for name in filter(TASK_ID.fullmatch, os.listdir(builds_dir(root))):
-            for path in (os.path.join(builds_dir(root), name, file) for file in FILES):
-                with suppress(OSError):
-                    status = os.stat(path)
-                    if status.st_mtime >= after:
-                        stamps[path] = status.st_mtime_ns, status.st_size, status.st_ino
+    for path in (os.path.join(folder, name) for folder in folders for name in FILES):
+        with suppress(OSError):
+            status = os.stat(path)
+            stamps[path] = status.st_mtime_ns, status.st_size, status.st_ino
     return stamps

@@ -14,15 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from math import inf
 
 import msgspec
 import nats.errors
 from nats.js.errors import APIError
 
-from guardkit.errors import GuardKitError, NatsError
-from guardkit.progress.journal import Event, read_all, read_on
+from guardkit.errors import NatsError
+from guardkit.progress.journal import Event
 from guardkit.progress.nats.connection import Client
 from guardkit.progress.nats.envelope import wrap
 from guardkit.progress.nats.mark import (
@@ -34,11 +33,9 @@ from guardkit.progress.nats.mark import (
     moved,
     settled,
 )
+from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import AT, delete_message, explained, subject
-from guardkit.progress.paths import build_dir
-from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.writer import Writer
 
 STATE_EVERY = 1.0  # seconds between two states of a build
 SETTLED = 0.05  # seconds after which the journal has told of the transitions before a state
@@ -52,9 +49,9 @@ TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 class Outbox:
     """Brings one build into the stream, over one connection.
 
-    `root` is None where there is no journal: then the states are all there is. The stream keeps
-    nothing from before `since`. `warn` is told of what cannot be delivered. With `envelope` what is
-    published is told in nats-core's messages as well.
+    Without a `source` the states are all there is. The stream keeps nothing from before `since`.
+    `warn` is told of what cannot be delivered. With `envelope` what is published is told in
+    nats-core's messages as well.
     """
 
     def __init__(
@@ -62,19 +59,15 @@ class Outbox:
         client: Client,
         task_id: str,
         *,
-        root: str | None,
-        files: Writer,
+        source: Source | None,
         since: datetime | None,
         warn: Callable[[Exception], None],
         envelope: bool,
     ) -> None:
         self.finished: set[str] = set()  # runs whose end is in the stream
         self._client = client
-        self._task_id = task_id
         self._subject = subject(task_id)
-        self._root = root
-        self._journal = build_dir(root or "", task_id) / "events.jsonl"
-        self._files = files
+        self._source = source
         self._since = since
         self._warn = warn
         self._envelope = envelope
@@ -82,7 +75,8 @@ class Outbox:
         self._mark = Mark()
         self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
         self._events: deque[Event] = deque()
-        self._offset = 0
+        self._newest: Snapshot | None = None  # and since when:
+        self._newest_at = -inf
         self._state: Snapshot | None = None  # which is to follow
         self._seen = self._sent = -inf  # when it was seen first, and when the last one was sent
         self._yielding = YIELD
@@ -109,10 +103,9 @@ class Outbox:
     async def _look(self, newest: Snapshot | None) -> Snapshot | None:
         """Read the file, if need be, and after it what is new in the journal."""
         events: list[Event] = []
-        if self._root is not None:
-            newest = newest or await self._files.submit(self._read_file)
-            read = partial(read_on, offset=self._offset) if self._found else read_all
-            events, self._offset = await self._files.submit(read, self._journal)
+        if source := self._source:
+            newest = newest or await source.newest()
+            events = await (source.new_events() if self._found else source.all_events())
         if not self._found:
             runs = {event.run_id: event.at for event in events}
             if newest:
@@ -122,11 +115,6 @@ class Outbox:
             event for event in events if event.seq > self._through.get(event.run_id, 0)
         )
         return newest
-
-    def _read_file(self) -> Snapshot | None:
-        with suppress(GuardKitError):
-            return read_progress(self._task_id, root=self._root or "")
-        return None
 
     async def _find(self, runs: dict[str, str]) -> None:
         """Ask the stream how far it is with the runs of the journal, oldest first, and their ends.
@@ -164,6 +152,8 @@ class Outbox:
             state, self._state = self._state, None
             if is_newer(state, self._mark.shows) and not await self._publish(state, None):
                 return False
+        if newest != self._newest:
+            self._newest, self._newest_at = newest, now
         if not newest or not is_newer(newest, self._mark.shows):
             self._state = None
         elif not self._state or (newest != self._state and self._may_be_newer(newest, now)):
@@ -175,9 +165,10 @@ class Outbox:
 
     def _state_due(self) -> float:
         """Return when to publish the state: inf for the end, if the journal will tell of it."""
-        settled = self._seen + (0.0 if self._root is None else SETTLED)
+        source = self._source
+        settled = self._seen + (SETTLED if source else 0.0)
         if self._state and self._state.terminal:
-            return inf if self._offset else settled
+            return inf if source and source.has_journal else settled
         return max(settled, self._sent + STATE_EVERY)
 
     def _next_look(self) -> float:
@@ -185,10 +176,10 @@ class Outbox:
         if not self._state:
             return inf
         now, due = asyncio.get_running_loop().time(), self._state_due()
-        passed = now - self._seen
+        passed = now - self._newest_at
         enough = SETTLED if due < inf else JOURNAL_LATE
-        if passed < enough and self._root is not None and moved(self._state, self._mark.shows):
-            return max(FIRST_LOOK, passed)
+        if passed < enough and self._newest and moved(self._newest, self._mark.shows):
+            return max(FIRST_LOOK, passed / 2)
         return max(0.0, due - now)
 
     async def _publish(self, snapshot: Snapshot, event: Event | None) -> bool:
@@ -232,14 +223,13 @@ class Outbox:
             return 0
         if self._envelope and not ack.duplicate:
             name = event.event if event else None
-            await self._client.publish(*wrap(snapshot, name, headers[AT]))
+            with suppress(nats.errors.Error):  # they are told, or not: nobody keeps it
+                await self._client.publish(*wrap(snapshot, name, headers[AT]))
         return max(ack.seq, self._mark.number)  # what was there already has the number it had
 
     async def _forget(self, number: int) -> None:
         """Delete a state that is not the newest any more."""
         try:
             await delete_message(self._client, number)
-        except NatsError as error:
-            if self._client.lost.done():
-                raise
+        except NatsError as error:  # one too many does no harm
             self._warn(error)

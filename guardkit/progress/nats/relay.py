@@ -19,6 +19,7 @@ from guardkit.progress.nats.connection import Client, UnreachableError, connecte
 from guardkit.progress.nats.notice import changes, find_left
 from guardkit.progress.nats.outbox import Outbox
 from guardkit.progress.nats.settings import Settings
+from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import ensure_stream, keeps_since
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.writer import Writer
@@ -222,8 +223,7 @@ class Session:
             outbox = self._outboxes[task_id] = Outbox(
                 self._client,
                 task_id,
-                root=relay.root,
-                files=relay.files,
+                source=Source(relay.root, task_id, relay.files) if relay.root else None,
                 since=self._since,
                 warn=relay.warn,
                 envelope=relay.envelope,

@@ -16,7 +16,12 @@ from nats.js.api import (
     StreamConfig,
     StreamInfo,
 )
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import (
+    APIError,
+    NoStreamResponseError,
+    NotFoundError,
+    ServiceUnavailableError,
+)
 
 from guardkit.errors import NatsError
 from guardkit.progress.nats.connection import Client
@@ -146,5 +151,6 @@ async def explained(client: Client) -> AsyncGenerator[None]:
         ) from error
     except APIError as error:
         raise NatsError(f"{client.server} refuses: {error.description}") from error
-    except nats.errors.Error as error:
-        raise NatsError(f"{client.server} cannot be used: {error}") from error
+    except NoStreamResponseError:
+        client.lose(NatsError(f"the stream {STREAM} on {client.server} is gone"))
+        raise client.lost.result() from None

@@ -1,0 +1,111 @@
+"""Two outboxes of one build, each of which believes to know the last message."""
+
+import threading
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from guardkit import Snapshot, track_build
+from guardkit.progress.nats.connection import Client, connected
+from guardkit.progress.nats.outbox import YIELD, YIELD_MAX, Outbox
+from guardkit.progress.nats.settings import find_settings
+from guardkit.progress.nats.source import Source
+from guardkit.progress.nats.stream import ensure_stream, subject
+from guardkit.progress.snapshot import encode
+from guardkit.progress.writer import Writer
+
+from ..nats_server import NatsServer
+from ..nats_stream import differences, read_stream
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
+
+
+@pytest.fixture
+async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
+    async with connected(find_settings(nats_server.url)) as client:
+        await ensure_stream(client)
+        yield client
+
+
+def make_outbox(client: Client, source: Source | None) -> Outbox:
+    warned: list[Exception] = []
+    return Outbox(client, "TASK-1", source=source, since=None, warn=warned.append, envelope=False)
+
+
+async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    fast, slow = (make_outbox(client, Source(tmp_path, "TASK-1", Writer())) for _ in range(2))
+    async with track_build("TASK-1", root=tmp_path) as build:
+        for outbox in (fast, slow):
+            await outbox.deliver(build.snapshot)
+        async with build.turn():
+            pass
+        await fast.deliver(build.snapshot)
+        assert await slow.deliver(build.snapshot) <= 2 * YIELD
+        assert differences(await read_stream(nats_server), tmp_path) == []
+        async with build.turn():
+            pass
+        await slow.deliver(build.snapshot)
+        assert differences(await read_stream(nats_server), tmp_path) == []
+        assert await fast.deliver(build.snapshot) <= YIELD_MAX
+
+
+async def test_the_slower_one_leaves_the_state_to_the_faster_one(
+    nats_server: NatsServer, client: Client
+) -> None:
+    shown: list[Snapshot] = []
+    async with track_build("TASK-1", root=None) as build:
+        shown.append(build.snapshot)
+    later = replace(shown[0], message="later", tracker=replace(shown[0].tracker, seq=2))
+    fast, slow = make_outbox(client, None), make_outbox(client, None)
+    await fast.deliver(shown[0])
+    await slow.deliver(later)
+    await fast.deliver(shown[0])
+    assert await slow.deliver(later) <= 2 * YIELD
+    [state] = await read_stream(nats_server)
+    assert state.seq == 1
+
+
+async def test_a_state_that_was_left_when_its_publisher_died_is_deleted_by_the_next_one(
+    nats_server: NatsServer, client: Client
+) -> None:
+    async with track_build("TASK-1", root=None) as build:
+        shown = build.snapshot
+    states = [replace(shown, tracker=replace(shown.tracker, seq=seq)) for seq in (1, 2)]
+    for state in states:
+        outbox = make_outbox(client, None)
+        for _ in range(2):
+            await outbox.deliver(state)
+    [left] = await read_stream(nats_server)
+    headers = left.headers | {"Guardkit-Seq": "3", "Guardkit-Replaces": "2"}
+    for name in ("Nats-Expected-Last-Subject-Sequence", "Nats-Msg-Id"):
+        headers.pop(name, None)
+    await client.js.publish(subject("TASK-1"), encode(states[1]), headers=headers)
+    await make_outbox(client, None).deliver(states[1])
+    [last] = await read_stream(nats_server)
+    assert last.seq == 3
+
+
+async def test_states_are_published_while_the_disk_hangs_and_transitions_after_it(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    files, free = Writer(), threading.Event()
+    outbox = make_outbox(client, Source(tmp_path, "TASK-1", files))
+    async with track_build("TASK-1", root=tmp_path) as build:
+        await outbox.deliver(build.snapshot)
+        hanging = files.submit(free.wait)
+        async with build.turn():
+            await outbox.deliver(build.snapshot)
+            await outbox.deliver(build.snapshot)
+            last = (await read_stream(nats_server))[-1]
+            assert (last.event, last.seq, last.headers["Guardkit-After"]) == (None, 2, "1")
+            free.set()
+            await hanging
+            await outbox.deliver(build.snapshot)
+        await outbox.deliver(build.snapshot)
+    await outbox.deliver(None)
+    files.shutdown()
+    assert differences(await read_stream(nats_server), tmp_path) == []
