@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
@@ -41,13 +41,27 @@ def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
 
 
 async def watch_progress(
-    task_id: str, *, root: str | os.PathLike[str] = ".", clock: Clock | None = None
+    task_id: str,
+    *,
+    root: str | os.PathLike[str] = ".",
+    nats: str | None = None,
+    clock: Clock | None = None,
 ) -> AsyncGenerator[Snapshot]:
     """Yield the progress of `task_id` now and on every change, heartbeats included.
 
     Ends with the terminal snapshot. Raises as `read_progress` does, at the first look; a file that
     cannot be read later on is waited for. A build that dies changes nothing: see `assess`.
+
+    `nats` is the URL of a server that is watched instead of the files (`""`: that in NATS_URL, or
+    of the selected context of the `nats` command). Then NatsError is raised at the first look.
     """
+    if nats is not None:
+        from guardkit.progress.nats.subscriber import follow
+
+        async with aclosing(follow(task_id, nats)) as snapshots:
+            async for snapshot in snapshots:
+                yield snapshot
+        return
     from guardkit.progress.changes import Changes
 
     folder = os.fspath(build_dir(root, task_id))

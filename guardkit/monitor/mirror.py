@@ -1,0 +1,131 @@
+"""Builds on NATS as files: whatever looks at files can look at builds on other machines.
+
+There is no lock file among them, so that nobody takes what is missing for proof of anything.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Collection, Generator
+from contextlib import aclosing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+from tempfile import TemporaryDirectory
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+from anyio.from_thread import start_blocking_portal
+
+from guardkit.errors import NatsError
+from guardkit.progress.files import replace_file
+from guardkit.progress.journal import Happened, append
+from guardkit.progress.nats.settings import Settings, find_settings
+from guardkit.progress.nats.subscriber import subscribe
+from guardkit.progress.paths import build_dir
+from guardkit.progress.snapshot import Snapshot, encode
+
+log = logging.getLogger("guardkit.monitor")
+
+PATIENCE = 30.0  # seconds in which all that is there has to come
+
+
+@contextmanager
+def mirrored(
+    url: str | None, task_ids: Collection[str] = (), *, history: bool = False
+) -> Generator[Path]:
+    """Give a root below which there are the files of builds, by default of all, and stay current.
+
+    All that the stream has is there when it is entered, with `history` the journals, too; nothing
+    is left of it afterwards. Raises NatsError, and OSError where it cannot be written.
+    """
+    settings = find_settings(url)
+    with (
+        leaving_on_signals(),
+        TemporaryDirectory(prefix="guardkit-", ignore_cleanup_errors=True) as root,
+        start_blocking_portal() as portal,
+    ):
+        work, _ = portal.start_task(_mirror, root, settings, task_ids, history)
+        try:
+            yield Path(root)
+        finally:
+            work.cancel()
+
+
+@contextmanager
+def leaving_on_signals() -> Generator[None]:
+    """Have the signals that end a process do so through its open blocks, so that these are left."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = [each for each in (SIGTERM, SIGHUP) if getsignal(each) is SIG_DFL]
+    for each in ours:
+        signal(each, leave)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal(each, SIG_DFL)
+
+
+async def _mirror(
+    root: str,
+    settings: Settings,
+    task_ids: Collection[str],
+    history: bool,
+    *,
+    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+) -> None:
+    """Keep files below `root` as the stream says; it has started when all is there."""
+    mirror, complete, warned = Mirror(root), False, False
+    try:
+        async with (
+            asyncio.timeout(PATIENCE) as limit,
+            aclosing(subscribe(settings, task_ids, history=history)) as found,
+        ):
+            async for news in found:
+                if news:
+                    mirror.put(*news)
+                if complete:
+                    try:
+                        mirror.write()
+                    except OSError as error:  # with the next message it is tried again
+                        if not warned:
+                            log.warning("what NATS tells cannot be kept below %s: %s", root, error)
+                        warned = True
+                elif news is None:
+                    mirror.write()
+                    complete = True
+                    limit.reschedule(None)
+                    task_status.started()
+    except TimeoutError:
+        raise NatsError(f"{settings} did not tell of all builds in {PATIENCE:g} s") from None
+
+
+class Mirror:
+    """Writes what becomes of builds below a root."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._snapshots: dict[str, Snapshot] = {}  # those that are to be written
+        self._events: defaultdict[str, deque[Happened]] = defaultdict(deque)
+
+    def put(self, snapshot: Snapshot, event: str | None, at: datetime) -> None:
+        """Set what the next write brings to disk: the document, and a line of the journal."""
+        self._snapshots[snapshot.task_id] = snapshot
+        if event:
+            self._events[snapshot.task_id].append((event, at, snapshot))
+
+    def write(self) -> None:
+        """Bring to disk what is new; raises OSError.
+
+        A document comes after its line in the journal: who has seen it finds that, too.
+        """
+        while self._snapshots:
+            task_id, snapshot = next(iter(self._snapshots.items()))
+            folder = build_dir(self._root, task_id)
+            folder.mkdir(parents=True, exist_ok=True)
+            append(f"{folder}/events.jsonl", self._events[task_id])
+            replace_file(f"{folder}/progress.json", encode(snapshot), f"{folder}/.progress.tmp")
+            del self._snapshots[task_id]

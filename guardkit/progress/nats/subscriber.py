@@ -1,0 +1,225 @@
+"""Watching builds from anywhere: what is there at once, then each newer state, across outages.
+
+A consumer of the stream lives as long as its connection. What it misses shows in its numbers, and
+then both are thrown away as after any other failure: the next one goes on behind the last message.
+"""
+
+# pyright: reportUnknownMemberType=false
+# nats-py leaves some of its types open
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing, suppress
+from datetime import datetime
+
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+
+from guardkit.errors import InvalidProgressError, ProgressNotFoundError
+from guardkit.progress.nats.connection import Client, UnreachableError, connected
+from guardkit.progress.nats.mark import is_newer
+from guardkit.progress.nats.settings import Settings, find_settings
+from guardkit.progress.nats.stream import (
+    AT,
+    EVENT,
+    STREAM,
+    SUBJECTS,
+    ensure_stream,
+    explained,
+    subject,
+    task_of,
+)
+from guardkit.progress.snapshot import Snapshot, decode
+
+log = logging.getLogger("guardkit.progress")
+
+BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
+SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
+PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
+SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
+
+News = tuple[Snapshot, str | None, datetime]  # the event, if it is a transition, and when it was
+
+
+async def subscribe(
+    settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
+) -> AsyncGenerator[News | None]:
+    """Yield the newest snapshot of each of some builds, by default of all, then each newer one.
+
+    A transition comes with its event. With `history` all those that the stream still has come
+    first. None is yielded once: when all that was there at the beginning has been.
+
+    Raises NatsError if it cannot even begin; later it waits until it can go on, and says so.
+    Messages that are none of ours are passed over.
+    """
+    place = Place(task_ids, history=history)
+    pause, lost = PAUSE, False
+    while True:
+        try:
+            async with connected(settings) as client, explained(client):
+                messages = Messages(client, place)
+                await messages.open()
+                if lost:
+                    log.warning("watching goes on, over %s", client.server)
+                pause, lost = PAUSE, False
+                async with aclosing(messages.read()) as found:
+                    async for news in found:
+                        yield news
+        except Exception as error:  # whatever nats-py comes upon
+            if not place.begun:
+                raise
+            if not lost:
+                log.warning("watching has to wait, and goes on by itself: %s", error)
+            lost = True
+        await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+        pause = min(2 * pause, PAUSE_MAX)
+
+
+async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
+    """Yield the snapshots of one build, the newest first, up to the terminal one.
+
+    Raises ProgressNotFoundError and NatsError at the beginning.
+    """
+    settings, known = find_settings(url), False
+    async with aclosing(subscribe(settings, [task_id])) as found:
+        async for news in found:
+            if news:
+                known = True
+                yield news[0]
+                if news[0].terminal:
+                    return
+            elif not known:
+                raise ProgressNotFoundError(f"no build of {task_id} is known on {settings}")
+
+
+class Place:
+    """What is wanted of the stream, and how far it has been read.
+
+    `number` is that of the last message that was read; `begun` says whether there has been a
+    consumer, and `joined` whether all that was there at first has been read.
+    """
+
+    def __init__(self, task_ids: Collection[str], *, history: bool) -> None:
+        self._subjects = sorted({*map(subject, task_ids)}) or [SUBJECTS]
+        self._first = DeliverPolicy.ALL if history else DeliverPolicy.LAST_PER_SUBJECT
+        self._newest: dict[str, Snapshot] = {}
+        self._made: datetime | None = None
+        self.number = 0
+        self.begun = self.joined = False
+
+    def consumer(self, stream: StreamInfo) -> ConsumerConfig:
+        """Return what goes on from here."""
+        if stream.created != self._made or stream.state.last_seq < self.number:
+            self._made, self.number = stream.created, 0  # it is another one, or has lost its end
+        return ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE if self.number else self._first,
+            opt_start_seq=self.number + 1 if self.number else None,
+            filter_subjects=self._subjects,
+            ack_policy=AckPolicy.NONE,
+            max_deliver=1,
+            flow_control=True,
+            idle_heartbeat=BEAT,
+            num_replicas=1,
+            mem_storage=True,
+        )
+
+    def take(self, message: Msg) -> News | None:
+        """Return what a message brings; None if that is none of ours, or not newer."""
+        if len(message.data) > SIZE_MAX:
+            return None
+        try:
+            snapshot = decode(message.data)
+        except InvalidProgressError:
+            return None
+        task_id = snapshot.task_id
+        if task_of(message.subject) != task_id or not is_newer(snapshot, self._newest.get(task_id)):
+            return None
+        self._newest[task_id] = snapshot
+        headers = message.headers or {}
+        event = headers.get(EVENT)
+        return snapshot, event, _instant(headers.get(AT, "")) or snapshot.updated_at
+
+
+class Messages:
+    """What one consumer delivers, in order and without a gap."""
+
+    def __init__(self, client: Client, place: Place) -> None:
+        self._client = client
+        self._place = place
+        self._inbox = client.new_inbox()
+        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._received = 0  # messages
+        self._last = 0  # the number of that which is the last one at the beginning
+        client.lost.add_done_callback(lambda _: self._queue.put_nowait(None))
+
+    async def open(self) -> None:
+        """Have the server deliver what comes behind the place; raises as nats-py does."""
+        info = await ensure_stream(self._client)
+        config = self._place.consumer(info)
+        config.deliver_subject = self._inbox
+        await self._client.subscribe(self._inbox, cb=self._hear)
+        consumer = await self._client.js.add_consumer(STREAM, config)
+        self._place.begun = True
+        self._last = info.state.last_seq if consumer.num_pending else 0
+
+    async def read(self) -> AsyncGenerator[News | None]:
+        """Yield what comes, for ever; raises NatsError."""
+        complete = not self._last
+        while True:
+            if complete and not self._place.joined:
+                self._place.joined = True
+                yield None
+            message = await self._next()
+            if message.subject == self._inbox:  # no message, but a sign of life, or a question
+                await self._answer(message)
+                complete = not message.reply
+            else:
+                complete = self._count(message)
+                if news := self._place.take(message):
+                    yield news
+
+    async def _hear(self, message: Msg) -> None:
+        self._queue.put_nowait(message)
+
+    async def _next(self) -> Msg:
+        """Return the next message, or a sign of life."""
+        if self._queue.empty():
+            try:
+                async with asyncio.timeout(SILENCE):
+                    message = await self._queue.get()
+            except TimeoutError:
+                raise UnreachableError(f"{self._client.server} has fallen silent") from None
+        else:
+            message = self._queue.get_nowait()
+        if message is None:
+            raise self._client.lost.result()
+        return message
+
+    def _count(self, message: Msg) -> bool:
+        """Note where we are; return whether all that was there at the beginning has come."""
+        number = message.metadata.sequence
+        self._follow(number.consumer - 1)
+        self._received = number.consumer
+        self._place.number = number.stream
+        return not message.metadata.num_pending or number.stream >= self._last
+
+    async def _answer(self, message: Msg) -> None:
+        """Say that we follow, if that is the question."""
+        headers = message.headers or {}
+        if last := headers.get("Nats-Last-Consumer"):
+            self._follow(int(last))
+        if reply := message.reply or headers.get("Nats-Consumer-Stalled"):
+            await self._client.publish(reply)
+
+    def _follow(self, number: int) -> None:
+        if number != self._received:
+            raise UnreachableError(f"{self._client.server} has left something out")
+
+
+def _instant(text: str) -> datetime | None:
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo else None
+    return None
