@@ -101,11 +101,13 @@ async def test_one_that_comes_late_is_told_the_newest_of_each_build_at_once(
     assert found == {each: read_progress(each, root=tmp_path) for each in ids}
 
 
+@pytest.mark.parametrize("more", [0, 200], ids=["a few", "many"])
 async def test_with_ids_one_is_told_of_these_builds_alone(
-    client: Client, nats_server: NatsServer
+    client: Client, nats_server: NatsServer, more: int
 ) -> None:
+    wanted = ["a.b", "TASK-1", *(f"nothing-{number}" for number in range(more))]
     await publish(client, *map(shown, ("TASK-1", "TASK-2", "TASK-10", "a.b")))
-    async with Watching(nats_server, "a.b", "TASK-1", "nothing") as watching:
+    async with Watching(nats_server, *wanted) as watching:
         assert {news[0].task_id for news in await watching.all()} == {"TASK-1", "a.b"}
         await publish(client, shown("TASK-2", 2), shown("TASK-1", 2))
         assert await watching.snapshot() == shown("TASK-1", 2)

@@ -38,6 +38,7 @@ log = logging.getLogger("guardkit.progress")
 BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
 SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
 PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
+FILTERS_MAX = 100  # subjects that the server picks out; for more it takes longer than we do
 SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
 
 News = tuple[Snapshot, str | None, datetime]  # the event, if it is a transition, and when it was
@@ -102,7 +103,7 @@ class Place:
     """
 
     def __init__(self, task_ids: Collection[str], *, history: bool) -> None:
-        self._subjects = sorted({*map(subject, task_ids)}) or [SUBJECTS]
+        self._wanted = {*map(subject, task_ids)}
         self._first = DeliverPolicy.ALL if history else DeliverPolicy.LAST_PER_SUBJECT
         self._newest: dict[str, Snapshot] = {}
         self._made: datetime | None = None
@@ -113,10 +114,11 @@ class Place:
         """Return what goes on from here."""
         if stream.created != self._made or stream.state.last_seq < self.number:
             self._made, self.number = stream.created, 0  # it is another one, or has lost its end
+        few = 0 < len(self._wanted) <= FILTERS_MAX
         return ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE if self.number else self._first,
             opt_start_seq=self.number + 1 if self.number else None,
-            filter_subjects=self._subjects,
+            filter_subjects=sorted(self._wanted) if few else [SUBJECTS],
             ack_policy=AckPolicy.NONE,
             max_deliver=1,
             flow_control=True,
@@ -127,7 +129,8 @@ class Place:
 
     def take(self, message: Msg) -> News | None:
         """Return what a message brings; None if that is none of ours, or not newer."""
-        if len(message.data) > SIZE_MAX:
+        foreign = self._wanted and message.subject not in self._wanted
+        if foreign or len(message.data) > SIZE_MAX:
             return None
         try:
             snapshot = decode(message.data)

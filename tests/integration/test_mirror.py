@@ -1,0 +1,135 @@
+"""Builds on a real NATS server as files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guardkit import assess, read_events, read_progress, track_build
+from guardkit.errors import NatsError
+from guardkit.monitor.mirror import mirrored
+from guardkit.progress.nats import NatsSink
+from guardkit.progress.reader import list_builds
+from guardkit.testing import FakeClock
+
+from ..nats_server import NatsServer
+from ..nats_stream import until_whole
+
+pytestmark = pytest.mark.anyio
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+async def build(server: NatsServer, root: Path, task_id: str = "TASK-1") -> None:
+    sink = NatsSink(server.url, root=root)
+    async with track_build(task_id, root=root, sinks=[sink]) as building, building.turn() as turn:
+        turn.decide("approve", "Coach approved")
+
+
+async def test_it_has_what_the_builds_have_on_their_disks(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    for task_id in ("TASK-1", "v1.2", "TASK-1"):
+        await build(nats_server, tmp_path, task_id)
+    with mirrored(nats_server.url, history=True) as root:
+        assert list_builds(root) == list_builds(tmp_path) == ["TASK-1", "v1.2"]
+        for task_id in list_builds(root):
+            folders = [each / ".guardkit/autobuild" / task_id for each in (root, tmp_path)]
+            for name in ("progress.json", "events.jsonl"):
+                mirror, original = [(folder / name).read_bytes() for folder in folders]
+                assert mirror == original
+    assert not root.exists()
+
+
+async def test_with_ids_it_has_these_builds_and_without_history_no_events(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    for task_id in ("TASK-1", "TASK-2"):
+        await build(nats_server, tmp_path, task_id)
+    with mirrored(nats_server.url, ["TASK-2"]) as root:
+        assert list_builds(root) == ["TASK-2"]
+        assert [event.event for event in read_events("TASK-2", root=root)] == ["build.ended"]
+
+
+async def test_what_happens_later_comes_after_it(nats_server: NatsServer, tmp_path: Path) -> None:
+    with mirrored(nats_server.url) as root:
+        assert list_builds(root) == []
+        await build(nats_server, tmp_path)
+        wait_until(lambda: len(read_events("TASK-1", root=root)) == 5)
+        assert read_events("TASK-1", root=root) == read_events("TASK-1", root=tmp_path)
+
+
+async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
+    nats_server: NatsServer, tmp_path: Path, clock: FakeClock
+) -> None:
+    """... though it is one of this machine, and its builder would hold a lock if it lived."""
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
+        await until_whole(nats_server, tmp_path)
+        with mirrored(nats_server.url) as root:
+            snapshot = read_progress("TASK-1", root=root)
+            clock.jump((snapshot.updated_at - clock.now()).total_seconds())
+            assert assess(snapshot, root=root, clock=clock).state == "running"
+            clock.jump(17)
+            verdict = assess(snapshot, root=root, clock=clock)
+            assert verdict.state == "lost"
+            assert verdict.evidence.endswith("cannot be examined from here")
+
+
+async def test_where_no_server_is_it_does_not_begin(nats_server: NatsServer) -> None:
+    nats_server.kill()
+    with pytest.raises(NatsError, match="no server answers at"):
+        with mirrored(nats_server.url):
+            pytest.fail("it began")
+
+
+async def test_a_disk_that_takes_nothing_for_a_while_is_said_once(
+    nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mirrored(nats_server.url) as root:
+        (root / ".guardkit").write_text("in the way")
+        await build(nats_server, tmp_path)
+        wait_until(lambda: bool(caplog.messages))
+        (root / ".guardkit").unlink()
+        await build(nats_server, tmp_path)
+        wait_until(lambda: len(read_events("TASK-1", root=root)) == 10)
+        [warning] = caplog.messages
+        assert warning.startswith(f"what NATS tells cannot be kept below {root}: ")
+
+
+def entries(folder: Path) -> list[str]:
+    return os.listdir(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_signals_leave_nothing_behind(
+    nats_server: NatsServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    program = """
+import sys, time
+from guardkit.monitor.mirror import mirrored
+with mirrored(sys.argv[1]):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    command = (sys.executable, "-c", program, nats_server.url)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        assert entries(tmp_path)
+        process.send_signal(number)
+        assert process.wait() != 0
+    assert entries(tmp_path) == []
