@@ -28,13 +28,12 @@ from guardkit.progress.nats.mark import (
     Mark,
     find_all,
     find_last,
-    is_newer,
     make_headers,
-    moved,
     settled,
 )
 from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import AT, delete_message, explained, subject
+from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot
 
 STATE_EVERY = 1.0  # seconds between two states of a build

@@ -19,7 +19,6 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from guardkit.errors import InvalidProgressError, ProgressNotFoundError
 from guardkit.progress.nats.connection import Client, UnreachableError, connected
-from guardkit.progress.nats.mark import is_newer
 from guardkit.progress.nats.settings import Settings, find_settings
 from guardkit.progress.nats.stream import (
     AT,
@@ -31,6 +30,7 @@ from guardkit.progress.nats.stream import (
     subject,
     task_of,
 )
+from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot, decode
 
 log = logging.getLogger("guardkit.progress")
