@@ -84,8 +84,6 @@ def watch(*, ids: list[str], stall_after: float, root: Path) -> int:
 
     Those whose builder is gone have ended, too. Ctrl-C ends only the watching.
     """
-    import asyncio
-
     from guardkit.monitor.render import is_over
     from guardkit.monitor.watch import Display, watch
 
@@ -94,12 +92,7 @@ def watch(*, ids: list[str], stall_after: float, root: Path) -> int:
     if not (wanted or codes):
         raise errors.ProgressNotFoundError(f"no build is running below {root}")
     display = Display(1, labels=len(wanted) > 1)
-
-    async def work() -> "list[Verdict]":
-        each = (watch(task_id, display, root=root, stall_after=stall_after) for task_id in wanted)
-        return await asyncio.gather(*each)
-
-    verdicts = until_signal(work(), display)
+    verdicts = until_signal(watch(wanted, display, root=root, stall_after=stall_after), display)
     if verdicts is None:
         return STOPPED
     return max([*codes, *(CODES[verdict.state] for verdict in verdicts)])

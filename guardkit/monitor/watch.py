@@ -2,8 +2,12 @@
 
 import asyncio
 import io
+import os
 import select
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import chain, islice
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,17 @@ from rich.text import Text
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import MARKS, Story, board, clean, is_over, order
+from guardkit.progress.changes import Changes
 from guardkit.progress.journal import read_on
+from guardkit.progress.order import moved
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.verdict import Verdict, assess
+from guardkit.progress.verdict import Verdict, assess_each
 from guardkit.progress.writer import Writer
 
-LOOK_EVERY = 0.2  # seconds between two looks at a build that is watched
+LOOK_EVERY = 0.5  # seconds, after which a verdict may be another one though nothing was written
+PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 STYLES = {r"(?m)^\[[\d:]{8}\] ": "dim", r"\[OK\] ": "green", r"\[(FAIL|CANCELLED)\] ": "red"}
 
 
@@ -58,9 +65,13 @@ class Display:
 
     async def write(self, snapshot: Snapshot, /) -> None:
         """Print what is new in `snapshot`."""
-        story = self._stories.setdefault(snapshot.task_id, Story(label=self._labels))
-        if lines := story.tell(snapshot):
+        if lines := self.tell(snapshot):
             await self.say(*lines)
+
+    def tell(self, snapshot: Snapshot) -> list[str]:
+        """Return the lines that are new with `snapshot`, for `say`."""
+        story = self._stories.setdefault(snapshot.task_id, Story(label=self._labels))
+        return story.tell(snapshot)
 
     async def say(self, *lines: str) -> None:
         """Print lines in a thread: a pipe that nobody empties holds up no build, and no exit."""
@@ -80,8 +91,10 @@ class Display:
         return any(events & select.POLLERR for _, events in looking.poll(0))
 
     def _board(self) -> Text:
-        snapshots = [story.last for story in self._stories.values() if story.last]
-        lines = board(snapshots, SystemClock().now())
+        snapshots = (story.last for story in self._stories.values())
+        running = (each for each in snapshots if each and not each.terminal)
+        shown = islice(running, self.console.height)  # what is below is not seen
+        lines = board(shown, SystemClock().now())
         return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
 
 
@@ -92,25 +105,89 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
 
 
-async def watch(task_id: str, display: Display, *, root: Path, stall_after: float) -> Verdict:
-    """Feed `display` until a build has ended or is gone, or nobody reads; return the last verdict.
+async def watch(
+    task_ids: Sequence[str], display: Display, *, root: Path, stall_after: float
+) -> list[Verdict]:
+    """Feed `display` until all the builds have ended or are gone, or nobody reads.
 
-    What is wrong with a build that has not ended is printed when it changes.
+    Returns the last verdicts. What is wrong with a build that has not ended is printed when it
+    changes.
     """
-    verdict, offset = Verdict(state="running", evidence=""), 0
-    journal = build_dir(root, task_id) / "events.jsonl"
-    while True:
+    builds = [Watched(task_id, root, past=len(task_ids) <= PAST_MAX) for task_id in task_ids]
+    left, clock, looked = {build.folder: build for build in builds}, SystemClock(), -inf
+    async with Changes(left, clock) as changes:
+        changed = {*left}
+        while True:
+            if (now := clock.monotonic()) >= looked + LOOK_EVERY:
+                looked, changed = now, {*left}
+            found = [left[folder] for folder in sorted(changed & left.keys())]
+            if lines := _tell(found, display, root, stall_after):
+                await display.say(*lines)
+            left = {folder: build for folder, build in left.items() if not build.over}
+            if not left or display.unread():
+                return [build.verdict for build in builds]
+            changed = await changes.next()
+
+
+def _tell(
+    builds: Sequence["Watched"], display: Display, root: Path, stall_after: float
+) -> list[str]:
+    """Return the lines that are new of some builds."""
+    lines: list[str] = []
+    seen: dict[Watched, Snapshot] = {}
+    for build in builds:
         with suppress(GuardKitError):  # a read that fails is no evidence of anything
-            said, snapshot = verdict.state, read_progress(task_id, root=root)
-            events, offset = read_on(journal, offset)
-            for each in (*(event.progress for event in events), snapshot):
-                if order(each)[0] == order(snapshot)[0]:  # not of an earlier run
-                    await display.write(each)
-            verdict = assess(snapshot, root=root, stall_after=stall_after)
-            if verdict.state not in {said, "running", *MARKS}:
-                await display.say(f"{task_id} {verdict.state}: {clean(verdict.evidence)}")
-            if is_over(snapshot, verdict):
-                return verdict
-        if display.unread():
-            return verdict
-        await asyncio.sleep(LOOK_EVERY)
+            seen[build], news = build.read()
+            lines += chain.from_iterable(map(display.tell, news))
+    verdicts = assess_each([*seen.values()], root=root, stall_after=stall_after)
+    for (build, snapshot), verdict in zip(seen.items(), verdicts, strict=True):
+        if verdict.state not in {build.verdict.state, "running", *MARKS}:
+            lines.append(f"{build.task_id} {verdict.state}: {clean(verdict.evidence)}")
+        build.judge(snapshot, verdict)
+    return lines
+
+
+class Watched:
+    """One build that is watched, and how much of it has been told.
+
+    Of its `past`, which the journal has, all is told, or nothing.
+    """
+
+    def __init__(self, task_id: str, root: Path, *, past: bool) -> None:
+        folder = build_dir(root, task_id)
+        self.task_id = task_id
+        self.folder = os.fspath(folder)
+        self.verdict = Verdict(state="running", evidence="")
+        self.over = False
+        self._root = root
+        self._journal = folder / "events.jsonl"
+        self._offset = 0
+        if not past:
+            with suppress(OSError):
+                self._offset = self._journal.stat().st_size
+        self._told: Snapshot | None = None
+        self._late = False
+
+    def read(self) -> tuple[Snapshot, list[Snapshot]]:
+        """Return the newest snapshot, and what is to be told, in order.
+
+        A builder writes the document before the lines of the journal: if these have yet to come,
+        which they do at once, the document is to be told at the next look. Raises as
+        `read_progress` does.
+        """
+        snapshot = read_progress(self.task_id, root=self._root)
+        events, self._offset = read_on(self._journal, self._offset)
+        run_id = order(snapshot)[0]
+        found = [event.progress for event in events if event.run_id == run_id]
+        if found:
+            self._told, self._late = found[-1], False
+        self._late = not self._late and self._told is not None and moved(snapshot, self._told)
+        if not self._late:
+            self._told = snapshot
+            found.append(snapshot)
+        return snapshot, found
+
+    def judge(self, snapshot: Snapshot, verdict: Verdict) -> None:
+        """Note the verdict on what has been read; it is `over` when nothing more comes of it."""
+        self.verdict = verdict
+        self.over = not self._late and is_over(snapshot, verdict)
