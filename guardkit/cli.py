@@ -4,11 +4,16 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import guardkit
-from guardkit.errors import GuardKitError
+from guardkit.errors import GuardKitError, MisuseError
 from guardkit.monitor.cli import CODES, STOPPED, add_commands, complain, until_signal
+from guardkit.monitor.nats import add_commands as add_services
 from guardkit.monitor.parser import Commands, Parser, at_least
+
+if TYPE_CHECKING:
+    from guardkit.progress.feeds import Sink
 
 
 def main() -> None:
@@ -62,6 +67,11 @@ def make_parser() -> Parser:
     about = "Seconds that the tests may take; %(default)g by default."
     command.add_argument("--test-timeout", type=seconds, default=600.0, metavar="S", help=about)
     command.add_root()
+    command.add_nats(about="Publish the build to a NATS server.")
+    about = "Publish it in the messages of nats-core as well."
+    command.add_argument("--nats-envelope", action="store_true", help=about)
+
+    add_services(commands)
     return parser
 
 
@@ -89,6 +99,8 @@ def demo(*, slow: bool, root: Path | None) -> int:
         player_timeout=3600,
         test_timeout=600,
         root=root,
+        nats=None,
+        nats_envelope=False,
     )
 
 
@@ -101,6 +113,8 @@ def build_task(
     player_timeout: float,
     test_timeout: float,
     root: Path,
+    nats: str | None,
+    nats_envelope: bool,
 ) -> int:
     """Build one task, turn by turn, in a git worktree of its own."""
     from anyio import move_on_after
@@ -108,7 +122,14 @@ def build_task(
     from guardkit.monitor.watch import Display
     from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
 
+    if nats_envelope and nats is None:
+        raise MisuseError("--nats-envelope says how to publish: add --nats")
     display = Display(1)
+    sinks: list[Sink] = [display]
+    if nats is not None:
+        from guardkit.progress.nats import NatsSink
+
+        sinks.append(NatsSink(nats, root=root, envelope=nats_envelope))
     orchestrator = AutoBuildOrchestrator(
         root,
         player=player,
@@ -116,7 +137,7 @@ def build_task(
         max_turns=max_turns,
         player_timeout=player_timeout,
         test_timeout=test_timeout,
-        sinks=(display,),
+        sinks=sinks,
     )
 
     async def build() -> str:
@@ -125,7 +146,7 @@ def build_task(
             await display.say(f"Worktree: {result.worktree}")
         return result.status
 
-    status = until_signal(build(), display)
+    status = until_signal(build(), display.shown)
     if status is None:
         complain(f"{task_id} was cancelled")
     return CODES[status or "cancelled"]

@@ -4,16 +4,16 @@ A command imports what needs an event loop or a live terminal itself: the others
 """
 
 import sys
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from guardkit import errors
 from guardkit.monitor.parser import Commands, at_least
 
 if TYPE_CHECKING:
-    from guardkit.monitor.watch import Display
     from guardkit.progress.snapshot import Snapshot
     from guardkit.progress.verdict import Verdict
 
@@ -25,6 +25,8 @@ CODES = {"running": 0, "completed": 0, "failed": 1, "cancelled": 3} | TROUBLE  #
 USAGE, UNKNOWN, TIMED_OUT, STOPPED = 2, 6, 124, 130
 USAGE_ERRORS = (errors.MisuseError, errors.TaskNotFoundError, errors.InvalidTaskError)
 
+_LOOK_THERE = "Look at the builds of all machines, on a NATS server."
+
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands that look at builds."""
@@ -33,11 +35,13 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--json", action="store_true", help="Print a list in JSON.")
     command.add_stall_after()
     command.add_root()
+    command.add_nats(about=_LOOK_THERE)
 
     command = commands.add("watch", watch)
     command.add_ids()
     command.add_stall_after()
     command.add_root()
+    command.add_nats(about=_LOOK_THERE)
 
     command = commands.add("wait", wait)
     command.add_id()
@@ -50,20 +54,23 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--timeout", type=at_least(0.0), metavar="S", help=about)
     command.add_stall_after()
     command.add_root()
+    command.add_nats(about=_LOOK_THERE)
 
     command = commands.add("log", log)
     command.add_id()
     command.add_root()
+    command.add_nats(about=_LOOK_THERE)
 
     commands.add("schema", schema)
 
 
-def status(*, ids: list[str], json: bool, stall_after: float, root: Path) -> int:
+def status(*, ids: list[str], json: bool, stall_after: float, root: Path, nats: str | None) -> int:
     """Take one look at builds.
 
     The exit code tells how they are; of several the highest counts.
     """
-    builds, codes = _look(root, ids, stall_after)
+    with place(root, nats, ids) as here:
+        builds, codes = _look(here, ids, stall_after)
     if json:
         import msgspec
 
@@ -75,24 +82,31 @@ def status(*, ids: list[str], json: bool, stall_after: float, root: Path) -> int
 
         print("\n".join(status_lines(list(builds.values()), SystemClock().now())))
     if not (builds or codes):
-        raise errors.ProgressNotFoundError(f"no build is known below {root}")
+        raise errors.ProgressNotFoundError(f"no build is known {here.name}")
     return max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())])
 
 
-def watch(*, ids: list[str], stall_after: float, root: Path) -> int:
+def watch(*, ids: list[str], stall_after: float, root: Path, nats: str | None) -> int:
     """Show builds live until they have ended.
 
     Those whose builder is gone have ended, too. Ctrl-C ends only the watching.
     """
     from guardkit.monitor.render import is_over
-    from guardkit.monitor.watch import Display, watch
+    from guardkit.monitor.watch import PAST_MAX, Display, watch
 
-    builds, codes = _look(root, ids, stall_after)
-    wanted = [task_id for task_id, build in builds.items() if ids or not is_over(*build)]
-    if not (wanted or codes):
-        raise errors.ProgressNotFoundError(f"no build is running below {root}")
-    display = Display(1, labels=len(wanted) > 1)
-    verdicts = until_signal(watch(wanted, display, root=root, stall_after=stall_after), display)
+    with ExitStack() as places:
+        history = 0 < len(ids) <= PAST_MAX
+        here = places.enter_context(place(root, nats, ids, history=history))
+        builds, codes = _look(here, ids, stall_after)
+        wanted = [task_id for task_id, build in builds.items() if ids or not is_over(*build)]
+        if not (wanted or codes):
+            raise errors.ProgressNotFoundError(f"no build is running {here.name}")
+        if not ids and len(wanted) <= PAST_MAX:  # of all builds the history would be too long
+            places.close()
+            here = places.enter_context(place(root, nats, wanted, history=True))
+        display = Display(1, labels=len(wanted) > 1)
+        watching = watch(wanted, display, root=here.root, stall_after=stall_after)
+        verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return STOPPED
     return max([*codes, *(CODES[verdict.state] for verdict in verdicts)])
@@ -105,6 +119,7 @@ def wait(
     timeout: float | None,
     stall_after: float,
     root: Path,
+    nats: str | None,
 ) -> int:
     """Block until a build is done, changes or needs you.
 
@@ -113,19 +128,26 @@ def wait(
     """
     from guardkit.monitor.wait import wait
 
-    state, line = wait(task_id, until, timeout=timeout, root=root, stall_after=stall_after)
+    with place(root, nats, [task_id]) as here:
+        try:
+            state, line = wait(
+                task_id, until, timeout=timeout, root=here.root, stall_after=stall_after
+            )
+        except errors.ProgressNotFoundError:
+            raise here.not_found(task_id) from None
     print(line)
     return CODES[state] if state else TIMED_OUT
 
 
-def log(*, task_id: str, root: Path) -> None:
+def log(*, task_id: str, root: Path, nats: str | None) -> None:
     """Print the journal of a task, a line for each event."""
     from guardkit.monitor.render import log_line
     from guardkit.progress.journal import read_events
 
-    events = read_events(task_id, root=root)
+    with place(root, nats, [task_id], history=True) as here:
+        events = read_events(task_id, root=here.root)
     if not events:
-        raise errors.ProgressNotFoundError(f"no build of {task_id} is in a journal below {root}")
+        raise errors.ProgressNotFoundError(f"no build of {task_id} is in a journal {here.name}")
     print("\n".join(map(log_line, events)))
 
 
@@ -149,25 +171,54 @@ def complain(what: Exception | str) -> int:
     return USAGE if isinstance(what, USAGE_ERRORS) else CODES["failed"]
 
 
-def _look(root: Path, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
+class Place(NamedTuple):
+    """Where builds are looked for: below a root, and what to call that."""
+
+    root: Path
+    name: str
+
+    def not_found(self, task_id: str) -> errors.ProgressNotFoundError:
+        """Return what to raise where there is no build of a task."""
+        return errors.ProgressNotFoundError(f"no build of {task_id} is known {self.name}")
+
+
+@contextmanager
+def place(
+    root: Path, nats: str | None, ids: Collection[str], *, history: bool = False
+) -> Generator[Place]:
+    """Give the place of some builds, by default all: a root, or a NATS server as one."""
+    if nats is None:
+        yield Place(root, f"below {root}")
+        return
+    from guardkit.monitor.mirror import mirrored
+    from guardkit.progress.nats.settings import find_settings
+
+    settings = find_settings(nats)
+    with mirrored(settings, ids, history=history) as mirror:
+        yield Place(mirror, f"on {settings}")
+
+
+def _look(here: Place, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
     """Return the builds that can be read; complain of the others, and return their exit codes."""
     from guardkit.progress.reader import list_builds, read_progress
     from guardkit.progress.verdict import assess_each
 
     snapshots: dict[str, Snapshot] = {}
     codes: list[int] = []
-    for task_id in dict.fromkeys(ids or list_builds(root)):
+    for task_id in dict.fromkeys(ids or list_builds(here.root)):
         try:
-            snapshots[task_id] = read_progress(task_id, root=root)
-        except (errors.ProgressNotFoundError, errors.InvalidProgressError) as error:
+            snapshots[task_id] = read_progress(task_id, root=here.root)
+        except errors.ProgressNotFoundError:
+            codes.append(complain(here.not_found(task_id)))
+        except errors.InvalidProgressError as error:
             codes.append(complain(error))
-    verdicts = assess_each([*snapshots.values()], root=root, stall_after=stall_after)
+    verdicts = assess_each([*snapshots.values()], root=here.root, stall_after=stall_after)
     looks = zip(snapshots.items(), verdicts, strict=True)
     return {task_id: (snapshot, verdict) for (task_id, snapshot), verdict in looks}, codes
 
 
-def until_signal(work: Coroutine[Any, Any, T], display: "Display") -> T | None:
-    """Run `work` with `display` shown; SIGINT, SIGTERM and SIGHUP cancel it: then None.
+def until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[object]) -> T | None:
+    """Run `work` while something is shown; SIGINT, SIGTERM and SIGHUP cancel it: then None.
 
     Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
     """
@@ -179,7 +230,7 @@ def until_signal(work: Coroutine[Any, Any, T], display: "Display") -> T | None:
 
     async def guarded() -> T | None:
         loop = asyncio.get_running_loop()
-        with display.shown, CancelScope() as scope:
+        with shown, CancelScope() as scope:
             for each in heeded:
                 loop.add_signal_handler(each, scope.cancel)
             try:

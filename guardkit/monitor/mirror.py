@@ -5,6 +5,7 @@ There is no lock file among them, so that nobody takes what is missing for proof
 
 import asyncio
 import logging
+import os
 from collections import defaultdict, deque
 from collections.abc import Collection, Generator
 from contextlib import aclosing, contextmanager
@@ -20,29 +21,29 @@ from anyio.from_thread import start_blocking_portal
 from guardkit.errors import NatsError
 from guardkit.progress.files import replace_file
 from guardkit.progress.journal import Happened, append
-from guardkit.progress.nats.settings import Settings, find_settings
+from guardkit.progress.nats.settings import Settings
 from guardkit.progress.nats.subscriber import subscribe
 from guardkit.progress.paths import build_dir
 from guardkit.progress.snapshot import Snapshot, encode
 
 log = logging.getLogger("guardkit.monitor")
 
+MEMORY = "/dev/shm"  # noqa: S108 - what is made there is of a name that nobody can guess
 PATIENCE = 30.0  # seconds in which all that is there has to come
 
 
 @contextmanager
 def mirrored(
-    url: str | None, task_ids: Collection[str] = (), *, history: bool = False
+    settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
 ) -> Generator[Path]:
     """Give a root below which there are the files of builds, by default of all, and stay current.
 
     All that the stream has is there when it is entered, with `history` the journals, too; nothing
     is left of it afterwards. Raises NatsError, and OSError where it cannot be written.
     """
-    settings = find_settings(url)
     with (
         leaving_on_signals(),
-        TemporaryDirectory(prefix="guardkit-", ignore_cleanup_errors=True) as root,
+        TemporaryDirectory(prefix="guardkit-", dir=_folder(), ignore_cleanup_errors=True) as root,
         start_blocking_portal() as portal,
     ):
         work, _ = portal.start_task(_mirror, root, settings, task_ids, history)
@@ -67,6 +68,12 @@ def leaving_on_signals() -> Generator[None]:
     finally:
         for each in ours:
             signal(each, SIG_DFL)
+
+
+def _folder() -> str | None:
+    """Return the folder of TMPDIR, else one in memory, as a busy disk takes seconds; else None."""
+    memory = "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK)
+    return MEMORY if memory else None
 
 
 async def _mirror(

@@ -1,5 +1,6 @@
 """The words of a command line: each command is a function, and they become its arguments."""
 
+import sys
 from argparse import PARSER, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,12 +40,17 @@ class Parser(ArgumentParser):
         about = "The project's folder; by default the nearest one upwards with .guardkit or .git."
         self.add_argument("--root", type=_root, default="", metavar="DIR", help=about)
 
+    def add_nats(self, *, about: str, default: str | None = None) -> None:
+        """Add `nats`, the URL of a server, `""` for the usual one; where it is not given, None."""
+        about += " By default the URL is that in NATS_URL or of the context of the nats command."
+        self.add_argument("--nats", type=_url, default=default, metavar="[URL]", help=about)
+
     def run(self) -> int | None:
         """Run the command that this process was given; return what it returns: an exit code.
 
         Words after an option that follows the first ids are ids, too. Raises MisuseError.
         """
-        found, rest = self.parse_known_args()
+        found, rest = self.parse_known_args(_with_urls(sys.argv[1:]))
         arguments = vars(found)
         command, run = arguments.pop("command"), arguments.pop("run")
         if "ids" in arguments and not any(word.startswith("-") for word in rest):
@@ -126,3 +132,20 @@ def find_root(start: Path | None = None) -> Path:
 
 def _root(text: str) -> Path:
     return Path(text) if text else find_root()
+
+
+def _with_urls(words: list[str]) -> list[str]:
+    """Return the words with an empty URL after each --nats that has none: it is another's turn."""
+    following = [*words[1:], ""]
+    pairs = zip(words, following, strict=True)
+    return [f"{one}=" if one == "--nats" and ":" not in two else one for one, two in pairs]
+
+
+def _url(text: str) -> str:
+    """Return a URL that all users of the machine may see, as they see all command lines."""
+    if "@" in text:
+        raise ArgumentTypeError(
+            "a login does not belong on a command line: set NATS_URL, or NATS_CREDS, NATS_USER and "
+            "NATS_PASSWORD, or NATS_TOKEN, or select a context of the nats command"
+        )
+    return text

@@ -14,6 +14,7 @@ from guardkit import assess, read_events, read_progress, track_build
 from guardkit.errors import NatsError
 from guardkit.monitor.mirror import mirrored
 from guardkit.progress.nats import NatsSink
+from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.reader import list_builds
 from guardkit.testing import FakeClock
 
@@ -41,7 +42,7 @@ async def test_it_has_what_the_builds_have_on_their_disks(
 ) -> None:
     for task_id in ("TASK-1", "v1.2", "TASK-1"):
         await build(nats_server, tmp_path, task_id)
-    with mirrored(nats_server.url, history=True) as root:
+    with mirrored(find_settings(nats_server.url), history=True) as root:
         assert list_builds(root) == list_builds(tmp_path) == ["TASK-1", "v1.2"]
         for task_id in list_builds(root):
             folders = [each / ".guardkit/autobuild" / task_id for each in (root, tmp_path)]
@@ -56,13 +57,13 @@ async def test_with_ids_it_has_these_builds_and_without_history_no_events(
 ) -> None:
     for task_id in ("TASK-1", "TASK-2"):
         await build(nats_server, tmp_path, task_id)
-    with mirrored(nats_server.url, ["TASK-2"]) as root:
+    with mirrored(find_settings(nats_server.url), ["TASK-2"]) as root:
         assert list_builds(root) == ["TASK-2"]
         assert [event.event for event in read_events("TASK-2", root=root)] == ["build.ended"]
 
 
 async def test_what_happens_later_comes_after_it(nats_server: NatsServer, tmp_path: Path) -> None:
-    with mirrored(nats_server.url) as root:
+    with mirrored(find_settings(nats_server.url)) as root:
         assert list_builds(root) == []
         await build(nats_server, tmp_path)
         wait_until(lambda: len(read_events("TASK-1", root=root)) == 5)
@@ -76,7 +77,7 @@ async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
     sink = NatsSink(nats_server.url, root=tmp_path)
     async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
         await until_whole(nats_server, tmp_path)
-        with mirrored(nats_server.url) as root:
+        with mirrored(find_settings(nats_server.url)) as root:
             snapshot = read_progress("TASK-1", root=root)
             clock.jump((snapshot.updated_at - clock.now()).total_seconds())
             assert assess(snapshot, root=root, clock=clock).state == "running"
@@ -89,14 +90,14 @@ async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
 async def test_where_no_server_is_it_does_not_begin(nats_server: NatsServer) -> None:
     nats_server.kill()
     with pytest.raises(NatsError, match="no server answers at"):
-        with mirrored(nats_server.url):
+        with mirrored(find_settings(nats_server.url)):
             pytest.fail("it began")
 
 
 async def test_a_disk_that_takes_nothing_for_a_while_is_said_once(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with mirrored(nats_server.url) as root:
+    with mirrored(find_settings(nats_server.url)) as root:
         (root / ".guardkit").write_text("in the way")
         await build(nats_server, tmp_path)
         wait_until(lambda: bool(caplog.messages))
@@ -118,7 +119,8 @@ async def test_signals_leave_nothing_behind(
     program = """
 import sys, time
 from guardkit.monitor.mirror import mirrored
-with mirrored(sys.argv[1]):
+from guardkit.progress.nats.settings import find_settings
+with mirrored(find_settings(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(60)
 """

@@ -1,0 +1,128 @@
+"""The commands that serve builds on many machines: making their stream, and relaying them to it."""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guardkit.monitor.cli import STOPPED, until_signal
+from guardkit.monitor.parser import Commands, at_least
+
+if TYPE_CHECKING:
+    from nats.js.api import StreamConfig
+
+    from guardkit.progress.nats.settings import Settings
+    from guardkit.progress.nats.stream import Limits
+
+SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands."""
+    command = commands.add("relay", relay)
+    command.add_root()
+    command.add_nats(about="The server.", default="")
+
+    group = commands.add_group("nats", "Look after the stream of builds on a NATS server.")
+    command = group.add("init", init)
+    about = "How long a message is kept, such as 12h or 7d."
+    command.add_argument("--max-age", type=_amount(SECONDS), metavar="AGE", help=about)
+    about = "How much room they take at most, such as 500MiB or 10GiB; the oldest go first."
+    command.add_argument("--max-bytes", type=_amount(BYTES), metavar="SIZE", help=about)
+    about = "On how many servers of a cluster they are kept."
+    command.add_argument("--replicas", type=at_least(1), metavar="N", help=about)
+    command.add_nats(about="The server.", default="")
+
+
+def relay(*, root: Path, nats: str) -> int:
+    """Publish all builds below a root to a NATS server.
+
+    It goes on until Ctrl-C. What happened while no server was there is delivered, too; the builds
+    need know nothing of it.
+    """
+    from guardkit.progress.nats import Relay
+    from guardkit.progress.nats.settings import find_settings
+
+    settings = find_settings(nats)
+    print(f"Relaying the builds below {root} to {settings}; Ctrl-C ends it.", flush=True)
+    until_signal(Relay(settings, root=str(root)).run(), nullcontext())
+    return STOPPED
+
+
+def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, nats: str) -> None:
+    """Make the stream of builds, or change its limits; those that are not given stay as they are.
+
+    Builds make it themselves, with the usual limits, where nobody else has done so.
+    """
+    import asyncio
+
+    from guardkit.progress.nats.settings import find_settings
+
+    wanted = {"max_age": max_age, "max_bytes": max_bytes, "replicas": replicas}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    print("\n".join(asyncio.run(_init(find_settings(nats), given))))
+
+
+async def _init(settings: "Settings", given: dict[str, int]) -> list[str]:
+    """Make or change the stream; return the lines that tell of it."""
+    from msgspec.structs import replace
+    from nats.js.errors import NotFoundError
+
+    from guardkit.progress.nats.connection import connected
+    from guardkit.progress.nats.stream import STREAM, Limits, ensure_stream, explained
+
+    async with connected(settings) as client, explained(client):
+        try:
+            before = (await client.js.stream_info(STREAM)).config
+        except NotFoundError:
+            before = None
+        limits = replace(_limits(before) if before else Limits(), **given)
+        after = (await ensure_stream(client, limits if given else None)).config
+    old, new = _words(before) if before else {}, _words(after)
+    done = "was made" if not before else "was changed" if old != new else "is as it was"
+    lines = [f"{STREAM} on {settings} {done}."]
+    for name, value in new.items():
+        was = f" (was {old[name]})" if old and old[name] != value else ""
+        lines.append(f"  {name:<9}  {value}{was}")
+    return lines
+
+
+def _limits(config: "StreamConfig") -> "Limits":
+    from guardkit.progress.nats.stream import Limits
+
+    age, size, replicas = config.max_age or 0, config.max_bytes or -1, config.num_replicas or 1
+    return Limits(max_age=age, max_bytes=size, replicas=replicas)
+
+
+def _words(config: "StreamConfig") -> dict[str, str]:
+    """Return what a person wants to know of the stream."""
+    limits = _limits(config)
+    return {
+        "subjects": ", ".join(config.subjects or []),
+        "max-age": _in_words(limits.max_age, SECONDS),
+        "max-bytes": _in_words(limits.max_bytes, BYTES),
+        "replicas": f"{limits.replicas}",
+    }
+
+
+def _amount(units: dict[str, int]) -> Callable[[str], int]:
+    """Return what reads a number of units, and returns that of the smallest of them."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch(rf"([1-9]\d{{0,8}})({'|'.join(units)})", text)
+        if not found:
+            raise ArgumentTypeError(f"{text!r} is not a number of {', '.join(units)}")
+        return int(found[1]) * units[found[2]]
+
+    return read
+
+
+def _in_words(amount: float, units: dict[str, int]) -> str:
+    """Return an amount in the largest of the units in which it is a whole number."""
+    if amount <= 0:
+        return "unlimited"
+    unit, size = next(each for each in units.items() if amount % each[1] == 0 or each[1] == 1)
+    return f"{amount / size:g}{unit}"
