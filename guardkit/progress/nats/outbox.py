@@ -33,7 +33,7 @@ from guardkit.progress.nats.mark import (
 )
 from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import AT, delete_message, explained, subject
-from guardkit.progress.order import is_newer
+from guardkit.progress.order import is_newer, moved
 from guardkit.progress.snapshot import Snapshot
 
 STATE_EVERY = 1.0  # seconds between two states of a build
