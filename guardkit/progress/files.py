@@ -90,12 +90,12 @@ class FileFeed(Feed):
 
     def put(self, snapshot: Snapshot, event: str | None) -> None:
         """Set what the next write brings to disk: the document, and a line of the journal."""
-        self._newest = snapshot
         if event:
             self._events.append((event, self.hub.clock.now(), snapshot))
             if len(self._events) > QUEUE_MAX:
                 self._events.popleft()
                 self.warn("lost", f"the journal lost events, as {QUEUE_MAX} of them wait")
+        self._newest = snapshot
         self.start()
 
     def start(self) -> None:
@@ -145,11 +145,11 @@ class FileFeed(Feed):
     def _write(self) -> None:
         try:
             self._own()
-            self._replace_and_append()
+            self._append_and_replace()
         except FileNotFoundError:  # somebody deleted the folder: once more, in a new one
             self._make_folders()
             self._own()
-            self._replace_and_append()
+            self._append_and_replace()
 
     def _own(self) -> None:
         """See that the task is ours; raises BuildAlreadyRunningError."""
@@ -178,7 +178,8 @@ class FileFeed(Feed):
             end = last.progress
             with suppress(GuardKitError):
                 newest = read_progress(self._task_id, root=self.root)
-                end = newest if newest.tracker.run_id == last.run_id else end
+                if newest.tracker.run_id == last.run_id and newest.tracker.seq >= last.seq:
+                    end = newest
             if not end.terminal:
                 who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1
                 tracker = replace(end.tracker, seq=seq)
@@ -215,13 +216,15 @@ class FileFeed(Feed):
     def _next_temporary(self) -> str:
         return f"{self._temporary}{next(self._number)}.tmp"
 
-    def _replace_and_append(self) -> None:
+    def _append_and_replace(self) -> None:
+        """Write the journal, and then the file: what this shows is to be found in that."""
+        newest = self._newest
         try:
-            if (newest := self._newest) and newest is not self._written:
-                replace_file(self._path, encode(newest), self._next_temporary())
-                self._written = newest
-        finally:
             if self._events:
                 mend, self._mend = self._mend, True
                 append(self._journal, self._events, mend=mend)
                 self._mend = False
+        finally:
+            if newest and newest is not self._written:
+                replace_file(self._path, encode(newest), self._next_temporary())
+                self._written = newest
