@@ -8,19 +8,38 @@ from pathlib import Path
 
 import pytest
 
-from guardkit import track_build
+from guardkit import track_build, watch_progress
+
+from ..nats_server import NatsServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", ["nested_turns", "several_builds", "custom_orchestrator"])
-def test_an_example_prints_what_it_says(name: str) -> None:
+def prints_what_it_says(name: str, *words: str) -> bool:
+    """Run an example; return whether it prints just what stands in it."""
     path = EXAMPLES / f"{name}.py"
     said = re.search(r"Prints:\n(.*?)\"\"\"", path.read_text(), re.DOTALL)
     assert said
     expected = [line.strip() for line in said[1].splitlines() if line.strip()]
-    printed = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
-    assert printed.stdout.splitlines() == expected
+    command = [sys.executable, str(path), *words]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return printed.stdout.splitlines() == expected and not printed.stderr
+
+
+@pytest.mark.parametrize("name", ["nested_turns", "several_builds", "custom_orchestrator"])
+def test_an_example_prints_what_it_says(name: str) -> None:
+    assert prints_what_it_says(name)
+
+
+@pytest.mark.anyio
+async def test_the_example_of_many_machines_is_seen_on_the_server(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_URL", nats_server.url)
+    assert prints_what_it_says("many_machines", "0")
+    for task_id in ("TASK-1", "TASK-2"):
+        seen = [each async for each in watch_progress(task_id, nats=nats_server.url)]
+        assert [each.status for each in seen] == ["completed"]
 
 
 def test_the_example_with_a_fake_clock_passes() -> None:
