@@ -21,7 +21,6 @@ from guardkit.errors import GuardKitError
 from guardkit.monitor.render import MARKS, Story, board, clean, is_over, order
 from guardkit.progress.changes import Changes
 from guardkit.progress.journal import read_on
-from guardkit.progress.order import moved
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
@@ -165,29 +164,18 @@ class Watched:
         if not past:
             with suppress(OSError):
                 self._offset = self._journal.stat().st_size
-        self._told: Snapshot | None = None
-        self._late = False
 
     def read(self) -> tuple[Snapshot, list[Snapshot]]:
-        """Return the newest snapshot, and what is to be told, in order.
+        """Return the newest snapshot, and what is to be told, in order; raises as `read_progress`.
 
-        A builder writes the document before the lines of the journal: if these have yet to come,
-        which they do at once, the document is to be told at the next look. Raises as
-        `read_progress` does.
+        The journal is read after the file, as it is written before it.
         """
         snapshot = read_progress(self.task_id, root=self._root)
         events, self._offset = read_on(self._journal, self._offset)
         run_id = order(snapshot)[0]
-        found = [event.progress for event in events if event.run_id == run_id]
-        if found:
-            self._told, self._late = found[-1], False
-        self._late = not self._late and self._told is not None and moved(snapshot, self._told)
-        if not self._late:
-            self._told = snapshot
-            found.append(snapshot)
-        return snapshot, found
+        return snapshot, [*(each.progress for each in events if each.run_id == run_id), snapshot]
 
     def judge(self, snapshot: Snapshot, verdict: Verdict) -> None:
         """Note the verdict on what has been read; it is `over` when nothing more comes of it."""
         self.verdict = verdict
-        self.over = not self._late and is_over(snapshot, verdict)
+        self.over = is_over(snapshot, verdict)
