@@ -4,6 +4,7 @@ import sys
 from argparse import PARSER, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -136,8 +137,7 @@ def _root(text: str) -> Path:
 
 def _with_urls(words: list[str]) -> list[str]:
     """Return the words with an empty URL after each --nats that has none: it is another's turn."""
-    following = [*words[1:], ""]
-    pairs = zip(words, following, strict=True)
+    pairs = pairwise([*words, ""])
     return [f"{one}=" if one == "--nats" and ":" not in two else one for one, two in pairs]
 
 
