@@ -146,7 +146,9 @@ async def test_after_an_outage_it_goes_on_where_it_was(
         events = read_events("TASK-1", root=tmp_path)
         found = [await watching.snapshot() for _ in events]
         first = asyncio.create_task(watching.snapshot())
-        nats_server.restart()
+        nats_server.kill()
+        await asyncio.sleep(0.5)  # in which it tries in vain
+        nats_server.start()
         await build(tmp_path, sink)
         events = read_events("TASK-1", root=tmp_path)
         found += [await first, *[await watching.snapshot() for _ in events[len(found) + 1 :]]]
@@ -179,6 +181,20 @@ async def test_what_was_left_out_is_asked_for_again(
         await client.publish(consumer.config.deliver_subject, b"", headers=missed)
         first = asyncio.create_task(watching.snapshot())
         await asyncio.sleep(0.1)
+        await publish(client, shown())
+        assert await first == shown()
+
+
+async def test_a_server_that_asks_whether_it_follows_is_answered(
+    client: Client, nats_server: NatsServer
+) -> None:
+    async with Watching(nats_server) as watching:
+        assert await watching.all() == []
+        first = asyncio.create_task(watching.snapshot())
+        [consumer] = await client.js.consumers_info(STREAM)
+        assert consumer.config.deliver_subject
+        answer = await client.request(consumer.config.deliver_subject)
+        assert (answer.data, answer.headers) == (b"", None)
         await publish(client, shown())
         assert await first == shown()
 

@@ -48,39 +48,14 @@ def watched(root: Path, *, past: bool = True) -> Watched:
     return Watched("TASK-1", root, past=past)
 
 
-def test_a_document_is_told_after_what_the_journal_has_yet_to_tell(
-    tmp_path: Path, files: Files
-) -> None:
+def test_what_the_journal_tells_comes_before_the_document(tmp_path: Path, files: Files) -> None:
     build, last = watched(tmp_path), shown(3, "B", status="completed")
-    files.document(shown(1))
-    files.journal(shown(1))
-    assert build.read() == (shown(1), [shown(1), shown(1)])
+    files.journal(shown(1), shown(2, "A"), last)
     files.document(last)
-    assert build.read() == (last, [])
-    build.judge(last, ENDED)
-    assert not build.over
-    files.journal(shown(2, "A"), last)
-    assert build.read() == (last, [shown(2, "A"), last, last])
+    assert build.read() == (last, [shown(1), shown(2, "A"), last, last])
+    assert build.read() == (last, [last])
     build.judge(last, ENDED)
     assert build.over
-
-
-def test_a_document_is_told_at_the_second_look_if_the_journal_tells_nothing(
-    tmp_path: Path, files: Files
-) -> None:
-    build = watched(tmp_path)
-    files.document(shown(1))
-    assert build.read() == (shown(1), [shown(1)])
-    files.document(shown(2, "A"))
-    assert build.read() == (shown(2, "A"), [])
-    assert build.read() == (shown(2, "A"), [shown(2, "A")])
-
-
-def test_what_is_no_transition_is_told_at_once(tmp_path: Path, files: Files) -> None:
-    build = watched(tmp_path)
-    for snapshot in (shown(1), shown(2, message="reading")):
-        files.document(snapshot)
-        assert build.read() == (snapshot, [snapshot])
 
 
 def test_the_past_may_be_left_out(tmp_path: Path, files: Files) -> None:

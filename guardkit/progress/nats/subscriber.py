@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime
 
 from nats.aio.msg import Msg
@@ -85,12 +85,11 @@ async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
     """
     settings, known = find_settings(url), False
     async with aclosing(subscribe(settings, [task_id])) as found:
-        async for news in found:
-            if news:
+        news: News | None = None
+        while not (news and news[0].terminal):
+            if news := await anext(found):
                 known = True
                 yield news[0]
-                if news[0].terminal:
-                    return
             elif not known:
                 raise ProgressNotFoundError(f"no build of {task_id} is known on {settings}")
 
@@ -222,7 +221,9 @@ class Messages:
 
 
 def _instant(text: str) -> datetime | None:
-    with suppress(ValueError):
+    """Return an aware time, None where the text is none."""
+    try:
         at = datetime.fromisoformat(text)
-        return at if at.tzinfo else None
-    return None
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
