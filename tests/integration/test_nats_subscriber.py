@@ -20,7 +20,14 @@ from guardkit.errors import NatsError
 from guardkit.progress.nats import NatsSink
 from guardkit.progress.nats.connection import Client, connected
 from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import AT, EVENT, STREAM, ensure_stream, subject
+from guardkit.progress.nats.stream import (
+    AT,
+    EVENT,
+    STREAM,
+    delete_message,
+    ensure_stream,
+    subject,
+)
 from guardkit.progress.nats.subscriber import News, subscribe
 from guardkit.progress.snapshot import Tracker
 
@@ -99,6 +106,25 @@ async def test_one_that_comes_late_is_told_the_newest_of_each_build_at_once(
     async with Watching(nats_server) as watching:
         found = {news[0].task_id: news[0] for news in await watching.all()}
     assert found == {each: read_progress(each, root=tmp_path) for each in ids}
+
+
+async def test_one_that_comes_while_states_are_replaced_is_told_of_all_builds(
+    client: Client, nats_server: NatsServer
+) -> None:
+    ids = [f"TASK-{number}" for number in range(20)]
+    await publish(client, *map(shown, ids))
+
+    async def replace() -> None:
+        for number in range(len(ids) + 1, 1_000_000):  # the stream has as many before
+            await publish(client, shown(ids[(number - 1) % len(ids)], number))
+            await delete_message(client, number - len(ids))
+
+    replacing = asyncio.create_task(replace())
+    for _ in range(40):
+        async with Watching(nats_server) as watching:
+            assert {news[0].task_id for news in await watching.all()} == {*ids}
+    replacing.cancel()
+    await asyncio.wait({replacing})
 
 
 @pytest.mark.parametrize("more", [0, 200], ids=["a few", "many"])

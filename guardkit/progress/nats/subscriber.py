@@ -153,7 +153,7 @@ class Messages:
         self._inbox = client.new_inbox()
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._received = 0  # messages
-        self._last = 0  # the number of that which is the last one at the beginning
+        self._pending = 0  # messages that are there at the beginning
         client.lost.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     async def open(self) -> None:
@@ -164,11 +164,11 @@ class Messages:
         await self._client.subscribe(self._inbox, cb=self._hear)
         consumer = await self._client.js.add_consumer(STREAM, config)
         self._place.begun = True
-        self._last = info.state.last_seq if consumer.num_pending else 0
+        self._pending = consumer.num_pending or 0
 
     async def read(self) -> AsyncGenerator[News | None]:
         """Yield what comes, for ever; raises NatsError."""
-        complete = not self._last
+        complete = not self._pending
         while True:
             if complete and not self._place.joined:
                 self._place.joined = True
@@ -200,12 +200,15 @@ class Messages:
         return message
 
     def _count(self, message: Msg) -> bool:
-        """Note where we are; return whether all that was there at the beginning has come."""
+        """Note where we are; return whether all that is there has come.
+
+        What is there at the beginning may be replaced before it comes, and then the newer one does.
+        """
         number = message.metadata.sequence
         self._follow(number.consumer - 1)
         self._received = number.consumer
         self._place.number = number.stream
-        return not message.metadata.num_pending or number.stream >= self._last
+        return not message.metadata.num_pending
 
     async def _answer(self, message: Msg) -> None:
         """Say that we follow, if that is the question."""
