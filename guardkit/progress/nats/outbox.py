@@ -41,7 +41,7 @@ SETTLED = 0.05  # seconds after which the journal has told of the transitions be
 FIRST_LOOK = 0.001  # seconds until the journal is looked at again for what may be a transition
 JOURNAL_LATE = 10.0  # seconds after which it is not expected to tell of the end any more
 YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same
-WRONG_LAST = {10071, 10164}  # the server's codes: the last message is another one
+WRONG_LAST = {10071, 10164, 10158}  # the server's codes: another one is the last, or just coming
 TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 
 
