@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PORTS = range(10_000, 32_000)  # none that an outgoing connection is given meanwhile
@@ -75,6 +76,18 @@ class NatsServer:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as client:
             return client.recv(4) == b"INFO"
         return False
+
+
+@contextmanager
+def serving(folder: Path, *lines: str) -> Iterator[NatsServer]:
+    """Run a server in a folder that is made for it; it is killed in the end."""
+    folder.mkdir()
+    server = NatsServer(folder, *lines)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def free_port() -> int:

@@ -26,6 +26,7 @@ SUBJECTS = (
     "growth",
     "readers",
     "starts",
+    "nats",
 )
 
 

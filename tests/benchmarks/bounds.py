@@ -18,6 +18,15 @@ WITH_BUILDS = "growth with builds"
 WITH_TURNS = "growth with turns"
 IMPORT = "import guardkit"
 STATUS_ONE = "guardkit status, one build"
+NATS_JOIN = "1,000 builds on NATS, all known to one who joins"
+NATS_WATCH = "1,000 builds on NATS, all shown by guardkit watch"
+NATS_LATENCY = "phase entered → another process, over NATS"
+NATS_WALL = "a build, wall time, its NATS server is"
+NATS_CPU = "a build, CPU, its NATS server is"
+NATS_EXIT = "leaving a build, longest, its NATS server fails"
+KEPT = "a build of two turns, kept on NATS"
+SENT = "a build of two turns, NATS traffic"
+SENT_HOUR = "a build of an hour, NATS traffic"
 
 C = "the same calls in C"
 TQDM = "tqdm.update(1)"
@@ -30,6 +39,8 @@ INOTIFY = "raw inotify"
 BARE_WRITES = "as many bare writes"
 BARE_READS = "reading and decoding bare"
 PYTHON = "python -c pass"
+WITHOUT_NATS = "the same build, without NATS"
+JOURNAL = "its journal on disk"
 
 LEVEL = 1.2  # times the cost at the start: what is linear has 1, and rounds are not exact
 
@@ -53,5 +64,16 @@ BOUNDS = {
     (WITH_TURNS, "a transition in turn 1"): LEVEL,
     (IMPORT, PYTHON): 1.5,
     (STATUS_ONE, PYTHON): 10.0,
+    (NATS_JOIN, "1 s"): 1.0,
+    (NATS_WATCH, "1 s"): 1.0,
+    (NATS_LATENCY, "5 ms"): 1.0,
+    (f"{NATS_WALL} killed", WITHOUT_NATS): 1.01,
+    (f"{NATS_WALL} hung", WITHOUT_NATS): 1.01,
+    (f"{NATS_WALL} absent", WITHOUT_NATS): 1.01,
+    (f"{NATS_CPU} killed", WITHOUT_NATS): 1.01,
+    (f"{NATS_CPU} hung", WITHOUT_NATS): 1.01,
+    (f"{NATS_CPU} absent", WITHOUT_NATS): 1.01,
+    (NATS_EXIT, "1 s"): 1.0,
+    (KEPT, JOURNAL): 1.5,
 }
 CLEARLY = 1.5  # times its bound: what is past that fails in a short run, whatever else runs

@@ -48,10 +48,10 @@ async def measure(run: Run) -> list[Row]:
             build = await stack.enter_async_context(track_build(task_id, root=run.tmpfs))
             turn = await stack.enter_async_context(build.turn())
             path = run.tmpfs / f".guardkit/autobuild/{task_id}/progress.json"
-            onlookers[method] = await _start(method, path, partial(_enter, turn))
+            onlookers[method] = await start(method, path, partial(enter, turn))
         if not run.short:
             onlookers |= await _logs(run, stack)
-        await _show(onlookers, run.pick(40, 400))
+        await show(onlookers, run.pick(40, 400))
         delays = {name: await onlooker.ask() for name, onlooker in onlookers.items()}
     return _rows(delays)
 
@@ -70,7 +70,7 @@ def _rows(delays: dict[str, dict[str, float]]) -> list[Row]:
     return [limit(LATENCY, "3 ms", costs[OURS], 0.003), *compare(LATENCY, costs)]
 
 
-async def _show(onlookers: dict[str, Onlooker], trials: int) -> None:
+async def show(onlookers: dict[str, Onlooker], trials: int) -> None:
     odd = Random(4)  # noqa: S311 - the same gaps in each run
     for number in range(trials + 1):
         name = f"phase-{number}" if number < trials else LAST
@@ -88,7 +88,7 @@ async def _logs(run: Run, stack: AsyncExitStack) -> dict[str, Onlooker]:
     async def write(name: str) -> None:
         print(json.dumps({"phase": name}), file=log, flush=True)
 
-    logs = {"json": await _start("tail", path, write)}
+    logs = {"json": await start("tail", path, write)}
     if tqdm := run.peer("tqdm"):
         path = run.tmpfs / "bar"
         drawn = stack.enter_context(path.open("a", encoding="utf-8"))
@@ -97,11 +97,11 @@ async def _logs(run: Run, stack: AsyncExitStack) -> dict[str, Onlooker]:
         async def draw(name: str) -> None:
             bar.set_description(name)
 
-        logs["tqdm"] = await _start("tail", path, draw)
+        logs["tqdm"] = await start("tail", path, draw)
     return logs
 
 
-async def _start(method: str, path: Path, show: Callable[[str], Awaitable[object]]) -> Onlooker:
+async def start(method: str, path: Path, show: Callable[[str], Awaitable[object]]) -> Onlooker:
     command = [sys.executable, "-m", "tests.benchmarks.onlookers", method, str(path)]
     process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, stdout=PIPE)
     assert process.stdout
@@ -109,6 +109,6 @@ async def _start(method: str, path: Path, show: Callable[[str], Awaitable[object
     return Onlooker(process, show)
 
 
-async def _enter(turn: Turn, name: str) -> None:
+async def enter(turn: Turn, name: str) -> None:
     async with turn.phase(name):
         pass

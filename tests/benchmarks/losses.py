@@ -30,11 +30,11 @@ async def measure(run: Run) -> list[Row]:
                 async with build.turn() as turn:
                     for name in ("Player Implementation", "Coach Validation"):
                         async with turn.phase(name) as phase:
-                            await _work(lambda count: phase.update(files_created=count))
+                            await work(lambda count: phase.update(files_created=count))
 
     async def untracked() -> None:
         for _ in range(2 * TURNS):
-            await _work(lambda count: None)
+            await work(lambda count: None)
 
     rows: list[Row] = []
     for subject, clock in (("a build, wall time", perf_counter), ("a build, CPU", process_time)):
@@ -43,7 +43,7 @@ async def measure(run: Run) -> list[Row]:
     return [*rows, await _million(run)]
 
 
-async def _work(tell: Callable[[int], object]) -> None:
+async def work(tell: Callable[[int], object]) -> None:
     """Do what takes some 40 ms, and tell of it as often as a build might."""
     for count in range(80):
         for _ in range(10):

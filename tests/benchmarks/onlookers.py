@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 LAST = "phase-last"
@@ -67,18 +68,20 @@ def look(names: Iterator[str]) -> None:
     _print(seen)
 
 
-async def by_watch_progress(path: Path) -> None:
-    """Look with the library's own means."""
+async def by_watch_progress(path: Path, url: str | None) -> None:
+    """Look with the library's own means: at the file, or at the server that it is published to."""
     from guardkit import watch_progress
 
     seen: dict[str, float] = {}
-    async for snapshot in watch_progress(path.parent.name, root=path.parents[3]):
-        at = time.monotonic()
-        if not seen:
-            print("looking", flush=True)
-        seen.setdefault(snapshot.phase, at)
-        if snapshot.phase == LAST:
-            break
+    root = path.parents[3]
+    async with aclosing(watch_progress(path.parent.name, root=root, nats=url)) as snapshots:
+        async for snapshot in snapshots:
+            at = time.monotonic()
+            if not seen:
+                print("looking", flush=True)
+            seen.setdefault(snapshot.phase, at)
+            if snapshot.phase == LAST:
+                break
     _print(seen)
 
 
@@ -89,10 +92,10 @@ def _print(seen: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Look at a path by a method: watch, inotify, poll, tail."""
+    """Look at a path by a method: watch, inotify, poll, tail, or the URL of a NATS server."""
     method, path = sys.argv[1], Path(sys.argv[2])
-    if method == "watch":
-        asyncio.run(by_watch_progress(path))
+    if method == "watch" or "://" in method:
+        asyncio.run(by_watch_progress(path, None if method == "watch" else method))
     else:
         look({"inotify": by_inotify, "poll": by_polling, "tail": by_tail}[method](path))
 
