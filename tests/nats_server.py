@@ -32,11 +32,6 @@ class NatsServer:
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def runs(self) -> bool:
-        """Whether it was started, and not killed."""
-        return self._process is not None
-
     def start(self) -> None:
         """Start it, and return when it answers."""
         program = Path(sys.executable).with_name("nats-server")
@@ -76,6 +71,22 @@ class NatsServer:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as client:
             return client.recv(4) == b"INFO"
         return False
+
+
+class NatsCluster:
+    """Three servers on 127.0.0.1 that know each other; `url` is that of all of them."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = [free_port() for _ in range(3)]
+        routes = json.dumps([f"nats://127.0.0.1:{port}" for port in ports])
+        self.servers: dict[str, NatsServer] = {}
+        for port in ports:
+            name, listen = f"server-{port}", json.dumps(f"127.0.0.1:{port}")
+            home = folder / name
+            home.mkdir()
+            cluster = f"cluster {{ name: tests, listen: {listen}, routes: {routes} }}"
+            self.servers[name] = NatsServer(home, f"server_name: {name}", cluster)
+        self.url = ",".join(server.url for server in self.servers.values())
 
 
 @contextmanager

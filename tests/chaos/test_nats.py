@@ -13,6 +13,7 @@ from guardkit.progress.nats.settings import find_settings
 
 from ..nats_server import NatsServer
 from ..nats_stream import until_whole
+from .publishing import build_on
 from .tally import Row
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
@@ -20,17 +21,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 BUILDS = 3
 OUTAGE_MAX = 0.5  # seconds, of a short one; each eighth lasts longer than the clients wait
 LONG_OUTAGE = 3.0
-
-
-async def build_on(root: Path, sink: NatsSink, task_id: str, over: asyncio.Event) -> None:
-    """Build a task time and again, at a pace that varies, until it is over."""
-    while not over.is_set():
-        async with track_build(task_id, root=root, sinks=[sink], heartbeat=0.2) as build:
-            for _ in range(random.randint(1, 5)):  # noqa: S311
-                async with build.turn() as turn, turn.phase("Player Implementation"):
-                    turn.update(files_created=random.randint(0, 99))  # noqa: S311
-                    await asyncio.sleep(random.choice([0, 0.001, 0.02, 0.3]))  # noqa: S311
-                    turn.decide("feedback")
 
 
 async def break_server(server: NatsServer, number: int) -> None:
