@@ -60,7 +60,9 @@ class NatsServer:
         """Stop it: the kernel goes on accepting connections for it."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
-        os.waitpid(self._process.pid, os.WUNTRACED)  # not all of it stops at once
+        os.waitpid(self._process.pid, os.WUNTRACED)
+        while any(state != "T" for state in thread_states(self._process.pid)):
+            time.sleep(0.001)  # not all of it stops at once
 
     def go_on(self) -> None:
         """Let it run after `hang`."""
@@ -99,6 +101,12 @@ def serving(folder: Path, *lines: str) -> Iterator[NatsServer]:
         yield server
     finally:
         server.kill()
+
+
+def thread_states(pid: int) -> list[str]:
+    """Return the states of the threads of a process, such as R (it runs) and T (it is stopped)."""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
 
 
 def free_port() -> int:

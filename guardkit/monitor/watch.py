@@ -7,7 +7,6 @@ import select
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain, islice
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.verdict import Verdict, assess_each
 from guardkit.progress.writer import Writer
 
-LOOK_EVERY = 0.5  # seconds, after which a verdict may be another one though nothing was written
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 STYLES = {r"(?m)^\[[\d:]{8}\] ": "dim", r"\[OK\] ": "green", r"\[(FAIL|CANCELLED)\] ": "red"}
 
@@ -113,12 +111,10 @@ async def watch(
     changes.
     """
     builds = [Watched(task_id, root, past=len(task_ids) <= PAST_MAX) for task_id in task_ids]
-    left, clock, looked = {build.folder: build for build in builds}, SystemClock(), -inf
-    async with Changes(left, clock) as changes:
+    left = {build.folder: build for build in builds}
+    async with Changes(left, SystemClock()) as changes:
         changed = {*left}
         while True:
-            if (now := clock.monotonic()) >= looked + LOOK_EVERY:
-                looked, changed = now, {*left}
             found = [left[folder] for folder in sorted(changed & left.keys())]
             if lines := _tell(found, display, root, stall_after):
                 await display.say(*lines)

@@ -41,7 +41,7 @@ class Changes:
             self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd >= 0:
             asyncio.get_running_loop().add_reader(self._fd, self._hear)
-        self._watch(self._folders)
+        self._look()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -59,17 +59,22 @@ class Changes:
         """Wait until something has changed; return the folders where it may have."""
         if not self._numbers:
             await self._clock.sleep(LOOK_EVERY)
-            self._watch(self._folders)
+            self._look()
             return set(self._folders)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout_at(self._due):
                 await self._any.wait()
-        if not self._any.is_set():
-            self._watch(self._folders)  # those, too, that were deleted and made again
+        if asyncio.get_running_loop().time() >= self._due:
+            self._look()
             self._changed |= self._folders
         changed, self._changed = self._changed, set()
         self._any.clear()
         return changed
+
+    def _look(self) -> None:
+        """Watch all folders, those, too, that were deleted and made again."""
+        self._due = asyncio.get_running_loop().time() + LOOK_EVERY
+        self._watch(self._folders)
 
     def _watch(self, folders: Iterable[str]) -> None:
         if self._fd >= 0:

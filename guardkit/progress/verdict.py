@@ -30,13 +30,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def assess(
     snapshot: Snapshot,
     *,
-    root: str | os.PathLike[str] = ".",
+    root: str | os.PathLike[str] | None = ".",
     stall_after: float = 1800.0,
     clock: Clock | None = None,
 ) -> Verdict:
     """Return the verdict on a snapshot that was read below `root`, as of now.
 
-    `stall_after` is how many seconds without activity make a build stalled.
+    Where it came over NATS the root is None, as there is no proof of life here. `stall_after` is
+    how many seconds without activity make a build stalled.
     """
     [verdict] = assess_each([snapshot], root=root, stall_after=stall_after, clock=clock)
     return verdict
@@ -45,7 +46,7 @@ def assess(
 def assess_each(
     snapshots: Sequence[Snapshot],
     *,
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None,
     stall_after: float,
     clock: Clock | None = None,
 ) -> list[Verdict]:
@@ -59,11 +60,13 @@ def assess_each(
     return verdicts
 
 
-def look(snapshots: Sequence[Snapshot], root: str | os.PathLike[str]) -> list[bool | None]:
+def look(snapshots: Sequence[Snapshot], root: str | os.PathLike[str] | None) -> list[bool | None]:
     """Return whether living builders hold the tasks, None where that cannot be told from here.
 
     Nothing is taken: a builder that is just starting is not disturbed.
     """
+    if root is None:
+        return [None for _ in snapshots]
     here = os.uname().nodename  # as socket has it, which takes a status line too long to import
     held = are_held(root, [snapshot.task_id for snapshot in snapshots])
     looks = zip(snapshots, held, strict=True)
@@ -98,16 +101,20 @@ def judge(
 
 
 def _judge_each(
-    snapshots: Sequence[Snapshot], root: str | os.PathLike[str], now: datetime, stall_after: float
+    snapshots: Sequence[Snapshot],
+    root: str | os.PathLike[str] | None,
+    now: datetime,
+    stall_after: float,
 ) -> list[Verdict]:
     looks = zip(snapshots, look(snapshots, root), strict=True)
     return [judge(snapshot, held, now, stall_after=stall_after) for snapshot, held in looks]
 
 
-def _read_again(snapshot: Snapshot, root: str | os.PathLike[str]) -> Snapshot:
+def _read_again(snapshot: Snapshot, root: str | os.PathLike[str] | None) -> Snapshot:
     """Return what is there now: the build may have ended, and another begun, since it was read."""
-    with suppress(GuardKitError):
-        return read_progress(snapshot.task_id, root=root)
+    if root is not None:
+        with suppress(GuardKitError):
+            return read_progress(snapshot.task_id, root=root)
     return snapshot
 
 

@@ -231,6 +231,14 @@ async def test_that_a_task_is_held_is_proof_whatever_the_host_is_called(
         assert look([replace(build.snapshot, tracker=tracker)], tmp_path) == [True]
 
 
+def test_without_a_root_nothing_is_proof(tmp_path: Path, clock: FakeClock) -> None:
+    seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
+    assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
+    assert assess(seen, root=None, clock=clock).state == "running"
+    late = replace(seen, updated_at=seen.updated_at - timedelta(hours=1))
+    assert assess(late, root=None, clock=clock).state == "lost"
+
+
 def test_a_build_that_has_ended_meanwhile_is_judged_by_its_end(
     tmp_path: Path, clock: FakeClock
 ) -> None:

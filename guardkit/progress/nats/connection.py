@@ -81,10 +81,8 @@ class Client(NatsClient):
         tasks = {closing, *(task for task in ours if task)}
         for task in tasks:
             task.cancel()
+            task.add_done_callback(_see)
         await asyncio.wait(tasks, timeout=CLOSE)
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()  # so that nobody complains that it was not seen
 
     def lose(self, error: NatsError) -> None:
         """Give this client up: all who wait for an answer are given the error."""
@@ -107,7 +105,7 @@ class Client(NatsClient):
         self._number += 1
         inbox = f"{self._inbox}.{self._number}"
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was seen
+        answer.add_done_callback(_see)
         self._answers[inbox] = answer
         self._asked[inbox] = subject.lower()
         try:
@@ -247,3 +245,9 @@ async def _resolve(server: Server) -> list[str]:
     finally:
         writer.shutdown()
     return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def _see(done: asyncio.Future[Any]) -> None:
+    """Take the exception of what nobody may wait for any more, or asyncio would complain of it."""
+    if not done.cancelled():
+        done.exception()
