@@ -340,3 +340,23 @@ async def test_a_progress_file_that_something_else_writes_is_relayed(
         return [each.event for each in messages if each.task_id == "TASK-2"] == [None]
 
     await until(is_there)
+
+
+async def test_a_state_of_an_earlier_run_is_not_published_after_a_later_one(
+    nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """... though both began in the same second."""
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as building:
+        early = building.snapshot
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
+        await until_whole(nats_server, tmp_path)
+        late = NatsSink(nats_server.url, root=tmp_path)
+        await late.write(early)
+        await build(tmp_path, late, "TASK-2")
+        await asyncio.sleep(0.2)
+        assert differences(await read_stream(nats_server), tmp_path) == []
+        assert caplog.messages == []
+        assert late._task
+        late._task.cancel()
+        await asyncio.wait({late._task})

@@ -149,15 +149,19 @@ class Outbox:
         now = asyncio.get_running_loop().time()
         if self._state and now >= self._state_due():
             state, self._state = self._state, None
-            if is_newer(state, self._mark.shows) and not await self._publish(state, None):
+            if self._is_news(state) and not await self._publish(state, None):
                 return False
         if newest != self._newest:
             self._newest, self._newest_at = newest, now
-        if not newest or not is_newer(newest, self._mark.shows):
+        if not newest or not self._is_news(newest):
             self._state = None
         elif not self._state or (newest != self._state and self._may_be_newer(newest, now)):
             self._state, self._seen = newest, now
         return True
+
+    def _is_news(self, snapshot: Snapshot) -> bool:
+        settled = self._through.get(snapshot.tracker.run_id) == inf
+        return not settled and is_newer(snapshot, self._mark.shows)
 
     def _may_be_newer(self, newest: Snapshot, now: float) -> bool:
         return newest.terminal or now < self._sent + STATE_EVERY
