@@ -84,8 +84,9 @@ async def _shown(server: NatsServer, builds: int) -> float:
         *(GUARDKIT, "watch", "--nats", server.url), stdout=subprocess.PIPE
     )
     assert process.stdout
-    while len(shown) < builds and (line := await process.stdout.readline()):
-        shown |= {*re.findall(rb"TASK-\d+", line)}
+    async with asyncio.timeout(60):
+        while len(shown) < builds and (line := await process.stdout.readline()):
+            shown |= {*re.findall(rb"TASK-\d+", line)}
     seconds = perf_counter() - start
     process.terminate()
     await process.communicate()

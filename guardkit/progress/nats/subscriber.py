@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime
+from math import inf
 
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
@@ -39,6 +40,7 @@ BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing t
 SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
 PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 FILTERS_MAX = 100  # subjects that the server picks out; for more it takes longer than we do
+STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
 SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
 
 News = tuple[Snapshot, str | None, datetime]  # the event, if it is a transition, and when it was
@@ -103,7 +105,7 @@ class Place:
 
     def __init__(self, task_ids: Collection[str], *, history: bool) -> None:
         self._wanted = {*map(subject, task_ids)}
-        self._first = DeliverPolicy.ALL if history else DeliverPolicy.LAST_PER_SUBJECT
+        self.history = history
         self._newest: dict[str, Snapshot] = {}
         self._made: datetime | None = None
         self.number = 0
@@ -113,9 +115,10 @@ class Place:
         """Return what goes on from here."""
         if stream.created != self._made or stream.state.last_seq < self.number:
             self._made, self.number = stream.created, 0  # it is another one, or has lost its end
+        first = DeliverPolicy.ALL if self.history else DeliverPolicy.LAST_PER_SUBJECT
         few = 0 < len(self._wanted) <= FILTERS_MAX
         return ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE if self.number else self._first,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE if self.number else first,
             opt_start_seq=self.number + 1 if self.number else None,
             filter_subjects=sorted(self._wanted) if few else [SUBJECTS],
             ack_policy=AckPolicy.NONE,
@@ -153,7 +156,9 @@ class Messages:
         self._inbox = client.new_inbox()
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._received = 0  # messages
-        self._pending = 0  # messages that are there at the beginning
+        self._awaited = 0  # messages that are there at the beginning
+        self._subjects: set[str] = set()  # of which there were messages
+        self._caught_up = inf  # when the server said that nothing is left
         client.lost.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     async def open(self) -> None:
@@ -164,11 +169,12 @@ class Messages:
         await self._client.subscribe(self._inbox, cb=self._hear)
         consumer = await self._client.js.add_consumer(STREAM, config)
         self._place.begun = True
-        self._pending = consumer.num_pending or 0
+        sent = consumer.delivered.consumer_seq if consumer.delivered else 0
+        self._awaited = (consumer.num_pending or 0) + sent
 
     async def read(self) -> AsyncGenerator[News | None]:
         """Yield what comes, for ever; raises NatsError."""
-        complete = not self._pending
+        complete = not self._awaited
         while True:
             if complete and not self._place.joined:
                 self._place.joined = True
@@ -176,7 +182,7 @@ class Messages:
             message = await self._next()
             if message.subject == self._inbox:  # no message, but a sign of life, or a question
                 await self._answer(message)
-                complete = not message.reply
+                complete = not message.reply and STALLED not in (message.headers or {})
             else:
                 complete = self._count(message)
                 if news := self._place.take(message):
@@ -200,22 +206,27 @@ class Messages:
         return message
 
     def _count(self, message: Msg) -> bool:
-        """Note where we are; return whether all that is there has come.
+        """Note where we are; return whether all that was there at the beginning has come.
 
-        What is there at the beginning may be replaced before it comes, and then the newer one does.
+        Of each build that is its newest message. One that is replaced before it comes is not
+        counted by the server any more, and the newer one follows; only what was deleted does not.
         """
-        number = message.metadata.sequence
+        number, now = message.metadata.sequence, asyncio.get_running_loop().time()
         self._follow(number.consumer - 1)
         self._received = number.consumer
         self._place.number = number.stream
-        return not message.metadata.num_pending
+        self._subjects.add(message.subject)
+        if not message.metadata.num_pending:
+            self._caught_up = min(self._caught_up, now)
+        enough = 0.0 if self._place.history else BEAT
+        return len(self._subjects) >= self._awaited or now >= self._caught_up + enough
 
     async def _answer(self, message: Msg) -> None:
         """Say that we follow, if that is the question."""
         headers = message.headers or {}
         if last := headers.get("Nats-Last-Consumer"):
             self._follow(int(last))
-        if reply := message.reply or headers.get("Nats-Consumer-Stalled"):
+        if reply := message.reply or headers.get(STALLED):
             await self._client.publish(reply)
 
     def _follow(self, number: int) -> None:
