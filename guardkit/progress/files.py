@@ -82,9 +82,12 @@ class FileFeed(Feed):
         self.start()
         await self.hub.disk.settle(self)
         if self._refused:
-            writer = Writer()  # of its own, as it may take a while
-            who = await aiofiles.os.wrap(self._find_holder)(executor=writer)
-            writer.shutdown()
+            who, writer = "another builder", Writer()  # of its own, as it may take a while
+            try:
+                with suppress(OSError):  # no thread is to be had
+                    who = await aiofiles.os.wrap(self._find_holder)(executor=writer)
+            finally:
+                writer.shutdown()
             see = f"see `guardkit status {self._task_id}`"
             raise BuildAlreadyRunningError(f"{self._task_id} is being built by {who}: {see}")
 
@@ -104,7 +107,7 @@ class FileFeed(Feed):
 
     def failed(self, error: Exception) -> None:
         """See that the task is not ours; of other failures warn, and try again in a while."""
-        if isinstance(error, BuildAlreadyRunningError) and not self._newest:
+        if isinstance(error, BuildAlreadyRunningError) and (self._refused or not self._newest):
             self._refused = True
         else:
             super().failed(error)

@@ -39,9 +39,11 @@ def append(path: str, events: deque[Happened], *, mend: bool = True) -> None:
     """Move `events` to the end of the file, one write each.
 
     To mend is to end a half line before them, as a builder leaves it that was killed. A file past
-    4 MiB becomes `{path}.1`. Raises OSError; what is not written stays in `events`.
+    4 MiB becomes `{path}.1`. Raises OSError, also for a link, which may point at anything; what is
+    not written stays in `events`.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o666)
     try:
         if mend and (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")

@@ -61,7 +61,8 @@ class Locks:
     def keep(self, path: Path, task_id: str) -> bool:
         """Return whether a task is still held, in the file that is at `path` now.
 
-        If the file was deleted, another builder may hold the task in a new one. Raises OSError.
+        If the file is not there any more, another builder may hold the task in a new one. Raises
+        OSError.
         """
         with self._guard:
             if not self.sure:
@@ -86,11 +87,16 @@ class Locks:
 
     def _renew(self, path: Path) -> None:
         """Have the file open that is at `path`, and locked in it what is held."""
-        if self._fd >= 0 and os.fstat(self._fd).st_nlink:
-            return
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with suppress(PermissionError):  # if it is another user's, who has done so
+        if self._fd >= 0:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._fd), os.lstat(path)):
+                    return
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW  # a link may point at anything
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL)
             os.fchmod(fd, 0o666)  # there is nothing in it, and all must be able to lock it
+        except FileExistsError:
+            fd = os.open(path, flags)
         for task_id in sorted(self._held):
             try:
                 _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)

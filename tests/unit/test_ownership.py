@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -373,3 +374,67 @@ def test_a_fork_leaves_locks_alone_that_are_gone_or_not_in_use() -> None:
         unused.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.anyio
+async def test_a_link_is_neither_locked_nor_written_to(
+    tmp_path: Path, lock: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret, journal = tmp_path / "secret", tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    secret.write_text("key")
+    secret.chmod(0o600)
+    journal.parent.mkdir()
+    for link in (lock, journal):
+        link.symlink_to(secret)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        pass
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("key", 0o600)
+    assert read_progress("TASK-1", root=tmp_path) == build.snapshot
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.anyio
+async def test_a_builder_whose_folders_were_moved_away_gives_way_to_the_next(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        (tmp_path / ".guardkit").rename(tmp_path / "moved")
+        async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as other:
+            await clock.advance(20.0)
+            assert read_progress("TASK-1", root=tmp_path) == other.snapshot
+            assert assess(other.snapshot, root=tmp_path).state != "crashed"
+    assert "another builder has taken TASK-1" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_builder_is_refused_though_no_descriptor_is_left(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        second = track_build("TASK-1", root=tmp_path, clock=clock)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(BuildAlreadyRunningError, match="by another builder"):
+                await second.__aenter__()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.anyio
+async def test_a_builder_that_is_cancelled_while_it_is_refused_leaves_no_thread_and_says_nothing(
+    tmp_path: Path, lock: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = Locks()
+    assert holder.take(lock, "TASK-1")  # who does not say who it is
+    threads = {*threading.enumerate()}
+    refused = asyncio.create_task(track_build("TASK-1", root=tmp_path).__aenter__())
+    while len({*threading.enumerate()} - threads) < 2:  # until who it is is looked for  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    refused.cancel()
+    await asyncio.wait({refused})
+    assert refused.cancelled()
+    for thread in {*threading.enumerate()} - threads:
+        thread.join()
+    assert not caplog.records
+    holder.give_back("TASK-1")
