@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from functools import cache, partial
 from hashlib import sha256
@@ -116,19 +116,18 @@ def are_held(root: str | os.PathLike[str], task_ids: Iterable[str]) -> list[bool
     """Return `is_held` of each task; each file is opened once, as closing it walks its locks."""
     with ExitStack() as stack:
         look = cache(partial(_open, stack, builds_dir(root)))
-        return [_is_held(look(lock_name(task_id)), task_id) for task_id in task_ids]
+        return [_is_held(look, task_id) for task_id in task_ids]
 
 
 def _open(stack: ExitStack, folder: Path, name: str) -> int:
-    with suppress(OSError):
-        return stack.enter_context(open_file(folder / name)).fileno()
-    return -1
+    return stack.enter_context(open_file(folder / name)).fileno()
 
 
-def _is_held(fd: int, task_id: str) -> bool | None:
-    with suppress(OSError):
-        return _ask(fd, "F_OFD_GETLK", "F_WRLCK", task_id) if fd >= 0 else None
-    return None
+def _is_held(look: Callable[[str], int], task_id: str) -> bool | None:
+    try:
+        return _ask(look(lock_name(task_id)), "F_OFD_GETLK", "F_WRLCK", task_id)
+    except OSError:
+        return None
 
 
 def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:
