@@ -219,6 +219,7 @@ async def test_a_server_that_asks_whether_it_follows_is_answered(
         first = asyncio.create_task(watching.snapshot())
         [consumer] = await client.js.consumers_info(STREAM)
         assert consumer.config.deliver_subject
+        await client.publish(consumer.config.deliver_subject)  # a sign of life asks for nothing
         answer = await client.request(consumer.config.deliver_subject)
         assert (answer.data, answer.headers) == (b"", None)
         await publish(client, shown())
