@@ -17,6 +17,7 @@ from guardkit.progress.writer import Writer
 
 # Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
 PATIENCE, LAST_PATIENCE = 0.8, 0.2
+LOOK_EVERY = 1.0  # seconds between two looks whether the lock files are still there
 
 
 class Job(Protocol):
@@ -49,6 +50,7 @@ class Disk:
         self._writer = Writer()
         self._writing = False  # a round is under way,
         self._began = 0.0  # since when
+        self._looked = 0.0  # when it was seen to that the lock files are still there
         self._due: deque[Job] = deque()
         self._waiting: dict[asyncio.Future[None], tuple[Job, int]] = {}  # for which write
         self._written = 0  # jobs so far
@@ -104,6 +106,10 @@ class Disk:
         if self._writing or not self._due:
             return
         self._began = self._clock.monotonic()
+        if self._began >= self._looked + LOOK_EVERY:
+            self._looked = self._began
+            for locks in self.locks.values():
+                locks.sure = False
         try:
             self._writer.run(self._write_due, self._end)
             self._writing = True
@@ -127,8 +133,6 @@ class Disk:
     def _write_due(self, refusal: Exception | None = None) -> Landed:
         """Write in this thread, or fail at once with `refusal`; return how it went."""
         landed: Landed = []
-        for locks in self.locks.values():
-            locks.sure = False
         for _ in range(len(self._due)):
             job = self._due.popleft()
             job.due = False  # first: what is new from here on is due again

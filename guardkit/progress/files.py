@@ -151,6 +151,7 @@ class FileFeed(Feed):
             self._append_and_replace()
         except FileNotFoundError:  # somebody deleted the folder: once more, in a new one
             self._make_folders()
+            self.hub.disk.locks[self._lock].sure = False
             self._own()
             self._append_and_replace()
 
