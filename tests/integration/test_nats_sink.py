@@ -20,7 +20,7 @@ from guardkit.progress.snapshot import encode
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
-from ..nats_stream import differences, read_stream, until, until_whole
+from ..nats_stream import STREAM, differences, read_stream, until, until_whole
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
@@ -311,6 +311,26 @@ async def test_messages_of_others_on_the_subject_disturb_nothing(
         await until_whole(nats_server, tmp_path)
         await junk("guardkit.builds.TASK-1.status", b"{}")
     await client.close()
+    assert differences(await read_stream(nats_server), tmp_path) == []
+
+
+@pytest.mark.parametrize("messages", ["all", "the last one"])
+async def test_what_is_deleted_from_the_stream_is_delivered_again(
+    nats_server: NatsServer, tmp_path: Path, messages: str
+) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as building:
+        await work(building)
+        await until_whole(nats_server, tmp_path)
+        client = await nats.connect(nats_server.url)
+        if messages == "all":
+            await client.jetstream().purge_stream(STREAM)
+        else:
+            last = (await client.jetstream().stream_info(STREAM)).state.last_seq
+            await client.jetstream().delete_msg(STREAM, last)
+        await client.close()
+        await work(building)
+        await until_whole(nats_server, tmp_path)
     assert differences(await read_stream(nats_server), tmp_path) == []
 
 

@@ -18,6 +18,7 @@ from math import inf
 
 import msgspec
 import nats.errors
+from nats.js.api import Header
 from nats.js.errors import APIError
 
 from guardkit.errors import NatsError
@@ -214,6 +215,9 @@ class Outbox:
         payload = msgspec.json.encode(snapshot)
         try:
             ack = await self._client.js.publish(self._subject, payload, headers=headers)
+            if ack.duplicate:  # of one that somebody has deleted, or else we do not know the last
+                del headers[Header.MSG_ID.value]
+                ack = await self._client.js.publish(self._subject, payload, headers=headers)
         except (APIError, nats.errors.MaxPayloadError) as error:
             code = error.err_code if isinstance(error, APIError) else TOO_LARGE
             if code in WRONG_LAST:
@@ -224,11 +228,11 @@ class Outbox:
             server, size = self._client.server, len(payload)
             self._warn(NatsError(f"{server} takes no message of {size} bytes, which is left out"))
             return 0
-        if self._envelope and not ack.duplicate:
+        if self._envelope:
             name = event.event if event else None
             with suppress(nats.errors.Error):  # they are told, or not: nobody keeps it
                 await self._client.publish(*wrap(snapshot, name, headers[AT]))
-        return max(ack.seq, self._mark.number)  # what was there already has the number it had
+        return ack.seq
 
     async def _forget(self, number: int) -> None:
         """Delete a state that is not the newest any more."""
