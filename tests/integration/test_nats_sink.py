@@ -334,6 +334,22 @@ async def test_what_is_deleted_from_the_stream_is_delivered_again(
     assert differences(await read_stream(nats_server), tmp_path) == []
 
 
+async def test_an_end_that_is_missing_in_the_journal_is_published_as_a_state(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url, root=tmp_path)
+    await build(tmp_path, sink)
+    async with track_build("TASK-2", root=tmp_path, sinks=[sink]):
+        async with track_build("TASK-1", root=None, sinks=[sink]) as building:
+            pass
+
+        async def has_ended() -> bool:
+            ends = [each for each in await read_stream(nats_server) if each.snapshot.terminal]
+            return [building.snapshot.tracker.run_id, None] == [ends[-1].run_id, ends[-1].event]
+
+        await until(has_ended)
+
+
 async def test_a_journal_is_relayed_though_the_progress_file_is_gone(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ from guardkit.progress.snapshot import Snapshot
 STATE_EVERY = 1.0  # seconds between two states of a build
 SETTLED = 0.05  # seconds after which the journal has told of the transitions before a state
 FIRST_LOOK = 0.001  # seconds until the journal is looked at again for what may be a transition
-JOURNAL_LATE = 10.0  # seconds after which it is not expected to tell of the end any more
+JOURNAL_LATE = 0.5  # seconds after which it is not expected to tell of the end any more
 YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same
 WRONG_LAST = {10071, 10164, 10158}  # the server's codes: another one is the last, or just coming
 TOO_LARGE = 10054  # and: it has more bytes than the stream takes
@@ -68,6 +68,7 @@ class Outbox:
         self._client = client
         self._subject = subject(task_id)
         self._source = source
+        self._ahead = False  # whether the newest may be so of the journal
         self._since = since
         self._warn = warn
         self._envelope = envelope
@@ -104,6 +105,7 @@ class Outbox:
         """Read the file, if need be, and after it what is new in the journal."""
         events: list[Event] = []
         if source := self._source:
+            self._ahead = newest is not None  # while the file comes after its journal
             newest = newest or await source.newest()
             events = await (source.new_events() if self._found else source.all_events())
         if not self._found:
@@ -167,24 +169,28 @@ class Outbox:
     def _may_be_newer(self, newest: Snapshot, now: float) -> bool:
         return newest.terminal or now < self._sent + STATE_EVERY
 
+    def _journal_due(self) -> float:
+        """Return how many seconds the journal has to tell of what was before the state."""
+        if not self._ahead:
+            return 0.0
+        return JOURNAL_LATE if self._state and self._state.terminal else SETTLED
+
     def _state_due(self) -> float:
-        """Return when to publish the state: inf for the end, if the journal will tell of it."""
-        source = self._source
-        settled = self._seen + (SETTLED if source else 0.0)
-        if self._state and self._state.terminal:
-            return inf if source and source.has_journal else settled
-        return max(settled, self._sent + STATE_EVERY)
+        """Return when to publish the state, which is not held up if it is the end."""
+        settled = self._seen + self._journal_due()
+        ends = self._state and self._state.terminal
+        return settled if ends else max(settled, self._sent + STATE_EVERY)
 
     def _next_look(self) -> float:
         """Return in how many seconds: soon, and then less often, for what the journal may tell."""
         if not self._state:
             return inf
-        now, due = asyncio.get_running_loop().time(), self._state_due()
-        passed = now - self._newest_at
-        enough = SETTLED if due < inf else JOURNAL_LATE
-        if passed < enough and self._newest and moved(self._newest, self._mark.shows):
-            return max(FIRST_LOOK, passed / 2)
-        return max(0.0, due - now)
+        now = asyncio.get_running_loop().time()
+        passed, pause = now - self._newest_at, max(0.0, self._state_due() - now)
+        awaited = passed < self._journal_due() and self._newest
+        if awaited and moved(awaited, self._mark.shows):
+            return min(pause, max(FIRST_LOOK, passed / 2))
+        return pause
 
     async def _publish(self, snapshot: Snapshot, event: Event | None) -> bool:
         """Publish a transition or a state, and delete the state before it.

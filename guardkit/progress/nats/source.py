@@ -24,11 +24,6 @@ class Source:
         self._files = files
         self._offset = 0
 
-    @property
-    def has_journal(self) -> bool:
-        """Whether there was anything in the journal."""
-        return self._offset > 0
-
     async def newest(self) -> Snapshot | None:
         """Return what the file says, None where it cannot be read; raises OSError."""
         snapshot: Snapshot | None = await self._files.submit(self._read_file)
