@@ -1,10 +1,11 @@
 """Connections to real NATS servers, and to what is none."""
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nkeys  # type: ignore[import-untyped]
@@ -167,6 +168,30 @@ async def test_a_server_that_accepts_and_does_not_answer_is_not_waited_for() -> 
     with listening() as server:
         said = await refusal(url_of(server))
         assert said == f"{url_of(server)} accepts, but does not answer: it may hang"
+
+
+async def test_a_server_that_stalls_while_encryption_begins_is_not_waited_for() -> None:
+    info = {"server_id": "x", "version": "2.10.0", "max_payload": 2**20, "tls_required": True}
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO %s\r\n" % json.dumps(info).encode())
+        with suppress(ConnectionError):
+            while await reader.read(2**10):
+                pass
+        writer.close()
+        left.set()
+
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url, tasks = url_of(server.sockets[0]), len(asyncio.all_tasks())
+        assert await refusal(url) == f"{url} accepts, but does not answer: it may hang"
+        await left.wait()
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == tasks
+    gc.collect()
+    assert complaints == []
 
 
 async def test_what_is_no_nats_server_is_told_from_one() -> None:

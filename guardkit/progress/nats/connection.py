@@ -9,7 +9,6 @@ nats-py is not left to reconnect: it swallows cancellation, and nobody knows wha
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -22,8 +21,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from guardkit.errors import NatsError
-from guardkit.progress.nats.settings import Server, Settings, options
-from guardkit.progress.writer import Writer
+from guardkit.progress.nats.settings import Server, Settings, options, resolve
 
 CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers
@@ -55,7 +53,7 @@ class Client(NatsClient):
         self.unheard: Callable[[NatsError], None] | None = None
         self._number = 0
         self._trouble: Exception | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self, address: str) -> None:
         """Connect to the server at an address; raises NatsError."""
@@ -71,14 +69,14 @@ class Client(NatsClient):
     async def end(self) -> None:
         """Send what is left and close, whether or not the server takes part."""
         self.lose(UnreachableError(f"the connection to {self.server} is closed"))
-        closing = asyncio.create_task(self.close())
+        closing = asyncio.create_task(self._shut())
         try:
             await asyncio.wait({closing}, timeout=CLOSE)
         finally:
             if writer := getattr(self._transport, "_io_writer", None):
                 writer.transport.abort()
-        ours = (self._opening, self._reading_task, self._ping_interval_task, self._flusher_task)
-        tasks = {closing, *(task for task in ours if task)}
+        theirs = (self._reading_task, self._ping_interval_task, self._flusher_task)
+        tasks = {closing, self._opening, *(task for task in theirs if task)}
         for task in tasks:
             task.cancel()
             task.add_done_callback(_see)
@@ -155,6 +153,11 @@ class Client(NatsClient):
             writer.transport.get_protocol()._over_ssl = True
         return super()._connect_command()
 
+    async def _shut(self) -> None:
+        self._opening.cancel()  # first: asyncio cannot have closed what it begins to encrypt
+        await asyncio.wait({self._opening})
+        await self.close()
+
     async def _hear(self, message: Msg) -> None:
         answer = self._answers.get(message.subject)
         if answer and not answer.done():
@@ -215,7 +218,7 @@ async def _open_any(settings: Settings) -> Client:
     failure = NatsError("there is no server to connect to")
     for server in random.sample(settings.servers, len(settings.servers)):
         try:
-            addresses = await _resolve(server)
+            addresses = await resolve(server)
         except OSError as error:
             failure = UnreachableError(f"no server answers at {server}: {error}")
             continue
@@ -230,21 +233,6 @@ async def _open_any(settings: Settings) -> Client:
                     raise
                 failure = error
     raise failure
-
-
-async def _resolve(server: Server) -> list[str]:
-    """Return the addresses of a server; raises OSError.
-
-    In a thread for which no exit waits: a name server that is away takes its time.
-    """
-    writer = Writer()
-    try:
-        found = await writer.submit(
-            socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
-        )
-    finally:
-        writer.shutdown()
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def _see(done: asyncio.Future[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.errors import NatsError
+from guardkit.progress.writer import Writer
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PORT = 4222
@@ -100,6 +102,21 @@ def options(settings: Settings, server: Server) -> dict[str, Any]:
             context.load_cert_chain(settings.cert, settings.key or None)
         found["tls"] = context
     return {name: value for name, value in found.items() if value}
+
+
+async def resolve(server: Server) -> list[str]:
+    """Return the addresses of a server; raises OSError.
+
+    In a thread for which no exit waits: a name server that is away takes its time.
+    """
+    writer = Writer()
+    try:
+        found = await writer.submit(
+            socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
+        )
+    finally:
+        writer.shutdown()
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def redact(text: str) -> str:
