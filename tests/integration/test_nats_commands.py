@@ -115,7 +115,7 @@ AUTOBUILD = ("autobuild", "task", "TASK-1", "--player", "x")
     [
         ("nats://me:hidden@127.0.0.1", 2, "a login does not belong on a command line: set NATS_"),
         ("nats://hidden@127.0.0.1", 2, "a login does not belong on a command line: set NATS_"),
-        ("http://127.0.0.1", 1, "'http://127.0.0.1' is no URL of a NATS server"),
+        ("http://127.0.0.1", 1, "that is no URL of a NATS server: write nats://HOST:PORT"),
     ],
     ids=["a password", "a token", "another URL"],
 )

@@ -1,7 +1,6 @@
 """Which NATS servers are meant, and how to log in: from a URL, the environment or a context."""
 
 import os
-import re
 import socket
 import ssl
 from pathlib import Path
@@ -119,11 +118,6 @@ async def resolve(server: Server) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-def redact(text: str) -> str:
-    """Return `text` without the logins of the URLs in it."""
-    return re.sub(r"(\w+://)[^\s,]*@", r"\1", text)
-
-
 def _read_context() -> Settings:
     """Return what the selected context of the `nats` command says, or the default server."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "nats")
@@ -153,23 +147,31 @@ def _expand(path: str) -> str:
 
 def _parse(settings: Settings) -> Settings:
     """Return the settings with the servers and the login that stand in their URL."""
-    servers: list[Server] = []
-    for url in settings.url.split(","):
-        text = url.strip() if "://" in url else f"nats://{url.strip()}"
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname, parts.port or PORT
-        except ValueError:
-            parts, host, port = urlsplit(""), None, 0
-        if not host or parts.scheme not in {"nats", "tls"}:
-            raise NatsError(
-                f"{redact(text)!r} is no URL of a NATS server: write nats://HOST:PORT, or tls:// "
-                "where it has to be encrypted"
-            )
-        servers.append(Server(host, port, parts.scheme == "tls"))
-        if parts.password is not None:
-            user, password = unquote(parts.username or ""), unquote(parts.password)
-            settings = replace(settings, user=user, password=password)
-        elif parts.username:
-            settings = replace(settings, token=unquote(parts.username))
-    return replace(settings, url="", servers=tuple(servers))
+    servers, logins = zip(*map(_parse_server, settings.url.split(",")), strict=True)
+    login = logins[0]
+    if any(each not in ({}, login) for each in logins):
+        raise NatsError(
+            "the servers of a NATS URL have one login, which stands at the first of them: write "
+            "what is special in it as %2C for a comma"
+        )
+    return replace(settings, url="", servers=servers, **login)
+
+
+def _parse_server(url: str) -> tuple[Server, dict[str, str]]:
+    """Return a server and the login for it; what is no URL may be part of a password: not told."""
+    try:
+        parts = urlsplit(url.strip() if "://" in url else f"nats://{url.strip()}")
+        host, port = parts.hostname, parts.port or PORT
+    except ValueError:
+        parts, host, port = urlsplit(""), None, 0
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if not host or rest or parts.scheme not in {"nats", "tls"}:
+        raise NatsError(
+            "that is no URL of a NATS server: write nats://HOST:PORT, or tls:// where it has to be "
+            "encrypted, and what is special in a login as %2F for a slash"
+        )
+    server = Server(host, port, parts.scheme == "tls")
+    user = unquote(parts.username or "")
+    if parts.password is not None:
+        return server, {"user": user, "password": unquote(parts.password)}
+    return server, {"token": user} if user else {}
