@@ -17,7 +17,7 @@ from guardkit.progress.nats.connection import connected
 from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.nats.stream import STREAM
 
-from ..nats_server import NatsServer
+from ..nats_server import NatsServer, serving
 from ..nats_stream import until_whole
 from .test_cli import GUARDKIT, building, complaint, guardkit, lines_until, started
 
@@ -136,6 +136,14 @@ def test_a_server_that_is_not_there_gives_one_line(
     ended = guardkit(*words, "--nats", nats_server.url)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert complaint(ended).startswith(f"guardkit: no server answers at {nats_server.url}: ")
+
+
+def test_a_server_that_takes_too_few_bytes_gives_one_line(tmp_path: Path) -> None:
+    with serving(tmp_path / "server", "max_payload: 100") as server:
+        for words in (("nats", "init"), ("status",), ("watch", "TASK-1"), ("log", "TASK-1")):
+            ended = guardkit(*words, "--nats", server.url)
+            assert (ended.returncode, ended.stdout) == (1, "")
+            assert complaint(ended).endswith("set its max_payload to 64KB at least")
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,11 @@ async def explained(client: Client) -> AsyncGenerator[None]:
         ) from error
     except APIError as error:
         raise NatsError(f"{client.server} refuses: {error.description}") from error
+    except nats.errors.MaxPayloadError as error:
+        raise NatsError(
+            f"{client.server} takes no more than {client.max_payload} bytes, and less than it is "
+            "asked with: set its max_payload to 64KB at least"
+        ) from error
     except NoStreamResponseError:
         client.lose(NatsError(f"the stream {STREAM} on {client.server} is gone"))
         raise client.lost.result() from None
