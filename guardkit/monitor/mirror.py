@@ -7,16 +7,14 @@ import asyncio
 import logging
 import os
 from collections import defaultdict, deque
-from collections.abc import Collection, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import Collection, Coroutine, Generator
+from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 from tempfile import TemporaryDirectory
-
-from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
-from anyio.from_thread import start_blocking_portal
+from threading import Event, Thread
+from typing import Any
 
 from guardkit.errors import NatsError
 from guardkit.progress.files import replace_file
@@ -30,6 +28,7 @@ log = logging.getLogger("guardkit.monitor")
 
 MEMORY = "/dev/shm"  # noqa: S108 - what is made there is of a name that nobody can guess
 PATIENCE = 30.0  # seconds in which all that is there has to come
+LEAVING = 1.0  # seconds in which the connection has to be closed
 
 
 @contextmanager
@@ -44,13 +43,45 @@ def mirrored(
     with (
         leaving_on_signals(),
         TemporaryDirectory(prefix="guardkit-", dir=_folder(), ignore_cleanup_errors=True) as root,
-        start_blocking_portal() as portal,
     ):
-        work, _ = portal.start_task(_mirror, root, settings, task_ids, history)
-        try:
+        ready = Event()
+        with _working(_mirror(root, settings, task_ids, history, ready), ready) as work:
+            ready.wait()
+            if work.done():
+                work.result()
             yield Path(root)
-        finally:
-            work.cancel()
+
+
+@contextmanager
+def _working(work: Coroutine[Any, Any, None], ready: Event) -> Generator[asyncio.Task[None]]:
+    """Run `work` in a thread; `ready` is set at its end, too.
+
+    The thread is a daemon that is waited for only a while: a signal may come at any time, and has
+    to end the command even where the thread has just begun.
+    """
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    loop = runner.get_loop()
+    task = loop.create_task(work)
+
+    def end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # or asyncio would complain, where nobody waits any more
+        ready.set()
+        loop.stop()
+
+    def run() -> None:
+        with runner:
+            loop.run_forever()
+
+    task.add_done_callback(end)
+    thread = Thread(target=run, name="guardkit-nats", daemon=True)
+    try:
+        thread.start()
+        yield task
+    finally:
+        with suppress(RuntimeError):  # it has ended by itself, or has not begun
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join(LEAVING)
 
 
 @contextmanager
@@ -81,10 +112,9 @@ async def _mirror(
     settings: Settings,
     task_ids: Collection[str],
     history: bool,
-    *,
-    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ready: Event,
 ) -> None:
-    """Keep files below `root` as the stream says; it has started when all is there."""
+    """Keep files below `root` as the stream says; it is `ready` when all is there."""
     mirror, complete, warned = Mirror(root), False, False
     try:
         async with (
@@ -105,7 +135,7 @@ async def _mirror(
                     mirror.write()
                     complete = True
                     limit.reschedule(None)
-                    task_status.started()
+                    ready.set()
     except TimeoutError:
         raise NatsError(f"{settings} did not tell of all builds in {PATIENCE:g} s") from None
 

@@ -135,3 +135,30 @@ with mirrored(find_settings(sys.argv[1])):
         process.send_signal(number)
         assert process.wait() != 0
     assert entries(tmp_path) == []
+
+
+def test_a_signal_ends_it_at_any_time_while_it_begins(nats_server: NatsServer) -> None:
+    program = """
+import signal, sys
+from guardkit.monitor.mirror import mirrored
+from guardkit.progress.nats.settings import find_settings
+
+class Left(BaseException):
+    pass
+
+def leave(*_):
+    raise Left
+
+signal.signal(signal.SIGALRM, leave)
+for number in range(1, 101):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, number / 5000)
+        with mirrored(find_settings(sys.argv[1])):
+            signal.pause()
+    except Left:
+        pass
+print("left")
+"""
+    command = (sys.executable, "-c", program, nats_server.url)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "left\n"
