@@ -21,6 +21,7 @@ from guardkit.progress.files import replace_file
 from guardkit.progress.journal import Happened, append
 from guardkit.progress.nats.settings import Settings
 from guardkit.progress.nats.subscriber import subscribe
+from guardkit.progress.order import is_newer
 from guardkit.progress.paths import build_dir
 from guardkit.progress.snapshot import Snapshot, encode
 
@@ -145,14 +146,18 @@ class Mirror:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._newest: dict[str, Snapshot] = {}
         self._snapshots: dict[str, Snapshot] = {}  # those that are to be written
         self._events: defaultdict[str, deque[Happened]] = defaultdict(deque)
 
     def put(self, snapshot: Snapshot, event: str | None, at: datetime) -> None:
         """Set what the next write brings to disk: the document, and a line of the journal."""
-        self._snapshots[snapshot.task_id] = snapshot
+        task_id = snapshot.task_id
+        if is_newer(snapshot, self._newest.get(task_id)):
+            self._newest[task_id] = snapshot
+        self._snapshots[task_id] = self._newest[task_id]
         if event:
-            self._events[snapshot.task_id].append((event, at, snapshot))
+            self._events[task_id].append((event, at, snapshot))
 
     def write(self) -> None:
         """Bring to disk what is new; raises OSError.

@@ -52,6 +52,24 @@ async def test_it_has_what_the_builds_have_on_their_disks(
     assert not root.exists()
 
 
+async def test_of_runs_whose_clocks_differ_it_has_all_events_and_the_latest_beginning(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    clock, runs = FakeClock(), list[str]()
+    clock.jump(86_400)
+    for root, its_clock in ((tmp_path / "a", clock), (tmp_path / "b", FakeClock())):
+        root.mkdir()
+        sink = NatsSink(nats_server.url, root=root)
+        async with track_build("TASK-1", root=root, sinks=[sink], clock=its_clock) as building:
+            runs.append(building.snapshot.tracker.run_id)
+    with mirrored(find_settings(nats_server.url), history=True) as root:
+        events = read_events("TASK-1", root=root)
+        assert [(each.run_id, each.event) for each in events] == [
+            (run, event) for run in runs for event in ("build.started", "build.ended")
+        ]
+        assert read_progress("TASK-1", root=root).tracker.run_id == runs[0]
+
+
 async def test_with_ids_it_has_these_builds_and_without_history_no_events(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from guardkit import (
     ProgressNotFoundError,
@@ -271,6 +272,21 @@ async def test_nothing_older_follows_what_is_newer(client: Client, nats_server: 
         for each, other in zip(told, not_told, strict=True):
             await publish(client, each, other)
         assert [await watching.snapshot() for _ in told] == told
+
+
+async def test_the_history_has_each_run_whenever_it_began(
+    client: Client, nats_server: NatsServer
+) -> None:
+    """... as clocks differ, and what happened during an outage comes late."""
+    late, early = shown(run="late", started_at=LATE), shown(run="early")
+    for each in (late, early):
+        await publish(client, each, **{EVENT: "build.started"})
+    state = replace(early, tracker=Tracker(run_id="early", seq=2))
+    end = replace(early, status="completed", tracker=Tracker(run_id="early", seq=3))
+    await publish(client, state)
+    await publish(client, end, end, **{EVENT: "build.ended"})
+    async with Watching(nats_server, history=True) as watching:
+        assert [news[0] for news in await watching.all()] == [late, early, end]
 
 
 @pytest.mark.parametrize("at", ["soon", "2025-01-31T12:00:00", ""])

@@ -52,7 +52,8 @@ async def subscribe(
     """Yield the newest snapshot of each of some builds, by default of all, then each newer one.
 
     A transition comes with its event. With `history` all those that the stream still has come
-    first. None is yielded once: when all that was there at the beginning has been.
+    first, and those of a run that began earlier than another one, too: they are news, but its
+    snapshot is not. None is yielded once: when all that was there at the beginning has been.
 
     Raises NatsError if it cannot even begin; later it waits until it can go on, and says so.
     Messages that are none of ours are passed over.
@@ -106,7 +107,7 @@ class Place:
     def __init__(self, task_ids: Collection[str], *, history: bool) -> None:
         self._wanted = {*map(subject, task_ids)}
         self.history = history
-        self._newest: dict[str, Snapshot] = {}
+        self._newest: dict[tuple[str, str], Snapshot] = {}  # of a task and a run, or of all: ""
         self._made: datetime | None = None
         self.number = 0
         self.begun = self.joined = False
@@ -138,13 +139,15 @@ class Place:
             snapshot = decode(message.data)
         except InvalidProgressError:
             return None
-        task_id = snapshot.task_id
-        if task_of(message.subject) != task_id or not is_newer(snapshot, self._newest.get(task_id)):
+        task_id, event = snapshot.task_id, (message.headers or {}).get(EVENT)
+        run = task_id, snapshot.tracker.run_id if self.history and event else ""
+        if task_of(message.subject) != task_id or not is_newer(snapshot, self._newest.get(run)):
             return None
-        self._newest[task_id] = snapshot
-        headers = message.headers or {}
-        event = headers.get(EVENT)
-        return snapshot, event, _instant(headers.get(AT, "")) or snapshot.updated_at
+        for each in ((task_id, snapshot.tracker.run_id), (task_id, "")):
+            if is_newer(snapshot, self._newest.get(each)):
+                self._newest[each] = snapshot
+        at = _instant((message.headers or {}).get(AT, ""))
+        return snapshot, event, at or snapshot.updated_at
 
 
 class Messages:
