@@ -43,7 +43,8 @@ class Parser(ArgumentParser):
 
     def add_nats(self, *, about: str, default: str | None = None) -> None:
         """Add `nats`, the URL of a server, `""` for the usual one; where it is not given, None."""
-        about += " By default the URL is that in NATS_URL or of the context of the nats command."
+        about += " A URL has a colon, as nats://HOST; by default it is that in NATS_URL or of the "
+        about += "context of the nats command."
         self.add_argument("--nats", type=_url, default=default, metavar="[URL]", help=about)
 
     def run(self) -> int | None:
