@@ -350,7 +350,7 @@ async def test_a_missing_permission_is_said_to_the_one_who_asked(
     )
     url = server.url.replace("//", "//me:secret@")
     async with connected(find_settings(url)) as client:
-        with pytest.raises(NatsError, match=r"gives no permission to publish to mine.x"):
+        with pytest.raises(NatsError, match=r"gives no permission to publish to Mine.x"):
             await client.request("Mine.x")
         assert (await client.js.account_info()).streams == 0
 

@@ -110,8 +110,8 @@ async def test_a_server_without_jetstream(
 @pytest.mark.parametrize(
     ("allowed", "refused"),
     [
-        ('publish: "foo"', "gives no permission to publish to $js.api.stream.info."),
-        ('publish: "$JS.API.>"', "gives no permission to publish to guardkit.builds.task-1.status"),
+        ('publish: "foo"', "gives no permission to publish to $JS.API.STREAM.INFO."),
+        ('publish: "$JS.API.>"', "gives no permission to publish to guardkit.builds.TASK-1.status"),
         ('subscribe: "foo"', "refuses: no permission to hear answers, set NATS_INBOX_PREFIX to"),
     ],
     ids=["to ask", "to publish", "to hear"],
@@ -141,7 +141,7 @@ async def test_a_permission_to_delete_that_is_missing_leaves_states_alone(
 
         await until(warned)
     [said] = caplog.messages
-    assert "gives no permission to publish to $js.api.stream.msg.delete" in said
+    assert "gives no permission to publish to $JS.API.STREAM.MSG.DELETE" in said
     server.url = url
     events = [each.event for each in await read_stream(server) if each.event]
     assert events == ["build.started", "build.ended"]

@@ -105,7 +105,7 @@ class Client(NatsClient):
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_see)
         self._answers[inbox] = answer
-        self._asked[inbox] = subject.lower()
+        self._asked[inbox] = subject
         try:
             if self.lost.done():
                 raise self.lost.result()
@@ -172,7 +172,8 @@ class Client(NatsClient):
                 what = "no permission to hear answers, set NATS_INBOX_PREFIX to what is allowed"
             self.lose(NatsError(f"{self.server} refuses: {what}"))
         elif "permissions violation" in text:
-            subject = text.split('"')[1]
+            told = text.split('"')[1]  # in lower case
+            subject = next((each for each in self._asked.values() if each.lower() == told), told)
             refusal = NatsError(f"{self.server} gives no permission to publish to {subject}")
             asking = [inbox for inbox, asked in self._asked.items() if asked == subject]
             self._refuse(asking, refusal)
