@@ -122,15 +122,16 @@ class FileFeed(Feed):
 
         The end of the build is worth several tries, as nothing comes after it.
         """
-        last = self._newest is not None and self._newest.terminal
-        tries = LAST_TRIES if last else 1
+        if not (self._newest and self._newest.terminal):
+            self._write()
+            return
+        tries = LAST_TRIES
         try:
             while tries:
                 tries = self._try(tries - 1)
         finally:
-            if last:
-                self._owner = False
-                self.hub.disk.locks[self._lock].give_back(self._task_id)
+            self._owner = False
+            self.hub.disk.locks[self._lock].give_back(self._task_id)
 
     def _try(self, left: int) -> int:
         """Write, and return how many tries are still needed: none, or those that are `left`."""
