@@ -6,6 +6,7 @@ holds up none of those that are elsewhere.
 
 import asyncio
 from collections import defaultdict, deque
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -148,5 +149,5 @@ class Disk:
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
+    with suppress(asyncio.InvalidStateError):  # it was resolved, or cancelled, before
         future.set_result(None)
