@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from guardkit import Snapshot, track_build
+from guardkit.progress.feeds import QUEUE_MAX
 from guardkit.progress.journal import SIZE_MAX, Happened, append, make_event, read_last, read_on
 from guardkit.testing import FakeClock
 
@@ -179,3 +180,19 @@ def test_a_reader_that_goes_on_misses_nothing_when_the_journal_is_moved_away(
     path.write_bytes(line("3"))
     last, _ = read_on(path, offset)
     assert [event.event for event in (*seen, *rest, *last)] == ["1", "2", "3"]
+
+
+@pytest.mark.anyio
+async def test_of_events_that_wait_too_long_the_oldest_are_dropped_and_that_is_said_once(
+    tmp_path: Path, clock: FakeClock, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    path.mkdir(parents=True)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        for _ in range(QUEUE_MAX // 2 + 10):
+            async with build.phase("Setup"):
+                pass
+        path.rmdir()
+        await clock.advance(1.0)
+        assert len(journal()) == QUEUE_MAX
+    assert len([each for each in caplog.records if "lost events" in each.getMessage()]) == 1
