@@ -223,8 +223,12 @@ def until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[obj
     Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
     """
     import asyncio
+    import logging
 
     from anyio import CancelScope
+
+    # It warns of a child that has ended just when it was to be killed, which is nothing to people.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
     heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
 
