@@ -69,6 +69,22 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 
 
 @pytest.fixture
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NatsServer]]:
+    """Start a server with lines of configuration; it is killed in the end."""
+    servers: list[NatsServer] = []
+
+    def start(*lines: str, jetstream: bool = True) -> NatsServer:
+        server = NatsServer(tmp_path_factory.mktemp("nats"), *lines, jetstream=jetstream)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
 async def no_task_is_left() -> AsyncGenerator[None]:
     """Fail a test after which a task of the package is still there."""
     yield

@@ -33,22 +33,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "nats"
 
 
-@pytest.fixture
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start a server with lines of configuration; it is killed in the end."""
-    servers: list[NatsServer] = []
-
-    def start(*lines: str, jetstream: bool = True) -> NatsServer:
-        server = NatsServer(tmp_path_factory.mktemp("nats"), *lines, jetstream=jetstream)
-        servers.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in servers:
-        server.kill()
-
-
 @contextmanager
 def listening() -> Iterator[socket.socket]:
     """Listen on a port of 127.0.0.1, for clients that nobody accepts."""

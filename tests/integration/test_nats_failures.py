@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nats
@@ -35,22 +35,6 @@ async def main(url, root):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-@pytest.fixture
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NatsServer]]:
-    """Start a server with lines of configuration; it is killed in the end."""
-    servers: list[NatsServer] = []
-
-    def start(*lines: str, jetstream: bool = True) -> NatsServer:
-        server = NatsServer(tmp_path_factory.mktemp("nats"), *lines, jetstream=jetstream)
-        servers.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in servers:
-        server.kill()
 
 
 StartServer = Callable[..., NatsServer]

@@ -15,6 +15,7 @@ from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import ensure_stream, subject
 from guardkit.progress.snapshot import encode
 from guardkit.progress.writer import Writer
+from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
 from ..nats_stream import differences, read_stream
@@ -51,6 +52,21 @@ async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
         await slow.deliver(build.snapshot)
         assert differences(await read_stream(nats_server), tmp_path) == []
         assert await fast.deliver(build.snapshot) <= YIELD_MAX
+
+
+async def test_a_state_of_a_run_that_has_ended_is_not_published_after_a_later_one(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as earlier:
+        shown = earlier.snapshot
+    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as later:
+        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(later.snapshot)
+        late = make_outbox(client, None)
+        for _ in range(2):
+            await late.deliver(shown)
+        messages = await read_stream(nats_server)
+        assert messages[-1].run_id != shown.tracker.run_id
+        assert differences(messages, tmp_path) == []
 
 
 async def test_the_slower_one_leaves_the_state_to_the_faster_one(

@@ -10,7 +10,7 @@ nats-py is not left to reconnect: it swallows cancellation, and nobody knows wha
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +27,7 @@ CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers
 CLOSE = 0.1  # seconds to send what is left, and as many for what was cancelled to end
 PING_EVERY = 5  # seconds between two looks whether the server is still there
+PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 
 
 class UnreachableError(NatsError):
@@ -213,6 +214,14 @@ async def connected(settings: Settings) -> AsyncGenerator[Client]:
         yield client
     finally:
         await client.end()
+
+
+def pauses() -> Iterator[float]:
+    """Yield, without end, how many seconds to wait after each connection that has failed."""
+    pause = PAUSE
+    while True:
+        yield random.uniform(pause / 2, pause)  # noqa: S311
+        pause = min(2 * pause, PAUSE_MAX)
 
 
 async def _open_any(settings: Settings) -> Client:

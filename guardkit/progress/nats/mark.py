@@ -5,6 +5,7 @@
 
 from contextlib import suppress
 from datetime import datetime
+from math import inf
 from typing import cast
 
 import msgspec
@@ -87,14 +88,18 @@ async def find_last(client: Client, subject: str) -> Mark:
 
 
 async def find_all(client: Client, subject: str) -> dict[str, float]:
-    """Return up to which seq the transitions of each run are there; raises as nats-py does."""
+    """Return up to which seq the transitions of each run are there; raises as nats-py does.
+
+    It is inf for a run whose end is there, after which nothing more of it is to come.
+    """
     through: dict[str, float] = {}
     number = 1
     with suppress(NotFoundError):
         while True:
             message = await client.js.get_msg(STREAM, number, subject=subject, next=True)
             mark = read_mark(message)
-            through[mark.run_id] = max(through.get(mark.run_id, 0), mark.after)
+            ended = mark.shows and mark.shows.terminal and not mark.is_state
+            through[mark.run_id] = inf if ended else max(through.get(mark.run_id, 0), mark.after)
             number = mark.number + 1
     return through
 

@@ -126,8 +126,7 @@ class Outbox:
         self._events.clear()
         self._mark = mark = await find_last(self._client, self._subject)
         self._through = {mark.run_id: mark.after}
-        late = mark.is_state and mark.run_id != next(reversed(runs), "")  # after a later run, maybe
-        if mark.number and runs and (late or mark.run_id not in runs):  # or on another machine
+        if mark.number and runs and mark.run_id not in runs:  # it began since, or elsewhere
             self._through = await find_all(self._client, self._subject)
         self._through |= dict.fromkeys(settled(runs, mark, self._since), inf)
         self._found = True

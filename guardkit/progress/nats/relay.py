@@ -6,7 +6,6 @@ the stream: the next one finds out anew what is there, and goes on from there.
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Any
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.progress.nats.connection import Client, UnreachableError, connected
+from guardkit.progress.nats.connection import Client, UnreachableError, connected, pauses
 from guardkit.progress.nats.notice import changes, find_left
 from guardkit.progress.nats.outbox import Outbox
 from guardkit.progress.nats.settings import Settings
@@ -26,7 +25,6 @@ from guardkit.progress.writer import Writer
 
 log = logging.getLogger("guardkit.progress")
 
-PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 RETRY = 10.0  # seconds until a build is tried again whose messages the server refuses
 AT_ONCE = 32  # builds that are delivered side by side
 
@@ -63,21 +61,20 @@ class Relay:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        pause = PAUSE
+        waits = pauses()
         try:
             while True:
                 self._hurry.clear()
                 try:
                     async with connected(self._settings) as client:
                         session = await self._begin(client)
-                        pause = PAUSE
+                        waits = pauses()
                         await session.serve()
                 except Exception as error:  # whatever nats-py comes upon, the builds go on
                     self.fail(error)
                 finally:
                     self._session = None
-                await self._rest(random.uniform(pause / 2, pause))  # noqa: S311
-                pause = min(2 * pause, PAUSE_MAX)
+                await self._rest(next(waits))
         finally:
             self.files.shutdown()
 

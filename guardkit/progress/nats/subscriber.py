@@ -9,7 +9,6 @@ then both are thrown away as after any other failure: the next one goes on behin
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime
@@ -19,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from guardkit.errors import InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.nats.connection import Client, UnreachableError, connected
+from guardkit.progress.nats.connection import Client, UnreachableError, connected, pauses
 from guardkit.progress.nats.settings import Settings, find_settings
 from guardkit.progress.nats.stream import (
     AT,
@@ -38,7 +37,6 @@ log = logging.getLogger("guardkit.progress")
 
 BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
 SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
-PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 FILTERS_MAX = 100  # subjects that the server picks out; for more it takes longer than we do
 STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
 SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
@@ -59,7 +57,7 @@ async def subscribe(
     Messages that are none of ours are passed over.
     """
     place = Place(task_ids, history=history)
-    pause, lost = PAUSE, False
+    waits, lost = pauses(), False
     while True:
         try:
             async with connected(settings) as client, explained(client):
@@ -67,7 +65,7 @@ async def subscribe(
                 await messages.open()
                 if lost:
                     log.warning("watching goes on, over %s", client.server)
-                pause, lost = PAUSE, False
+                waits, lost = pauses(), False
                 async with aclosing(messages.read()) as found:
                     async for news in found:
                         yield news
@@ -77,8 +75,7 @@ async def subscribe(
             if not lost:
                 log.warning("watching has to wait, and goes on by itself: %s", error)
             lost = True
-        await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
-        pause = min(2 * pause, PAUSE_MAX)
+        await asyncio.sleep(next(waits))
 
 
 async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
