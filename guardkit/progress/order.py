@@ -8,7 +8,7 @@ def is_newer(snapshot: Snapshot, than: Snapshot | None) -> bool:
     if than is None:
         return True
     if snapshot.tracker.run_id != than.tracker.run_id:
-        return snapshot.started_at >= than.started_at
+        return (snapshot.started_at, snapshot.updated_at) >= (than.started_at, than.updated_at)
     new, old = snapshot.tracker.seq, than.tracker.seq
     return not than.terminal and (new, snapshot.updated_at) > (old, than.updated_at)
 

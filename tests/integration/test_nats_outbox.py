@@ -1,14 +1,17 @@
 """Two outboxes of one build, each of which believes to know the last message."""
 
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot, track_build
+from guardkit.progress.journal import Event
 from guardkit.progress.nats.connection import Client, connected
+from guardkit.progress.nats.mark import Mark, make_headers
 from guardkit.progress.nats.outbox import YIELD, YIELD_MAX, Outbox
 from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.nats.source import Source
@@ -54,19 +57,78 @@ async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
         assert await fast.deliver(build.snapshot) <= YIELD_MAX
 
 
-async def test_a_state_of_a_run_that_has_ended_is_not_published_after_a_later_one(
+class SlowSource(Source):
+    """Files of which the one shows a build late, and before the other is there a thing happens."""
+
+    def __init__(
+        self, root: Path, shown: Snapshot, happens: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        super().__init__(root, "TASK-1", Writer())
+        self._shown, self._happens = shown, happens
+
+    async def newest(self) -> Snapshot:
+        return self._shown
+
+    async def all_events(self) -> list[Event]:
+        events = await super().all_events()
+        happens, self._happens = self._happens, None
+        if happens:
+            await happens()
+        return events
+
+
+async def test_a_state_is_not_published_after_a_run_that_began_while_the_journal_was_read(
     nats_server: NatsServer, client: Client, tmp_path: Path
 ) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as earlier:
         shown = earlier.snapshot
-    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as later:
-        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(later.snapshot)
-        late = make_outbox(client, None)
-        for _ in range(2):
-            await late.deliver(shown)
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> None:
+            later = track_build("TASK-1", root=tmp_path, clock=FakeClock())
+            build = await stack.enter_async_context(later)
+            await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(build.snapshot)
+
+        late = make_outbox(client, SlowSource(tmp_path, shown, begin))
+        for _ in range(3):
+            await late.deliver(None)
         messages = await read_stream(nats_server)
         assert messages[-1].run_id != shown.tracker.run_id
         assert differences(messages, tmp_path) == []
+
+
+async def test_a_state_is_not_published_after_the_next_run_of_the_same_second(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as earlier:
+        shown = replace(earlier.snapshot, message="newer than the last transition")
+        shown = replace(shown, tracker=replace(shown.tracker, seq=2))
+        outbox = make_outbox(client, SlowSource(tmp_path, shown))
+        await outbox.deliver(None)
+    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()):
+        await outbox.deliver(None)
+        messages = await read_stream(nats_server)
+        assert messages[-1].run_id != shown.tracker.run_id
+        assert differences(messages, tmp_path) == []
+
+
+async def test_what_the_stream_has_behind_a_last_message_of_an_earlier_run_is_not_doubled(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    async with track_build("TASK-1", root=tmp_path) as earlier:
+        pass
+    async with track_build("TASK-1", root=tmp_path) as later:
+        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(later.snapshot)
+        shown = earlier.snapshot
+        headers = make_headers(shown, None, after=shown.tracker.seq, last=Mark())
+        del headers["Nats-Expected-Last-Subject-Sequence"]
+        await client.js.publish(subject("TASK-1"), encode(shown), headers=headers)
+        outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()))
+        assert 0 < await outbox.deliver(later.snapshot) <= 2 * YIELD
+        async with later.turn():
+            pass
+        await outbox.deliver(later.snapshot)
+        assert differences(await read_stream(nats_server), tmp_path) == []
 
 
 async def test_the_slower_one_leaves_the_state_to_the_faster_one(

@@ -57,6 +57,7 @@ def test_a_message_of_others_is_of_no_run(headers: dict[str, str] | None) -> Non
         (snapshot(seq=6), snapshot(status="failed"), False),
         (snapshot("b", seq=1), snapshot(status="failed"), True),
         (snapshot("b", started_at=START - SECOND), snapshot(), False),
+        (snapshot("b"), snapshot(updated_at=START + SECOND), False),
     ],
     ids=[
         "the first one",
@@ -67,6 +68,7 @@ def test_a_message_of_others_is_of_no_run(headers: dict[str, str] | None) -> Non
         "after the end",
         "the next run",
         "an earlier run",
+        "an earlier run of the same second",
     ],
 )
 def test_one_snapshot_is_newer_than_another(

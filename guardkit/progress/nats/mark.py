@@ -5,7 +5,6 @@
 
 from contextlib import suppress
 from datetime import datetime
-from math import inf
 from typing import cast
 
 import msgspec
@@ -87,21 +86,19 @@ async def find_last(client: Client, subject: str) -> Mark:
         return Mark()
 
 
-async def find_all(client: Client, subject: str) -> dict[str, float]:
-    """Return up to which seq the transitions of each run are there; raises as nats-py does.
+async def find_all(client: Client, subject: str) -> tuple[Mark, dict[str, float]]:
+    """Return the last message, and up to which seq the transitions of each run are there.
 
-    It is inf for a run whose end is there, after which nothing more of it is to come.
+    Raises as nats-py does.
     """
-    through: dict[str, float] = {}
-    number = 1
+    mark, through = Mark(), dict[str, float]()
     with suppress(NotFoundError):
         while True:
+            number = mark.number + 1
             message = await client.js.get_msg(STREAM, number, subject=subject, next=True)
             mark = read_mark(message)
-            ended = mark.shows and mark.shows.terminal and not mark.is_state
-            through[mark.run_id] = inf if ended else max(through.get(mark.run_id, 0), mark.after)
-            number = mark.number + 1
-    return through
+            through[mark.run_id] = max(through.get(mark.run_id, 0), mark.after)
+    return mark, through
 
 
 def settled(runs: dict[str, str], mark: Mark, since: datetime | None) -> list[str]:

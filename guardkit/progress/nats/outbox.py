@@ -72,9 +72,11 @@ class Outbox:
         self._since = since
         self._warn = warn
         self._envelope = envelope
+        self._runs: dict[str, str] = {}  # oldest first; when there was news of each
         self._found = False  # whether it is known what is there already:
         self._mark = Mark()
         self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
+        self._doubtful = False  # whether the last message does not tell
         self._events: deque[Event] = deque()
         self._newest: Snapshot | None = None  # and since when:
         self._newest_at = -inf
@@ -102,38 +104,48 @@ class Outbox:
         return random.uniform(0.0, self._yielding)  # noqa: S311
 
     async def _look(self, newest: Snapshot | None) -> Snapshot | None:
-        """Read the file, if need be, and after it what is new in the journal."""
+        """Read the file, if need be, then the last message, and then what is new in the journal.
+
+        In this order the journal tells of all the runs whose transitions are before that message.
+        """
         events: list[Event] = []
-        if source := self._source:
+        if self._source:
             self._ahead = newest is not None  # while the file comes after its journal
-            newest = newest or await source.newest()
-            events = await (source.new_events() if self._found else source.all_events())
-        if not self._found:
-            runs = {event.run_id: event.at for event in events}
-            if newest:
-                runs.setdefault(newest.tracker.run_id, "")
-            await self._find(runs)
+            newest = newest or await self._source.newest()
+        if found := self._found:
+            events = await self._source.new_events() if self._source else []
+        else:
+            self._mark = await find_last(self._client, self._subject)
+            events = await self._source.all_events() if self._source else []
+            self._runs.clear()
+            self._events.clear()
+        self._runs.update((event.run_id, event.at) for event in events)
+        if newest:
+            self._runs.setdefault(newest.tracker.run_id, newest.updated_at.isoformat())
+        if not found:
+            await self._find()
         self._events.extend(
             event for event in events if event.seq > self._through.get(event.run_id, 0)
         )
         return newest
 
-    async def _find(self, runs: dict[str, str]) -> None:
-        """Ask the stream how far it is with the runs of the journal, oldest first, and their ends.
+    async def _find(self) -> None:
+        """Find out how far the stream is with each run, and what of it is to be tidied up.
 
-        Of those that it would not keep only the last one counts.
+        The last message tells, or all do if it is of a run that is not ours.
         """
-        self._events.clear()
-        self._mark = mark = await find_last(self._client, self._subject)
-        self._through = {mark.run_id: mark.after}
-        if mark.number and runs and mark.run_id not in runs:  # it began since, or elsewhere
-            self._through = await find_all(self._client, self._subject)
-        self._through |= dict.fromkeys(settled(runs, mark, self._since), inf)
+        self._through = {self._mark.run_id: self._mark.after}
+        foreign = self._runs and self._mark.number and self._mark.run_id not in self._runs
+        if foreign or self._doubtful:
+            self._mark, self._through = await find_all(self._client, self._subject)
+        over = settled(self._runs, self._mark, self._since)
+        self._through |= dict.fromkeys(over, inf)
         self._found = True
+        self.finished.update(over)
         if self.over:
-            self.finished.add(mark.run_id)
-        if mark.replaces:
-            await self._forget(mark.replaces)
+            self.finished.add(self._mark.run_id)
+        if self._mark.replaces:
+            await self._forget(self._mark.replaces)
 
     async def _publish_events(self) -> bool:
         """Publish the transitions, one by one; return False where another one was faster."""
@@ -163,8 +175,9 @@ class Outbox:
         return True
 
     def _is_news(self, snapshot: Snapshot) -> bool:
-        settled = self._through.get(snapshot.tracker.run_id) == inf
-        return not settled and is_newer(snapshot, self._mark.shows)
+        run_id = snapshot.tracker.run_id
+        is_last = run_id == next(reversed(self._runs), run_id)
+        return is_last and is_newer(snapshot, self._mark.shows)
 
     def _may_be_newer(self, newest: Snapshot, now: float) -> bool:
         return newest.terminal or now < self._sent + STATE_EVERY
@@ -218,12 +231,14 @@ class Outbox:
         """Return the number of the message in the stream, 0 if it is too large, or None."""
         after = self._through.get(snapshot.tracker.run_id, 0)
         headers = make_headers(snapshot, event, after=int(after), last=self._mark)
+        if self._doubtful:  # the server remembers more than it has
+            headers.pop(Header.MSG_ID.value, None)
         payload = msgspec.json.encode(snapshot)
         try:
             ack = await self._client.js.publish(self._subject, payload, headers=headers)
-            if ack.duplicate:  # of one that somebody has deleted, or else we do not know the last
-                del headers[Header.MSG_ID.value]
-                ack = await self._client.js.publish(self._subject, payload, headers=headers)
+            if ack.duplicate:  # of one that somebody has deleted, or that we did not know of
+                self._doubtful, self._found = True, False
+                return None
         except (APIError, nats.errors.MaxPayloadError) as error:
             code = error.err_code if isinstance(error, APIError) else TOO_LARGE
             if code in WRONG_LAST:
