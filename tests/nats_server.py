@@ -110,10 +110,13 @@ def thread_states(pid: int) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
+    """Return a port of 127.0.0.1 on which nobody listens, and which no other test is given."""
     while True:
         port = random.choice(PORTS)  # noqa: S311
-        with suppress(OSError), socket.socket() as listener:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        with suppress(OSError), claim, socket.socket() as listener:
+            claim.bind(("127.0.0.1", port))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
+            claim.detach()  # so that it is held until this process has ended
             return port
