@@ -8,7 +8,7 @@ import logging
 import os
 from collections import defaultdict, deque
 from collections.abc import Collection, Coroutine, Generator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
@@ -20,7 +20,7 @@ from guardkit.errors import NatsError
 from guardkit.progress.files import replace_file
 from guardkit.progress.journal import Happened, append
 from guardkit.progress.nats.settings import Settings
-from guardkit.progress.nats.subscriber import subscribe
+from guardkit.progress.nats.subscriber import Subscription
 from guardkit.progress.order import is_newer
 from guardkit.progress.paths import build_dir
 from guardkit.progress.snapshot import Snapshot, encode
@@ -120,10 +120,10 @@ async def _mirror(
     try:
         async with (
             asyncio.timeout(PATIENCE) as limit,
-            aclosing(subscribe(settings, task_ids, history=history)) as found,
+            Subscription(settings, task_ids, history=history) as subscription,
         ):
-            async for news in found:
-                if news:
+            while True:
+                if news := await subscription.next():
                     mirror.put(*news)
                 if complete:
                     try:

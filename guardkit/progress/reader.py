@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 
 from guardkit.clock import Clock, SystemClock
 from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
@@ -40,7 +40,7 @@ def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
     return [task_id for task_id in ids if os.path.exists(progress_path(root, task_id))]
 
 
-async def watch_progress(
+def watch_progress(
     task_id: str,
     *,
     root: str | os.PathLike[str] = ".",
@@ -58,14 +58,17 @@ async def watch_progress(
     if nats is not None:
         from guardkit.progress.nats.subscriber import follow
 
-        async with aclosing(follow(task_id, nats)) as snapshots:
-            async for snapshot in snapshots:
-                yield snapshot
-        return
+        return follow(task_id, nats)
+    return _watch(task_id, root, clock or SystemClock())
+
+
+async def _watch(
+    task_id: str, root: str | os.PathLike[str], clock: Clock
+) -> AsyncGenerator[Snapshot]:
     from guardkit.progress.changes import Changes
 
     folder = os.fspath(build_dir(root, task_id))
-    async with Changes([folder], clock or SystemClock()) as changes:
+    async with Changes([folder], clock) as changes:
         latest = read_progress(task_id, root=root)
         yield latest
         while not latest.terminal:

@@ -2,14 +2,13 @@
 
 import asyncio
 import sys
-from contextlib import aclosing
 from random import Random
 from time import perf_counter
 
 from guardkit import track_build
 from guardkit.progress.nats import NatsSink
 from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.subscriber import subscribe
+from guardkit.progress.nats.subscriber import Subscription
 
 PHASE = 10  # seconds that a phase takes; in each of them the build changes
 
@@ -35,11 +34,10 @@ async def _build(sink: NatsSink, root: str, task_id: str) -> None:
 async def join(url: str, builds: int) -> float:
     """Return in how many seconds one who joins knows the state of so many builds."""
     start, known = perf_counter(), set[str]()
-    async with aclosing(subscribe(find_settings(url))) as found:
-        async for news in found:
+    async with Subscription(find_settings(url)) as subscription:
+        while len(known) < builds:
+            news = await subscription.next()
             known |= {news[0].task_id} if news else set()
-            if len(known) >= builds:
-                break
     return perf_counter() - start
 
 

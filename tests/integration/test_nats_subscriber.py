@@ -1,6 +1,8 @@
 """Watching builds over a real NATS server, which comes and goes."""
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ from guardkit.progress.nats.stream import (
     ensure_stream,
     subject,
 )
-from guardkit.progress.nats.subscriber import News, subscribe
+from guardkit.progress.nats.subscriber import News, Subscription
 from guardkit.progress.snapshot import Tracker
 
 from ..nats_server import NatsServer
@@ -60,21 +62,15 @@ async def publish(client: Client, *snapshots: Snapshot, **headers: str) -> None:
         await client.js.publish(subject(each.task_id), msgspec.json.encode(each), headers=headers)
 
 
-class Watching:
-    """Takes what `subscribe` yields, one after the other."""
+class Watching(Subscription):
+    """Takes what a subscription tells, one after the other."""
 
     def __init__(self, server: NatsServer, *task_ids: str, history: bool = False) -> None:
-        self._found = subscribe(find_settings(server.url), task_ids, history=history)
-
-    async def __aenter__(self) -> "Watching":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._found.aclose()
+        super().__init__(find_settings(server.url), task_ids, history=history)
 
     async def next(self) -> News | None:
         async with asyncio.timeout(30):
-            return await anext(self._found)
+            return await super().next()
 
     async def snapshot(self) -> Snapshot:
         news = await self.next()
@@ -323,3 +319,26 @@ async def test_a_build_that_is_not_known_is_not_found(nats_server: NatsServer) -
     watching = watch_progress("TASK-1", nats=nats_server.url)
     with pytest.raises(ProgressNotFoundError, match=f"no build of TASK-1 .* {nats_server.url}"):
         await anext(watching)
+
+
+LOOK_ONCE = """
+import asyncio, sys
+from guardkit import watch_progress
+
+async def main():
+    async for snapshot in watch_progress("TASK-1", nats=sys.argv[1]):
+        print(snapshot.task_id)
+        break
+
+asyncio.run(main())
+"""
+
+
+async def test_one_that_breaks_off_and_ends_leaves_nothing_to_complain_of(
+    client: Client, nats_server: NatsServer
+) -> None:
+    await publish(client, shown())
+    command = [sys.executable, "-X", "dev", "-c", LOOK_ONCE, nats_server.url]
+    async with asyncio.timeout(30):
+        looking = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+        assert await looking.communicate() == (b"TASK-1\n", b"")

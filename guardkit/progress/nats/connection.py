@@ -206,25 +206,8 @@ class Client(NatsClient):
         return UnreachableError(f"no server answers at {self.server}: {text}")
 
 
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[Client]:
-    """Connect to one of the servers, and close in the end; raises NatsError where none will do."""
-    client = await _open_any(settings)
-    try:
-        yield client
-    finally:
-        await client.end()
-
-
-def pauses() -> Iterator[float]:
-    """Yield, without end, how many seconds to wait after each connection that has failed."""
-    pause = PAUSE
-    while True:
-        yield random.uniform(pause / 2, pause)  # noqa: S311
-        pause = min(2 * pause, PAUSE_MAX)
-
-
-async def _open_any(settings: Settings) -> Client:
+async def connect(settings: Settings) -> Client:
+    """Connect to one of the servers; raises NatsError where none will do."""
     failure = NatsError("there is no server to connect to")
     for server in random.sample(settings.servers, len(settings.servers)):
         try:
@@ -243,6 +226,24 @@ async def _open_any(settings: Settings) -> Client:
                     raise
                 failure = error
     raise failure
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[Client]:
+    """Connect to one of the servers, and end that at last; raises as `connect` does."""
+    client = await connect(settings)
+    try:
+        yield client
+    finally:
+        await client.end()
+
+
+def pauses() -> Iterator[float]:
+    """Yield, without end, how many seconds to wait after each connection that has failed."""
+    pause = PAUSE
+    while True:
+        yield random.uniform(pause / 2, pause)  # noqa: S311
+        pause = min(2 * pause, PAUSE_MAX)
 
 
 def _see(done: asyncio.Future[Any]) -> None:

@@ -10,15 +10,15 @@ then both are thrown away as after any other failure: the next one goes on behin
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
 from datetime import datetime
 from math import inf
+from typing import Self
 
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from guardkit.errors import InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.nats.connection import Client, UnreachableError, connected, pauses
+from guardkit.progress.nats.connection import Client, UnreachableError, connect, pauses
 from guardkit.progress.nats.settings import Settings, find_settings
 from guardkit.progress.nats.stream import (
     AT,
@@ -44,54 +44,75 @@ SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
 News = tuple[Snapshot, str | None, datetime]  # the event, if it is a transition, and when it was
 
 
-async def subscribe(
-    settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
-) -> AsyncGenerator[News | None]:
-    """Yield the newest snapshot of each of some builds, by default of all, then each newer one.
-
-    A transition comes with its event. With `history` all those that the stream still has come
-    first, and those of a run that began earlier than another one, too: they are news, but its
-    snapshot is not. None is yielded once: when all that was there at the beginning has been.
-
-    Raises NatsError if it cannot even begin; later it waits until it can go on, and says so.
-    Messages that are none of ours are passed over.
-    """
-    place = Place(task_ids, history=history)
-    waits, lost = pauses(), False
-    while True:
-        try:
-            async with connected(settings) as client, explained(client):
-                messages = Messages(client, place)
-                await messages.open()
-                if lost:
-                    log.warning("watching goes on, over %s", client.server)
-                waits, lost = pauses(), False
-                async with aclosing(messages.read()) as found:
-                    async for news in found:
-                        yield news
-        except Exception as error:  # whatever nats-py comes upon
-            if not place.begun:
-                raise
-            if not lost:
-                log.warning("watching has to wait, and goes on by itself: %s", error)
-            lost = True
-        await asyncio.sleep(next(waits))
-
-
 async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
     """Yield the snapshots of one build, the newest first, up to the terminal one.
 
     Raises ProgressNotFoundError and NatsError at the beginning.
     """
     settings, known = find_settings(url), False
-    async with aclosing(subscribe(settings, [task_id])) as found:
+    async with Subscription(settings, [task_id]) as subscription:
         news: News | None = None
         while not (news and news[0].terminal):
-            if news := await anext(found):
+            if news := await subscription.next():
                 known = True
                 yield news[0]
             elif not known:
                 raise ProgressNotFoundError(f"no build of {task_id} is known on {settings}")
+
+
+class Subscription:
+    """The newest snapshot of each of some builds, by default of all, then each newer one.
+
+    A transition comes with its event. With `history` all those that the stream still has come
+    first, and those of a run that began earlier than another one, too: they are news, but its
+    snapshot is not. Messages that are none of ours are passed over.
+    """
+
+    def __init__(
+        self, settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
+    ) -> None:
+        self._settings = settings
+        self._place = Place(task_ids, history=history)
+        self._messages: Messages | None = None
+        self._waits = pauses()
+        self._lost = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if messages := self._messages:
+            self._messages = None
+            await messages.client.end()
+
+    async def next(self) -> News | None:
+        """Return what comes next, and None once: when all that was there at the beginning has come.
+
+        Raises NatsError if it cannot even begin; later it waits until it can go on, and says so.
+        """
+        while True:
+            try:
+                messages = self._messages or await self._open()
+                async with explained(messages.client):
+                    return await messages.next()
+            except Exception as error:  # whatever nats-py comes upon
+                if not self._place.begun:
+                    raise
+                if not self._lost:
+                    log.warning("watching has to wait, and goes on by itself: %s", error)
+                self._lost = True
+            await self.__aexit__()
+            await asyncio.sleep(next(self._waits))
+
+    async def _open(self) -> "Messages":
+        client = await connect(self._settings)
+        self._messages = Messages(client, self._place)
+        async with explained(client):
+            await self._messages.open()
+        if self._lost:
+            log.warning("watching goes on, over %s", client.server)
+        self._waits, self._lost = pauses(), False
+        return self._messages
 
 
 class Place:
@@ -151,42 +172,42 @@ class Messages:
     """What one consumer delivers, in order and without a gap."""
 
     def __init__(self, client: Client, place: Place) -> None:
-        self._client = client
+        self.client = client
         self._place = place
         self._inbox = client.new_inbox()
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._received = 0  # messages
         self._awaited = 0  # messages that are there at the beginning
+        self._complete = False  # whether they have come
         self._subjects: set[str] = set()  # of which there were messages
         self._caught_up = inf  # when the server said that nothing is left
         client.lost.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     async def open(self) -> None:
         """Have the server deliver what comes behind the place; raises as nats-py does."""
-        info = await ensure_stream(self._client)
+        info = await ensure_stream(self.client)
         config = self._place.consumer(info)
         config.deliver_subject = self._inbox
-        await self._client.subscribe(self._inbox, cb=self._hear)
-        consumer = await self._client.js.add_consumer(STREAM, config)
+        await self.client.subscribe(self._inbox, cb=self._hear)
+        consumer = await self.client.js.add_consumer(STREAM, config)
         self._place.begun = True
         sent = consumer.delivered.consumer_seq if consumer.delivered else 0
         self._awaited = (consumer.num_pending or 0) + sent
+        self._complete = not self._awaited
 
-    async def read(self) -> AsyncGenerator[News | None]:
-        """Yield what comes, for ever; raises NatsError."""
-        complete = not self._awaited
-        while True:
-            if complete and not self._place.joined:
-                self._place.joined = True
-                yield None
+    async def next(self) -> News | None:
+        """Return what comes next; raises NatsError."""
+        while not self._complete or self._place.joined:
             message = await self._next()
             if message.subject == self._inbox:  # no message, but a sign of life, or a question
                 await self._answer(message)
-                complete = not message.reply and STALLED not in (message.headers or {})
+                self._complete = not message.reply and STALLED not in (message.headers or {})
             else:
-                complete = self._count(message)
+                self._complete = self._count(message)
                 if news := self._place.take(message):
-                    yield news
+                    return news
+        self._place.joined = True
+        return None
 
     async def _hear(self, message: Msg) -> None:
         self._queue.put_nowait(message)
@@ -198,11 +219,11 @@ class Messages:
                 async with asyncio.timeout(SILENCE):
                     message = await self._queue.get()
             except TimeoutError:
-                raise UnreachableError(f"{self._client.server} has fallen silent") from None
+                raise UnreachableError(f"{self.client.server} has fallen silent") from None
         else:
             message = self._queue.get_nowait()
         if message is None:
-            raise self._client.lost.result()
+            raise self.client.lost.result()
         return message
 
     def _count(self, message: Msg) -> bool:
@@ -227,11 +248,11 @@ class Messages:
         if last := headers.get("Nats-Last-Consumer"):
             self._follow(int(last))
         if reply := message.reply or headers.get(STALLED):
-            await self._client.publish(reply)
+            await self.client.publish(reply)
 
     def _follow(self, number: int) -> None:
         if number != self._received:
-            raise UnreachableError(f"{self._client.server} has left something out")
+            raise UnreachableError(f"{self.client.server} has left something out")
 
 
 def _instant(text: str) -> datetime | None:
