@@ -338,7 +338,7 @@ async def test_one_that_breaks_off_and_ends_leaves_nothing_to_complain_of(
     client: Client, nats_server: NatsServer
 ) -> None:
     await publish(client, shown())
-    command = [sys.executable, "-X", "dev", "-c", LOOK_ONCE, nats_server.url]
+    command = [sys.executable, "-W", "always", "-c", LOOK_ONCE, nats_server.url]
     async with asyncio.timeout(30):
         looking = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
         assert await looking.communicate() == (b"TASK-1\n", b"")
