@@ -10,9 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from shutil import rmtree
 from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir, mkdtemp
 from threading import Event, Thread
 from typing import Any
 
@@ -28,6 +30,7 @@ from guardkit.progress.snapshot import Snapshot, encode
 log = logging.getLogger("guardkit.monitor")
 
 MEMORY = "/dev/shm"  # noqa: S108 - what is made there is of a name that nobody can guess
+PREFIX = "guardkit-mirror-"
 PATIENCE = 30.0  # seconds in which all that is there has to come
 LEAVING = 1.0  # seconds in which the connection has to be closed
 
@@ -41,16 +44,13 @@ def mirrored(
     All that the stream has is there when it is entered, with `history` the journals, too; nothing
     is left of it afterwards. Raises NatsError, and OSError where it cannot be written.
     """
-    with (
-        leaving_on_signals(),
-        TemporaryDirectory(prefix="guardkit-", dir=_folder(), ignore_cleanup_errors=True) as root,
-    ):
+    with leaving_on_signals(), temporary_folder() as root:
         ready = Event()
-        with _working(_mirror(root, settings, task_ids, history, ready), ready) as work:
+        with _working(_mirror(str(root), settings, task_ids, history, ready), ready) as work:
             ready.wait()
             if work.done():
                 work.result()
-            yield Path(root)
+            yield root
 
 
 @contextmanager
@@ -102,10 +102,37 @@ def leaving_on_signals() -> Generator[None]:
             signal(each, SIG_DFL)
 
 
-def _folder() -> str | None:
-    """Return the folder of TMPDIR, else one in memory, as a busy disk takes seconds; else None."""
-    memory = "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK)
-    return MEMORY if memory else None
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """Make a folder and remove it in the end, and first those of who was killed before that.
+
+    It is in TMPDIR, else in memory, as a busy disk takes seconds. A lock tells that it is in use.
+    """
+    in_memory = "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK)
+    base = Path(MEMORY if in_memory else gettempdir())
+    for left in base.glob(f"{PREFIX}*"):
+        with suppress(OSError), _locked(left, LOCK_NB):
+            rmtree(left, ignore_errors=True)
+    new = Path(mkdtemp(prefix=f".{PREFIX}", dir=base))
+    root = new.with_name(new.name[1:])
+    try:
+        with _locked(new):
+            new.rename(root)  # only now: nobody is to find it without its lock
+            yield root
+    finally:
+        for each in (root, new):
+            rmtree(each, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, flags: int = 0) -> Generator[None]:
+    """Hold the lock of a folder; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flock(fd, LOCK_EX | flags)
+        yield
+    finally:
+        os.close(fd)
 
 
 async def _mirror(

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -130,10 +131,9 @@ def entries(folder: Path) -> list[str]:
     return os.listdir(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-async def test_signals_leave_nothing_behind(
-    nats_server: NatsServer, tmp_path: Path, number: signal.Signals
-) -> None:
+@contextmanager
+def mirroring(server: NatsServer, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that mirrors to a folder of its own below one."""
     program = """
 import sys, time
 from guardkit.monitor.mirror import mirrored
@@ -142,17 +142,39 @@ with mirrored(find_settings(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(60)
 """
-    command = (sys.executable, "-c", program, nats_server.url)
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = (sys.executable, "-c", program, server.url)
+    environment = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"ready\n"
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_signals_leave_nothing_behind(
+    nats_server: NatsServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    with mirroring(nats_server, tmp_path) as process:
         assert entries(tmp_path)
         process.send_signal(number)
         assert process.wait() != 0
     assert entries(tmp_path) == []
+
+
+async def test_the_next_one_removes_what_a_killed_one_has_left_and_nothing_else(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    (tmp_path / "guardkit-demo-1").mkdir()
+    with mirroring(nats_server, tmp_path) as living:
+        with mirroring(nats_server, tmp_path) as killed:
+            killed.kill()
+        with mirroring(nats_server, tmp_path) as following:
+            assert len(entries(tmp_path)) == 3
+            for process in (living, following):
+                process.terminate()
+    assert entries(tmp_path) == ["guardkit-demo-1"]
 
 
 def test_a_signal_ends_it_at_any_time_while_it_begins(nats_server: NatsServer) -> None:
