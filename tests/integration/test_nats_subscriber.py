@@ -22,6 +22,7 @@ from guardkit import (
 from guardkit.errors import NatsError
 from guardkit.progress.nats import NatsSink
 from guardkit.progress.nats.connection import Client, connected
+from guardkit.progress.nats.messages import News
 from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.nats.stream import (
     AT,
@@ -31,7 +32,7 @@ from guardkit.progress.nats.stream import (
     ensure_stream,
     subject,
 )
-from guardkit.progress.nats.subscriber import News, Subscription
+from guardkit.progress.nats.subscriber import Subscription
 from guardkit.progress.snapshot import Tracker
 
 from ..nats_server import NatsServer
