@@ -32,15 +32,12 @@ from guardkit.progress.nats.mark import (
     make_headers,
     settled,
 )
+from guardkit.progress.nats.pace import Pace
 from guardkit.progress.nats.source import Source
 from guardkit.progress.nats.stream import AT, delete_message, explained, subject
-from guardkit.progress.order import is_newer, moved
+from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot
 
-STATE_EVERY = 1.0  # seconds between two states of a build
-SETTLED = 0.05  # seconds after which the journal has told of the transitions before a state
-FIRST_LOOK = 0.001  # seconds until the journal is looked at again for what may be a transition
-JOURNAL_LATE = 0.5  # seconds after which it is not expected to tell of the end any more
 YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same
 WRONG_LAST = {10071, 10164, 10158}  # the server's codes: another one is the last, or just coming
 TOO_LARGE = 10054  # and: it has more bytes than the stream takes
@@ -68,7 +65,6 @@ class Outbox:
         self._client = client
         self._subject = subject(task_id)
         self._source = source
-        self._ahead = False  # whether the newest may be so of the journal
         self._since = since
         self._warn = warn
         self._envelope = envelope
@@ -78,10 +74,7 @@ class Outbox:
         self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
         self._doubtful = False  # whether the last message does not tell
         self._events: deque[Event] = deque()
-        self._newest: Snapshot | None = None  # and since when:
-        self._newest_at = -inf
-        self._state: Snapshot | None = None  # which is to follow
-        self._seen = self._sent = -inf  # when it was seen first, and when the last one was sent
+        self._pace = Pace()
         self._yielding = YIELD
 
     @property
@@ -99,7 +92,7 @@ class Outbox:
             newest = await self._look(newest)
             if await self._publish_events() and await self._publish_state(newest):
                 self._yielding = YIELD
-                return self._next_look()
+                return self._pace.next_look(asyncio.get_running_loop().time(), self._mark.shows)
         self._yielding = min(2 * self._yielding, YIELD_MAX)
         return random.uniform(0.0, self._yielding)  # noqa: S311
 
@@ -110,7 +103,7 @@ class Outbox:
         """
         events: list[Event] = []
         if self._source:
-            self._ahead = newest is not None  # while the file comes after its journal
+            self._pace.ahead = newest is not None  # while the file comes after its journal
             newest = newest or await self._source.newest()
         if found := self._found:
             events = await self._source.new_events() if self._source else []
@@ -156,54 +149,18 @@ class Outbox:
         return True
 
     async def _publish_state(self, newest: Snapshot | None) -> bool:
-        """Publish the state when it is time; return False where another one was faster.
-
-        It is time when the journal must have told of all the transitions before it. Meanwhile a
-        newer one may take its place, unless it is late already.
-        """
+        """Publish the state if one is due; return False where another one was faster."""
         now = asyncio.get_running_loop().time()
-        if self._state and now >= self._state_due():
-            state, self._state = self._state, None
-            if self._is_news(state) and not await self._publish(state, None):
-                return False
-        if newest != self._newest:
-            self._newest, self._newest_at = newest, now
-        if not newest or not self._is_news(newest):
-            self._state = None
-        elif not self._state or (newest != self._state and self._may_be_newer(newest, now)):
-            self._state, self._seen = newest, now
+        state = self._pace.take(now)
+        if state and self._is_news(state) and not await self._publish(state, None):
+            return False
+        self._pace.note(newest, now, is_news=bool(newest and self._is_news(newest)))
         return True
 
     def _is_news(self, snapshot: Snapshot) -> bool:
         run_id = snapshot.tracker.run_id
         is_last = run_id == next(reversed(self._runs), run_id)
         return is_last and is_newer(snapshot, self._mark.shows)
-
-    def _may_be_newer(self, newest: Snapshot, now: float) -> bool:
-        return newest.terminal or now < self._sent + STATE_EVERY
-
-    def _journal_due(self) -> float:
-        """Return how many seconds the journal has to tell of what was before the state."""
-        if not self._ahead:
-            return 0.0
-        return JOURNAL_LATE if self._state and self._state.terminal else SETTLED
-
-    def _state_due(self) -> float:
-        """Return when to publish the state, which is not held up if it is the end."""
-        settled = self._seen + self._journal_due()
-        ends = self._state and self._state.terminal
-        return settled if ends else max(settled, self._sent + STATE_EVERY)
-
-    def _next_look(self) -> float:
-        """Return in how many seconds: soon, and then less often, for what the journal may tell."""
-        if not self._state:
-            return inf
-        now = asyncio.get_running_loop().time()
-        passed, pause = now - self._newest_at, max(0.0, self._state_due() - now)
-        awaited = passed < self._journal_due() and self._newest
-        if awaited and moved(awaited, self._mark.shows):
-            return min(pause, max(FIRST_LOOK, passed / 2))
-        return pause
 
     async def _publish(self, snapshot: Snapshot, event: Event | None) -> bool:
         """Publish a transition or a state, and delete the state before it.
@@ -217,7 +174,7 @@ class Outbox:
         if event:
             self._through[run_id] = seq
         else:
-            self._sent = asyncio.get_running_loop().time()
+            self._pace.sent(asyncio.get_running_loop().time())
         if snapshot.terminal:
             self.finished.add(run_id)
         if number:
