@@ -60,15 +60,6 @@ def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    """Start a NATS server with JetStream; it is killed in the end."""
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NatsServer]]:
     """Start a server with lines of configuration; it is killed in the end."""
     servers: list[NatsServer] = []
@@ -82,6 +73,12 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def nats_server(start_server: Callable[..., NatsServer]) -> NatsServer:
+    """Start a NATS server with JetStream; it is killed in the end."""
+    return start_server()
 
 
 @pytest.fixture

@@ -96,8 +96,8 @@ def serving(folder: Path, *lines: str) -> Iterator[NatsServer]:
     """Run a server in a folder that is made for it; it is killed in the end."""
     folder.mkdir()
     server = NatsServer(folder, *lines)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

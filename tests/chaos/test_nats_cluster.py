@@ -31,11 +31,13 @@ REPLICAS = 3
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
     """Start three servers; they are killed in the end."""
     cluster = NatsCluster(tmp_path_factory.mktemp("cluster"))
-    for server in cluster.servers.values():
-        server.start()
-    yield cluster
-    for server in cluster.servers.values():
-        server.kill()
+    try:
+        for server in cluster.servers.values():
+            server.start()
+        yield cluster
+    finally:
+        for server in cluster.servers.values():
+            server.kill()
 
 
 async def has_leader(cluster: NatsCluster) -> bool:
