@@ -8,7 +8,6 @@ import asyncio
 from collections import defaultdict, deque
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from guardkit.clock import Clock
@@ -47,7 +46,7 @@ class Disk:
     def __init__(self, timer: Timer, clock: Clock) -> None:
         self._timer = timer
         self._clock = clock
-        self.locks: dict[Path, Locks] = defaultdict(Locks)
+        self.locks: dict[str, Locks] = defaultdict(Locks)
         self._writer = Writer()
         self._writing = False  # a round is under way,
         self._began = 0.0  # since when

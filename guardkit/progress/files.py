@@ -35,9 +35,9 @@ def replace_file(path: str, document: bytes, temporary: str) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
-            rest = memoryview(document)
-            while rest:  # near a full disk, os.write takes less than it was given, without an error
-                rest = rest[os.write(fd, rest) :]
+            done = os.write(fd, document)
+            while done < len(document):  # near a full disk, it takes less, without an error
+                done += os.write(fd, document[done:])
         finally:
             os.close(fd)
         os.replace(temporary, path)
@@ -64,7 +64,7 @@ class FileFeed(Feed):
         self._folder = str(build_dir(root, task_id))
         self._path, self._journal = f"{self._folder}/progress.json", f"{self._folder}/events.jsonl"
         self._temporary = f"{self._folder}/.progress.{os.getpid()}."  # and a number
-        self._lock = lock_path(root, task_id)
+        self._lock = str(lock_path(root, task_id))
         self._task_id = task_id
         self._owner = False
         self._newest: Snapshot | None = None

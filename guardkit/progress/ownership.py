@@ -42,7 +42,7 @@ class Locks:
     def __del__(self) -> None:
         self.close()
 
-    def take(self, path: Path, task_id: str) -> bool:
+    def take(self, path: str | os.PathLike[str], task_id: str) -> bool:
         """Hold the task; False where another builder does. Raises OSError without such locks."""
         with self._guard:
             if task_id in self._held:
@@ -58,7 +58,7 @@ class Locks:
                     self.close()
             return True
 
-    def keep(self, path: Path, task_id: str) -> bool:
+    def keep(self, path: str | os.PathLike[str], task_id: str) -> bool:
         """Return whether a task is still held, in the file that is at `path` now.
 
         If the file is not there any more, another builder may hold the task in a new one. Raises
@@ -85,7 +85,7 @@ class Locks:
             os.close(self._fd)
             self._fd = -1
 
-    def _renew(self, path: Path) -> None:
+    def _renew(self, path: str | os.PathLike[str]) -> None:
         """Have the file open that is at `path`, and locked in it what is held."""
         if self._fd >= 0:
             with suppress(FileNotFoundError):
