@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Snapshot, track_build
+from guardkit import Build, Snapshot, track_build
 from guardkit.progress.journal import Event
 from guardkit.progress.nats.connection import Client, connected
 from guardkit.progress.nats.mark import Mark, make_headers
@@ -110,6 +110,28 @@ async def test_a_state_is_not_published_after_the_next_run_of_the_same_second(
         messages = await read_stream(nats_server)
         assert messages[-1].run_id != shown.tracker.run_id
         assert differences(messages, tmp_path) == []
+
+
+async def test_two_machines_that_build_the_same_task_at_once_lose_and_double_nothing(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    roots = tmp_path / "a", tmp_path / "b"
+    outboxes: list[Outbox] = []
+    async with AsyncExitStack() as stack:
+        builds: list[Build] = []
+        for root in roots:
+            root.mkdir()
+            builds.append(await stack.enter_async_context(track_build("TASK-1", root=root)))
+            outboxes.append(make_outbox(client, Source(root, "TASK-1", Writer())))
+        for _ in range(5):
+            for build, outbox in zip(builds, outboxes, strict=True):
+                async with build.turn():
+                    await outbox.deliver(None)
+                await outbox.deliver(None)
+    for _ in range(3):
+        for outbox in outboxes:
+            await outbox.deliver(None)
+    assert differences(await read_stream(nats_server), *roots) == []
 
 
 async def test_what_the_stream_has_behind_a_last_message_of_an_earlier_run_is_not_doubled(

@@ -86,12 +86,14 @@ async def find_last(client: Client, subject: str) -> Mark:
         return Mark()
 
 
-async def find_all(client: Client, subject: str) -> tuple[Mark, dict[str, float]]:
+async def find_later(
+    client: Client, subject: str, mark: Mark, through: dict[str, float]
+) -> tuple[Mark, dict[str, float]]:
     """Return the last message, and up to which seq the transitions of each run are there.
 
-    Raises as nats-py does.
+    It goes on from a message of which both are known. Raises as nats-py does.
     """
-    mark, through = Mark(), dict[str, float]()
+    through = dict(through)
     with suppress(NotFoundError):
         while True:
             number = mark.number + 1

@@ -27,8 +27,8 @@ from guardkit.progress.nats.connection import Client
 from guardkit.progress.nats.envelope import wrap
 from guardkit.progress.nats.mark import (
     Mark,
-    find_all,
     find_last,
+    find_later,
     make_headers,
     settled,
 )
@@ -93,6 +93,8 @@ class Outbox:
             if await self._publish_events() and await self._publish_state(newest):
                 self._yielding = YIELD
                 return self._pace.next_look(asyncio.get_running_loop().time(), self._mark.shows)
+            if self._found:
+                await self._follow()
         self._yielding = min(2 * self._yielding, YIELD_MAX)
         return random.uniform(0.0, self._yielding)  # noqa: S311
 
@@ -117,24 +119,33 @@ class Outbox:
             self._runs.setdefault(newest.tracker.run_id, newest.updated_at.isoformat())
         if not found:
             await self._find()
-        self._events.extend(
-            event for event in events if event.seq > self._through.get(event.run_id, 0)
-        )
+        self._events.extend(events)
         return newest
 
     async def _find(self) -> None:
-        """Find out how far the stream is with each run, and what of it is to be tidied up.
+        """Find out how far the stream is with each run.
 
         The last message tells, or all do if it is of a run that is not ours.
         """
         self._through = {self._mark.run_id: self._mark.after}
         foreign = self._runs and self._mark.number and self._mark.run_id not in self._runs
         if foreign or self._doubtful:
-            self._mark, self._through = await find_all(self._client, self._subject)
+            self._mark, self._through = await find_later(self._client, self._subject, Mark(), {})
         over = settled(self._runs, self._mark, self._since)
         self._through |= dict.fromkeys(over, inf)
-        self._found = True
         self.finished.update(over)
+        self._found = True
+        await self._tidy()
+
+    async def _follow(self) -> None:
+        """Find out what another one has published; if that is nothing, something was deleted."""
+        known = self._mark, self._through
+        self._mark, self._through = await find_later(self._client, self._subject, *known)
+        self._found = self._mark != known[0]
+        await self._tidy()
+
+    async def _tidy(self) -> None:
+        """See whether the last message is an end, and delete the state that it replaces."""
         if self.over:
             self.finished.add(self._mark.run_id)
         if self._mark.replaces:
@@ -143,7 +154,9 @@ class Outbox:
     async def _publish_events(self) -> bool:
         """Publish the transitions, one by one; return False where another one was faster."""
         while self._events:
-            if not await self._publish(self._events[0].progress, self._events[0]):
+            event = self._events[0]
+            is_news = event.seq > self._through.get(event.run_id, 0)
+            if is_news and not await self._publish(event.progress, event):
                 return False
             self._events.popleft()
         return True
@@ -199,7 +212,6 @@ class Outbox:
         except (APIError, nats.errors.MaxPayloadError) as error:
             code = error.err_code if isinstance(error, APIError) else TOO_LARGE
             if code in WRONG_LAST:
-                self._found = False
                 return None
             if code != TOO_LARGE:
                 raise
