@@ -4,8 +4,9 @@ A command imports what needs an event loop or a live terminal itself: the others
 """
 
 import sys
-from collections.abc import Collection, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -105,7 +106,8 @@ def watch(*, ids: list[str], stall_after: float, root: Path, nats: str | None) -
             places.close()
             here = places.enter_context(place(root, nats, wanted, history=True))
         display = Display(1, labels=len(wanted) > 1)
-        watching = watch(wanted, display, root=here.root, stall_after=stall_after)
+        judge = partial(here.judge, stall_after=stall_after)
+        watching = watch(wanted, display, root=here.root, judge=judge)
         verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return STOPPED
@@ -130,9 +132,8 @@ def wait(
 
     with place(root, nats, [task_id]) as here:
         try:
-            state, line = wait(
-                task_id, until, timeout=timeout, root=here.root, stall_after=stall_after
-            )
+            judge = partial(here.judge, stall_after=stall_after)
+            state, line = wait(task_id, until, timeout=timeout, root=here.root, judge=judge)
         except errors.ProgressNotFoundError:
             raise here.not_found(task_id) from None
     print(line)
@@ -172,10 +173,11 @@ def complain(what: Exception | str) -> int:
 
 
 class Place(NamedTuple):
-    """Where builds are looked for: below a root, and what to call that."""
+    """Where builds are looked for: below a root; what to call that, and who judges them there."""
 
     root: Path
     name: str
+    judge: "Callable[..., list[Verdict]]"
 
     def not_found(self, task_id: str) -> errors.ProgressNotFoundError:
         """Return what to raise where there is no build of a task."""
@@ -187,21 +189,23 @@ def place(
     root: Path, nats: str | None, ids: Collection[str], *, history: bool = False
 ) -> Generator[Place]:
     """Give the place of some builds, by default all: a root, or a NATS server as one."""
+    from guardkit.progress.verdict import assess_each
+
     if nats is None:
-        yield Place(root, f"below {root}")
+        yield Place(root, f"below {root}", partial(assess_each, root=root))
         return
     from guardkit.monitor.mirror import mirrored
     from guardkit.progress.nats.settings import find_settings
 
     settings = find_settings(nats)
     with mirrored(settings, ids, history=history) as mirror:
-        yield Place(mirror, f"on {settings}")
+        judge = partial(assess_each, root=mirror.root, now=mirror.now, silence=mirror.silence)
+        yield Place(mirror.root, f"on {settings}", judge)
 
 
 def _look(here: Place, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
     """Return the builds that can be read; complain of the others, and return their exit codes."""
     from guardkit.progress.reader import list_builds, read_progress
-    from guardkit.progress.verdict import assess_each
 
     snapshots: dict[str, Snapshot] = {}
     codes: list[int] = []
@@ -212,7 +216,7 @@ def _look(here: Place, ids: list[str], stall_after: float) -> "tuple[Looks, list
             codes.append(complain(here.not_found(task_id)))
         except errors.InvalidProgressError as error:
             codes.append(complain(error))
-    verdicts = assess_each([*snapshots.values()], root=here.root, stall_after=stall_after)
+    verdicts = here.judge([*snapshots.values()], stall_after=stall_after)
     looks = zip(snapshots.items(), verdicts, strict=True)
     return {task_id: (snapshot, verdict) for (task_id, snapshot), verdict in looks}, codes
 
@@ -222,6 +226,15 @@ def until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[obj
 
     Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
     """
+    try:
+        return _run_until_signal(work, shown)
+    finally:
+        work.close()  # where a signal was faster
+
+
+def _run_until_signal(
+    work: Coroutine[Any, Any, T], shown: AbstractContextManager[object]
+) -> T | None:
     import asyncio
     import logging
 

@@ -9,8 +9,9 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Collection, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, flock
+from math import inf
 from pathlib import Path
 from shutil import rmtree
 from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
@@ -18,9 +19,10 @@ from tempfile import gettempdir, mkdtemp
 from threading import Event, Thread
 from typing import Any
 
-from guardkit.errors import NatsError
+from guardkit.clock import SYSTEM_CLOCK
 from guardkit.progress.files import replace_file
 from guardkit.progress.journal import Happened, append
+from guardkit.progress.nats.messages import News
 from guardkit.progress.nats.settings import Settings
 from guardkit.progress.nats.subscriber import Subscription
 from guardkit.progress.order import is_newer
@@ -31,26 +33,25 @@ log = logging.getLogger("guardkit.monitor")
 
 MEMORY = "/dev/shm"  # noqa: S108 - what is made there is of a name that nobody can guess
 PREFIX = "guardkit-mirror-"
-PATIENCE = 30.0  # seconds in which all that is there has to come
 LEAVING = 1.0  # seconds in which the connection has to be closed
 
 
 @contextmanager
 def mirrored(
     settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
-) -> Generator[Path]:
-    """Give a root below which there are the files of builds, by default of all, and stay current.
+) -> Generator["Mirror"]:
+    """Give the files of builds, by default of all, below a root of their own, and stay current.
 
     All that the stream has is there when it is entered, with `history` the journals, too; nothing
     is left of it afterwards. Raises NatsError, and OSError where it cannot be written.
     """
     with leaving_on_signals(), temporary_folder() as root:
-        ready = Event()
-        with _working(_mirror(str(root), settings, task_ids, history, ready), ready) as work:
+        mirror, ready = Mirror(root, Subscription(settings, task_ids, history=history)), Event()
+        with _working(mirror.keep(ready), ready) as work:
             ready.wait()
             if work.done():
                 work.result()
-            yield root
+            yield mirror
 
 
 @contextmanager
@@ -111,90 +112,105 @@ def temporary_folder() -> Generator[Path]:
     in_memory = "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK)
     base = Path(MEMORY if in_memory else gettempdir())
     for left in base.glob(f"{PREFIX}*"):
-        with suppress(OSError), _locked(left, LOCK_NB):
+        with suppress(OSError):
+            lock = _lock(left, LOCK_NB)
             rmtree(left, ignore_errors=True)
-    new = Path(mkdtemp(prefix=f".{PREFIX}", dir=base))
-    root = new.with_name(new.name[1:])
+            os.close(lock)
+    root, lock = _new_folder(base)
     try:
-        with _locked(new):
-            new.rename(root)  # only now: nobody is to find it without its lock
-            yield root
+        yield root
     finally:
-        for each in (root, new):
-            rmtree(each, ignore_errors=True)
+        rmtree(root, ignore_errors=True)
+        os.close(lock)
 
 
-@contextmanager
-def _locked(folder: Path, flags: int = 0) -> Generator[None]:
-    """Hold the lock of a folder; raises OSError."""
+def _new_folder(base: Path) -> tuple[Path, int]:
+    """Make a folder, and lock it before anybody takes it for one that was left."""
+    while True:
+        root = Path(mkdtemp(prefix=PREFIX, dir=base))
+        with suppress(FileNotFoundError):
+            lock = _lock(root)
+            if root.exists():
+                return root, lock
+            os.close(lock)
+
+
+def _lock(folder: Path, flags: int = 0) -> int:
+    """Return a descriptor that holds the lock of a folder; raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         flock(fd, LOCK_EX | flags)
-        yield
-    finally:
+    except OSError:
         os.close(fd)
-
-
-async def _mirror(
-    root: str,
-    settings: Settings,
-    task_ids: Collection[str],
-    history: bool,
-    ready: Event,
-) -> None:
-    """Keep files below `root` as the stream says; it is `ready` when all is there."""
-    mirror, complete, warned = Mirror(root), False, False
-    try:
-        async with (
-            asyncio.timeout(PATIENCE) as limit,
-            Subscription(settings, task_ids, history=history) as subscription,
-        ):
-            while True:
-                if news := await subscription.next():
-                    mirror.put(*news)
-                if complete:
-                    try:
-                        mirror.write()
-                    except OSError as error:  # with the next message it is tried again
-                        if not warned:
-                            log.warning("what NATS tells cannot be kept below %s: %s", root, error)
-                        warned = True
-                elif news is None:
-                    mirror.write()
-                    complete = True
-                    limit.reschedule(None)
-                    ready.set()
-    except TimeoutError:
-        raise NatsError(f"{settings} did not tell of all builds in {PATIENCE:g} s") from None
+        raise
+    return fd
 
 
 class Mirror:
-    """Writes what becomes of builds below a root."""
+    """Files of builds below a root, as the stream tells of them, and when it last did.
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    Its clock stands still while there is no connection: nothing is known of that time.
+    """
+
+    def __init__(self, root: Path, subscription: Subscription) -> None:
+        self.root = root
+        self._subscription = subscription
+        self._place = subscription.place
+        self._heard: dict[str, float] = {}  # when each task was, on the monotonic clock
         self._newest: dict[str, Snapshot] = {}
         self._snapshots: dict[str, Snapshot] = {}  # those that are to be written
         self._events: defaultdict[str, deque[Happened]] = defaultdict(deque)
 
-    def put(self, snapshot: Snapshot, event: str | None, at: datetime) -> None:
+    def now(self) -> datetime:
+        """Return up to when everything is known."""
+        passed = SYSTEM_CLOCK.monotonic() - self._place.until
+        return SYSTEM_CLOCK.now() - timedelta(seconds=passed)
+
+    def silence(self, task_id: str) -> float:
+        """Return for how many seconds up to then nothing was heard of a task that could be."""
+        since = max(self._heard.get(task_id, -inf), self._place.since)
+        return max(0.0, self._place.until - since)
+
+    async def keep(self, ready: Event) -> None:
+        """Keep the files as the stream says; all is there when it is `ready`."""
+        warned = False
+        async with self._subscription as subscription:
+            while True:
+                if news := await subscription.next():
+                    self._put(news)
+                if self._place.joined:
+                    try:
+                        await self._write()
+                    except OSError as error:  # with the next message it is tried again
+                        if not ready.is_set():
+                            raise
+                        if not warned:
+                            what = f"what NATS tells cannot be kept below {self.root}"
+                            log.warning("%s: %s", what, error)
+                        warned = True
+                    ready.set()
+
+    def _put(self, news: News) -> None:
         """Set what the next write brings to disk: the document, and a line of the journal."""
+        snapshot, event, at, age = news
         task_id = snapshot.task_id
         if is_newer(snapshot, self._newest.get(task_id)):
             self._newest[task_id] = snapshot
         self._snapshots[task_id] = self._newest[task_id]
+        self._heard[task_id] = max(self._heard.get(task_id, -inf), self._place.until - age)
         if event:
             self._events[task_id].append((event, at, snapshot))
 
-    def write(self) -> None:
+    async def _write(self) -> None:
         """Bring to disk what is new; raises OSError.
 
         A document comes after its line in the journal: who has seen it finds that, too.
         """
         while self._snapshots:
             task_id, snapshot = next(iter(self._snapshots.items()))
-            folder = build_dir(self._root, task_id)
+            folder = build_dir(self.root, task_id)
             folder.mkdir(parents=True, exist_ok=True)
             append(f"{folder}/events.jsonl", self._events[task_id])
             replace_file(f"{folder}/progress.json", encode(snapshot), f"{folder}/.progress.tmp")
             del self._snapshots[task_id]
+            await asyncio.sleep(0)  # for who wants to end it

@@ -10,7 +10,7 @@ from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import is_over, look_line
 from guardkit.progress.reader import read_progress
-from guardkit.progress.verdict import assess
+from guardkit.progress.verdict import Judge
 
 LOOK_EVERY = 0.2  # seconds
 WELL = frozenset({"running", "completed", "cancelled"})  # what needs no person
@@ -22,7 +22,7 @@ def wait(
     *,
     timeout: float | None,
     root: Path,
-    stall_after: float,
+    judge: Judge,
 ) -> tuple[str | None, str]:
     """Return when a build is done, has changed or is in trouble, or nothing more can come of it.
 
@@ -34,7 +34,7 @@ def wait(
     while True:
         with suppress(GuardKitError) if first else nullcontext():
             snapshot = read_progress(task_id, root=root)
-            verdict = assess(snapshot, root=root, stall_after=stall_after)
+            [verdict] = judge([snapshot])
             place = snapshot.turn, snapshot.phase, snapshot.phase_status, snapshot.decision
             seen = verdict.state, snapshot.tracker.run_id, *place
             first = first or seen

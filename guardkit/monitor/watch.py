@@ -23,7 +23,7 @@ from guardkit.progress.journal import read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.verdict import Verdict, assess_each
+from guardkit.progress.verdict import Judge, Verdict
 from guardkit.progress.writer import Writer
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
@@ -103,7 +103,7 @@ def cut(text: str, width: int) -> str:
 
 
 async def watch(
-    task_ids: Sequence[str], display: Display, *, root: Path, stall_after: float
+    task_ids: Sequence[str], display: Display, *, root: Path, judge: Judge
 ) -> list[Verdict]:
     """Feed `display` until all the builds have ended or are gone, or nobody reads.
 
@@ -116,7 +116,7 @@ async def watch(
         changed = {*left}
         while True:
             found = [left[folder] for folder in sorted(changed & left.keys())]
-            if lines := _tell(found, display, root, stall_after):
+            if lines := _tell(found, display, judge):
                 await display.say(*lines)
             left = {folder: build for folder, build in left.items() if not build.over}
             if not left or display.unread():
@@ -124,9 +124,7 @@ async def watch(
             changed = await changes.next()
 
 
-def _tell(
-    builds: Sequence["Watched"], display: Display, root: Path, stall_after: float
-) -> list[str]:
+def _tell(builds: Sequence["Watched"], display: Display, judge: Judge) -> list[str]:
     """Return the lines that are new of some builds."""
     lines: list[str] = []
     seen: dict[Watched, Snapshot] = {}
@@ -134,8 +132,7 @@ def _tell(
         with suppress(GuardKitError):  # a read that fails is no evidence of anything
             seen[build], news = build.read()
             lines += chain.from_iterable(map(display.tell, news))
-    verdicts = assess_each([*seen.values()], root=root, stall_after=stall_after)
-    for (build, snapshot), verdict in zip(seen.items(), verdicts, strict=True):
+    for (build, snapshot), verdict in zip(seen.items(), judge([*seen.values()]), strict=True):
         if verdict.state not in {build.verdict.state, "running", *MARKS}:
             lines.append(f"{build.task_id} {verdict.state}: {clean(verdict.evidence)}")
         build.judge(snapshot, verdict)

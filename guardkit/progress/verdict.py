@@ -1,9 +1,10 @@
 """What a reader concludes of a build: one word, and a sentence of evidence that can be checked."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -27,6 +28,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
 
 
+Judge = Callable[[Sequence[Snapshot]], list[Verdict]]
+
+
 def assess(
     snapshot: Snapshot,
     *,
@@ -39,7 +43,8 @@ def assess(
     Where it came over NATS the root is None, as there is no proof of life here. `stall_after` is
     how many seconds without activity make a build stalled.
     """
-    [verdict] = assess_each([snapshot], root=root, stall_after=stall_after, clock=clock)
+    now = (clock or SYSTEM_CLOCK).now
+    [verdict] = assess_each([snapshot], root=root, stall_after=stall_after, now=now)
     return verdict
 
 
@@ -48,14 +53,25 @@ def assess_each(
     *,
     root: str | os.PathLike[str] | None,
     stall_after: float,
-    clock: Clock | None = None,
+    now: Callable[[], datetime] = SYSTEM_CLOCK.now,
+    silence: Callable[[str], float] = lambda _: inf,
 ) -> list[Verdict]:
-    """Return the verdict on each of the snapshots that were read below `root`, as of now."""
-    now = (clock or SYSTEM_CLOCK).now
-    verdicts = _judge_each(snapshots, root, now(), stall_after)
+    """Return the verdict on each of the snapshots that were read below `root`, as of now.
+
+    `silence` gives for how many seconds nothing was heard of a task, where anybody knows.
+    """
+
+    def judge_now(snapshots: Sequence[Snapshot]) -> list[Verdict]:
+        at, looks = now(), zip(snapshots, look(snapshots, root), strict=True)
+        return [
+            judge(each, held, at, stall_after=stall_after, silence=silence(each.task_id))
+            for each, held in looks
+        ]
+
+    verdicts = judge_now(snapshots)
     doubted = [number for number, each in enumerate(verdicts) if each.state not in UNDOUBTED]
-    fresh = [_read_again(snapshots[number], root) for number in doubted]
-    for number, verdict in zip(doubted, _judge_each(fresh, root, now(), stall_after), strict=True):
+    fresh = judge_now([_read_again(snapshots[number], root) for number in doubted])
+    for number, verdict in zip(doubted, fresh, strict=True):
         verdicts[number] = verdict
     return verdicts
 
@@ -75,18 +91,24 @@ def look(snapshots: Sequence[Snapshot], root: str | os.PathLike[str] | None) -> 
 
 
 def judge(
-    snapshot: Snapshot, held: bool | None, now: datetime, *, stall_after: float = 1800.0
+    snapshot: Snapshot,
+    held: bool | None,
+    now: datetime,
+    *,
+    stall_after: float = 1800.0,
+    silence: float = inf,
 ) -> Verdict:
     """Return what follows from a snapshot, from who holds the task, and from the time.
 
-    The document's times are of whole seconds, so that each age may be one second too high.
+    The document's times are of whole seconds, so that each age may be one second too high; who has
+    heard something less than `silence` seconds ago knows better.
     """
     tracker = snapshot.tracker
     if snapshot.status != "running":
         spent = f"{snapshot.metrics.elapsed_seconds} s"
         reason = f": {snapshot.error}" if snapshot.error else ""
         return Verdict(state=snapshot.status, evidence=f"it ended after {spent}{reason}")
-    silent = (now - snapshot.updated_at).total_seconds()
+    silent = min((now - snapshot.updated_at).total_seconds(), silence)
     who = f"process {tracker.pid} on {tracker.host}"
     beat = f"no heartbeat for {silent:.0f} s (every {tracker.heartbeat_seconds:g} s is due)"
     if held is False:
@@ -98,16 +120,6 @@ def judge(
             return Verdict(state="unresponsive", evidence=blocked)
         return Verdict(state="lost", evidence=f"{beat}, and {who} cannot be examined from here")
     return _judge_living(snapshot, now, stall_after)
-
-
-def _judge_each(
-    snapshots: Sequence[Snapshot],
-    root: str | os.PathLike[str] | None,
-    now: datetime,
-    stall_after: float,
-) -> list[Verdict]:
-    looks = zip(snapshots, look(snapshots, root), strict=True)
-    return [judge(snapshot, held, now, stall_after=stall_after) for snapshot, held in looks]
 
 
 def _read_again(snapshot: Snapshot, root: str | os.PathLike[str] | None) -> Snapshot:

@@ -1,5 +1,6 @@
 """Builds on a real NATS server as files."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -7,16 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from guardkit import assess, read_events, read_progress, track_build
+from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
 from guardkit.monitor.mirror import mirrored
 from guardkit.progress.nats import NatsSink
+from guardkit.progress.nats.messages import BEAT
 from guardkit.progress.nats.settings import find_settings
 from guardkit.progress.reader import list_builds
+from guardkit.progress.verdict import assess_each
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
@@ -43,13 +48,14 @@ async def test_it_has_what_the_builds_have_on_their_disks(
 ) -> None:
     for task_id in ("TASK-1", "v1.2", "TASK-1"):
         await build(nats_server, tmp_path, task_id)
-    with mirrored(find_settings(nats_server.url), history=True) as root:
+    with mirrored(find_settings(nats_server.url), history=True) as mirror:
+        root = mirror.root
         assert list_builds(root) == list_builds(tmp_path) == ["TASK-1", "v1.2"]
         for task_id in list_builds(root):
             folders = [each / ".guardkit/autobuild" / task_id for each in (root, tmp_path)]
             for name in ("progress.json", "events.jsonl"):
-                mirror, original = [(folder / name).read_bytes() for folder in folders]
-                assert mirror == original
+                copy, original = [(folder / name).read_bytes() for folder in folders]
+                assert copy == original
     assert not root.exists()
 
 
@@ -63,7 +69,8 @@ async def test_of_runs_whose_clocks_differ_it_has_all_events_and_the_latest_begi
         sink = NatsSink(nats_server.url, root=root)
         async with track_build("TASK-1", root=root, sinks=[sink], clock=its_clock) as building:
             runs.append(building.snapshot.tracker.run_id)
-    with mirrored(find_settings(nats_server.url), history=True) as root:
+    with mirrored(find_settings(nats_server.url), history=True) as mirror:
+        root = mirror.root
         events = read_events("TASK-1", root=root)
         assert [(each.run_id, each.event) for each in events] == [
             (run, event) for run in runs for event in ("build.started", "build.ended")
@@ -76,13 +83,15 @@ async def test_with_ids_it_has_these_builds_and_without_history_no_events(
 ) -> None:
     for task_id in ("TASK-1", "TASK-2"):
         await build(nats_server, tmp_path, task_id)
-    with mirrored(find_settings(nats_server.url), ["TASK-2"]) as root:
+    with mirrored(find_settings(nats_server.url), ["TASK-2"]) as mirror:
+        root = mirror.root
         assert list_builds(root) == ["TASK-2"]
         assert [event.event for event in read_events("TASK-2", root=root)] == ["build.ended"]
 
 
 async def test_what_happens_later_comes_after_it(nats_server: NatsServer, tmp_path: Path) -> None:
-    with mirrored(find_settings(nats_server.url)) as root:
+    with mirrored(find_settings(nats_server.url)) as mirror:
+        root = mirror.root
         assert list_builds(root) == []
         await build(nats_server, tmp_path)
         wait_until(lambda: len(read_events("TASK-1", root=root)) == 5)
@@ -96,7 +105,8 @@ async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
     sink = NatsSink(nats_server.url, root=tmp_path)
     async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
         await until_whole(nats_server, tmp_path)
-        with mirrored(find_settings(nats_server.url)) as root:
+        with mirrored(find_settings(nats_server.url)) as mirror:
+            root = mirror.root
             snapshot = read_progress("TASK-1", root=root)
             clock.jump((snapshot.updated_at - clock.now()).total_seconds())
             assert assess(snapshot, root=root, clock=clock).state == "running"
@@ -104,6 +114,36 @@ async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
             verdict = assess(snapshot, root=root, clock=clock)
             assert verdict.state == "lost"
             assert verdict.evidence.endswith("cannot be examined from here")
+
+
+async def test_no_build_is_lost_because_the_server_is_away_or_its_clock_is_behind(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    clock = FakeClock()  # of another year
+    sink = NatsSink(nats_server.url, root=tmp_path)
+
+    def lag() -> float:
+        return (SYSTEM_CLOCK.now() - mirror.now()).total_seconds()
+
+    with mirrored(find_settings(nats_server.url)) as mirror:
+        async with track_build("TASK-1", root=tmp_path, sinks=[sink], clock=clock) as building:
+            await asyncio.to_thread(wait_until, lambda: mirror.silence("TASK-1") < BEAT)
+            nats_server.kill()
+            before = mirror.silence("TASK-1")
+            wait_until(lambda: lag() > 2 * BEAT)
+            assert mirror.silence("TASK-1") == before
+            assert mirror.silence("TASK-2") == inf
+            nats_server.start()
+            await asyncio.to_thread(wait_until, lambda: lag() < 2 * BEAT)
+            assert mirror.silence("TASK-1") < BEAT
+            [verdict] = assess_each(
+                [building.snapshot],
+                root=mirror.root,
+                stall_after=inf,
+                now=mirror.now,
+                silence=mirror.silence,
+            )
+    assert verdict.state == "running"
 
 
 async def test_where_no_server_is_it_does_not_begin(nats_server: NatsServer) -> None:
@@ -116,7 +156,8 @@ async def test_where_no_server_is_it_does_not_begin(nats_server: NatsServer) -> 
 async def test_a_disk_that_takes_nothing_for_a_while_is_said_once(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with mirrored(find_settings(nats_server.url)) as root:
+    with mirrored(find_settings(nats_server.url)) as mirror:
+        root = mirror.root
         (root / ".guardkit").write_text("in the way")
         await build(nats_server, tmp_path)
         wait_until(lambda: bool(caplog.messages))
@@ -137,6 +178,7 @@ def mirroring(server: NatsServer, folder: Path) -> Iterator[subprocess.Popen[byt
     program = """
 import sys, time
 from guardkit.monitor.mirror import mirrored
+from guardkit.progress.nats.messages import BEAT
 from guardkit.progress.nats.settings import find_settings
 with mirrored(find_settings(sys.argv[1])):
     print("ready", flush=True)
@@ -181,6 +223,7 @@ def test_a_signal_ends_it_at_any_time_while_it_begins(nats_server: NatsServer) -
     program = """
 import signal, sys
 from guardkit.monitor.mirror import mirrored
+from guardkit.progress.nats.messages import BEAT
 from guardkit.progress.nats.settings import find_settings
 
 class Left(BaseException):
@@ -192,13 +235,13 @@ def leave(*_):
 signal.signal(signal.SIGALRM, leave)
 for number in range(1, 101):
     try:
-        signal.setitimer(signal.ITIMER_REAL, number / 5000)
+        signal.setitimer(signal.ITIMER_REAL, number / 5000, 1)  # Python drops what __del__ raises
         with mirrored(find_settings(sys.argv[1])):
             signal.pause()
     except Left:
-        pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
 print("left")
 """
     command = (sys.executable, "-c", program, nats_server.url)
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.stdout == "left\n"
+    assert ended.stdout == "left\n", ended.stderr

@@ -188,6 +188,14 @@ def test_the_evidence_is_a_sentence_with_figures(
     assert judge(seen, held, seconds(now)).evidence == evidence
 
 
+@pytest.mark.parametrize(("silence", "state"), [(16.0, "running"), (17.0, "lost")])
+def test_what_was_heard_lately_counts_more_than_what_a_distant_clock_says(
+    silence: float, state: str
+) -> None:
+    seen = snapshot(tracker=replace(TRACKER, activity_at=seconds(3600)))
+    assert judge(seen, None, seconds(3600), silence=silence).state == state
+
+
 # looking
 
 
@@ -263,7 +271,7 @@ async def test_each_of_several_builds_is_given_its_own_verdict(
         seen = ended.snapshot
     async with track_build("TASK-3", root=tmp_path, clock=clock) as running:
         builds = [killed, seen, running.snapshot]
-        verdicts = assess_each(builds, root=tmp_path, stall_after=1800.0, clock=clock)
+        verdicts = assess_each(builds, root=tmp_path, stall_after=1800.0, now=clock.now)
     assert [each.state for each in verdicts] == ["crashed", "completed", "running"]
 
 

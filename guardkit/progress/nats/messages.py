@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Collection
 from datetime import datetime
 from math import inf
+from typing import NamedTuple
 
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
@@ -31,14 +32,25 @@ FILTERS_MAX = 100  # subjects that the server picks out; for more it takes longe
 STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
 SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
 
-News = tuple[Snapshot, str | None, datetime]  # the event, if it is a transition, and when it was
+
+class News(NamedTuple):
+    """A snapshot; its event, if it is a transition; when that was; how many seconds it lay there.
+
+    The latter is by the server's clock alone, and 0 for what comes as it happens.
+    """
+
+    snapshot: Snapshot
+    event: str | None
+    at: datetime
+    age: float
 
 
 class Place:
     """What is wanted of the stream, and how far it has been read.
 
     `number` is that of the last message that was read; `begun` says whether there has been a
-    consumer, and `joined` whether all that was there at first has been read.
+    consumer, and `joined` whether all that was there at first has been read. `since` when, and
+    until when, nothing can have been missed, is in seconds of the monotonic clock.
     """
 
     def __init__(self, task_ids: Collection[str], *, history: bool) -> None:
@@ -48,6 +60,7 @@ class Place:
         self._made: datetime | None = None
         self.number = 0
         self.begun = self.joined = False
+        self.since = self.until = -inf
 
     def consumer(self, stream: StreamInfo) -> ConsumerConfig:
         """Return what goes on from here."""
@@ -67,7 +80,7 @@ class Place:
             mem_storage=True,
         )
 
-    def take(self, message: Msg) -> News | None:
+    def take(self, message: Msg, age: float) -> News | None:
         """Return what a message brings; None if that is none of ours, or not newer."""
         foreign = self._wanted and message.subject not in self._wanted
         if foreign or len(message.data) > SIZE_MAX:
@@ -84,7 +97,7 @@ class Place:
             if is_newer(snapshot, self._newest.get(each)):
                 self._newest[each] = snapshot
         at = _instant((message.headers or {}).get(AT, ""))
-        return snapshot, event, at or snapshot.updated_at
+        return News(snapshot, event, at or snapshot.updated_at, age)
 
 
 class Messages:
@@ -109,6 +122,8 @@ class Messages:
         config.deliver_subject = self._inbox
         await self.client.subscribe(self._inbox, cb=self._hear)
         consumer = await self.client.js.add_consumer(STREAM, config)
+        self._opened, now = consumer.created, asyncio.get_running_loop().time()
+        self._place.since, self._place.until = now if self._place.joined else -inf, now
         self._place.begun = True
         sent = consumer.delivered.consumer_seq if consumer.delivered else 0
         self._awaited = (consumer.num_pending or 0) + sent
@@ -123,7 +138,7 @@ class Messages:
                 self._complete = not message.reply and STALLED not in (message.headers or {})
             else:
                 self._complete = self._count(message)
-                if news := self._place.take(message):
+                if news := self._place.take(message, self._age(message)):
                     return news
         self._place.joined = True
         return None
@@ -143,7 +158,13 @@ class Messages:
             message = self._queue.get_nowait()
         if message is None:
             raise self.client.lost.result()
+        self._place.until = asyncio.get_running_loop().time()
         return message
+
+    def _age(self, message: Msg) -> float:
+        if self._place.joined:
+            return 0.0
+        return max(0.0, (self._opened - message.metadata.timestamp).total_seconds())
 
     def _count(self, message: Msg) -> bool:
         """Note where we are; return whether all that was there at the beginning has come.

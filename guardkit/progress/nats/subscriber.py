@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Collection
 from typing import Self
 
-from guardkit.errors import ProgressNotFoundError
+from guardkit.errors import NatsError, ProgressNotFoundError
 from guardkit.progress.nats.connection import connect, pauses
 from guardkit.progress.nats.messages import Messages, News, Place
 from guardkit.progress.nats.settings import Settings, find_settings
@@ -17,6 +17,8 @@ from guardkit.progress.nats.stream import explained
 from guardkit.progress.snapshot import Snapshot
 
 log = logging.getLogger("guardkit.progress")
+
+PATIENCE = 30.0  # seconds in which all that is there has to come
 
 
 async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
@@ -47,44 +49,60 @@ class Subscription:
         self, settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
     ) -> None:
         self._settings = settings
-        self._place = Place(task_ids, history=history)
+        self.place = Place(task_ids, history=history)
         self._messages: Messages | None = None
         self._waits = pauses()
         self._lost = False
 
     async def __aenter__(self) -> Self:
+        self._limit = asyncio.get_running_loop().time() + PATIENCE
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if messages := self._messages:
-            self._messages = None
-            await messages.client.end()
+        await self._drop()
 
     async def next(self) -> News | None:
         """Return what comes next, and None once: when all that was there at the beginning has come.
 
-        Raises NatsError if it cannot even begin; later it waits until it can go on, and says so.
+        Raises NatsError if it cannot even begin, or all that does not come in time; later it waits
+        until it can go on, and says so.
         """
+        if self.place.joined:
+            return await self._next()
+        try:
+            async with asyncio.timeout_at(self._limit):
+                return await self._next()
+        except TimeoutError:
+            what = f"{self._settings} did not tell of all builds in {PATIENCE:g} s"
+            raise NatsError(what) from None
+
+    async def _next(self) -> News | None:
         while True:
             try:
                 messages = self._messages or await self._open()
                 async with explained(messages.client):
-                    return await messages.next()
+                    news = await messages.next()
+                if self._lost:
+                    log.warning("watching goes on, over %s", messages.client.server)
+                self._waits, self._lost = pauses(), False
+                return news
             except Exception as error:  # whatever nats-py comes upon
-                if not self._place.begun:
+                if not self.place.begun:
                     raise
                 if not self._lost:
                     log.warning("watching has to wait, and goes on by itself: %s", error)
                 self._lost = True
-            await self.__aexit__()
+            await self._drop()
             await asyncio.sleep(next(self._waits))
 
     async def _open(self) -> Messages:
         client = await connect(self._settings)
-        self._messages = Messages(client, self._place)
+        self._messages = Messages(client, self.place)
         async with explained(client):
             await self._messages.open()
-        if self._lost:
-            log.warning("watching goes on, over %s", client.server)
-        self._waits, self._lost = pauses(), False
         return self._messages
+
+    async def _drop(self) -> None:
+        if messages := self._messages:
+            self._messages = None
+            await messages.client.end()
