@@ -19,7 +19,7 @@ from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.render import MARKS, Story, board, clean, is_over, order
 from guardkit.progress.changes import Changes
-from guardkit.progress.journal import read_on
+from guardkit.progress.journal import Spot, read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
@@ -153,10 +153,11 @@ class Watched:
         self.over = False
         self._root = root
         self._journal = folder / "events.jsonl"
-        self._offset = 0
+        self._spot = Spot()
         if not past:
             with suppress(OSError):
-                self._offset = self._journal.stat().st_size
+                status = self._journal.stat()
+                self._spot = Spot(status.st_ino, status.st_size)
 
     def read(self) -> tuple[Snapshot, list[Snapshot]]:
         """Return the newest snapshot, and what is to be told, in order; raises as `read_progress`.
@@ -164,7 +165,7 @@ class Watched:
         The journal is read after the file, as it is written before it.
         """
         snapshot = read_progress(self.task_id, root=self._root)
-        events, self._offset = read_on(self._journal, self._offset)
+        events, self._spot = read_on(self._journal, self._spot)
         run_id = order(snapshot)[0]
         return snapshot, [*(each.progress for each in events if each.run_id == run_id), snapshot]
 

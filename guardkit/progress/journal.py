@@ -5,6 +5,7 @@ import os
 from collections import deque
 from contextlib import suppress
 from datetime import datetime
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -83,28 +84,51 @@ def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Eve
     return events
 
 
-def read_all(path: str | os.PathLike[str]) -> tuple[list[Event], int]:
+class Spot(NamedTuple):
+    """How far a journal was read: the file, by its inode (0: whichever is there), and bytes."""
+
+    file: int = 0
+    offset: int = 0
+
+
+def read_all(path: str | os.PathLike[str]) -> tuple[list[Event], Spot]:
     """Return the events of a journal, oldest first, and from where on to `read_on`."""
-    newer, offset = read_on(path, 0)  # first: it may become the older one meanwhile
-    older, _ = read_on(f"{os.fspath(path)}.1", 0)
+    newer, spot = read_on(path, Spot())  # first: it may become the older one meanwhile
+    older, _ = read_on(f"{os.fspath(path)}.1", Spot())
     events = {(event.run_id, event.seq, event.event): event for event in (*older, *newer)}
-    return list(events.values()), offset
+    return list(events.values()), spot
 
 
-def read_on(path: str | os.PathLike[str], offset: int) -> tuple[list[Event], int]:
-    """Return the events in the whole lines past `offset` bytes, and where these end.
+def read_on(path: str | os.PathLike[str], spot: Spot) -> tuple[list[Event], Spot]:
+    """Return the events in the whole lines past a spot, and where these end.
 
-    A file shorter than `offset` is a new one: what was past it is in the one that was moved away.
+    Where there is another file, those come first that are in the one which was moved away.
     """
     events: list[Event] = []
     with suppress(OSError), open_file(path) as file:
-        if offset > file.seek(0, os.SEEK_END):
-            events, _ = read_on(f"{os.fspath(path)}.1", offset)
-            offset = 0
-        file.seek(offset)
-        for line in file:
-            if line.endswith(b"\n"):
-                offset += len(line)
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                    events.append(msgspec.json.decode(line, type=Event))
-    return events, offset
+        status = os.fstat(file.fileno())
+        if spot.file not in {0, status.st_ino}:
+            events = _read_moved(f"{os.fspath(path)}.1", spot)
+        is_same = spot.file in {0, status.st_ino} and spot.offset <= status.st_size
+        found, spot = _read_lines(file, spot.offset if is_same else 0)
+        events += found
+    return events, spot
+
+
+def _read_moved(path: str, spot: Spot) -> list[Event]:
+    """Return the events past a spot, or all if this is a newer file than that."""
+    with suppress(OSError), open_file(path) as file:
+        is_same = os.fstat(file.fileno()).st_ino == spot.file
+        return _read_lines(file, spot.offset if is_same else 0)[0]
+    return []
+
+
+def _read_lines(file: BinaryIO, offset: int) -> tuple[list[Event], Spot]:
+    events: list[Event] = []
+    file.seek(offset)
+    for line in file:
+        if line.endswith(b"\n"):
+            offset += len(line)
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                events.append(msgspec.json.decode(line, type=Event))
+    return events, Spot(os.fstat(file.fileno()).st_ino, offset)

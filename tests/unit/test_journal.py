@@ -15,7 +15,15 @@ import pytest
 
 from guardkit import Snapshot, track_build
 from guardkit.progress.feeds import QUEUE_MAX
-from guardkit.progress.journal import SIZE_MAX, Happened, append, make_event, read_last, read_on
+from guardkit.progress.journal import (
+    SIZE_MAX,
+    Happened,
+    Spot,
+    append,
+    make_event,
+    read_last,
+    read_on,
+)
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]
@@ -167,19 +175,46 @@ def test_the_last_event_is_found_though_the_journal_was_just_moved_away(tmp_path
     assert last.event == "2"
 
 
+@pytest.mark.parametrize("grown", [0, 1, 9], ids=["empty", "shorter", "longer than before"])
 def test_a_reader_that_goes_on_misses_nothing_when_the_journal_is_moved_away(
+    tmp_path: Path, grown: int
+) -> None:
+    path, names = tmp_path / "events.jsonl", [str(number) for number in range(10 + grown)]
+    path.write_bytes(b"".join(map(line, names[:4])))
+    seen, spot = read_on(path, Spot())
+    with path.open("ab") as file:
+        file.writelines(map(line, names[4:8]))
+    path.rename(path.with_name("events.jsonl.1"))
+    assert read_on(path, spot) == ([], spot)
+    path.write_bytes(b"".join(map(line, names[8 : 8 + grown])))
+    rest, spot = read_on(path, spot)
+    with path.open("ab") as file:
+        file.writelines(map(line, names[8 + grown :]))
+    last, _ = read_on(path, spot)
+    assert [event.event for event in (*seen, *rest, *last)] == names
+
+
+def test_a_reader_that_goes_on_is_told_of_all_that_is_left_when_it_was_moved_away_twice(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(line("1"))
-    seen, offset = read_on(path, 0)
+    _, spot = read_on(path, Spot())
+    for name in ("2", "3"):
+        path.rename(path.with_name(f"events.jsonl.{name}"))
+        path.write_bytes(line(name))
+    path.with_name("events.jsonl.3").rename(path.with_name("events.jsonl.1"))
+    rest, _ = read_on(path, spot)
+    assert [event.event for event in rest] == ["2", "3"]
+
+
+def test_a_reader_that_goes_on_begins_anew_where_the_journal_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
     path.write_bytes(line("1") + line("2"))
-    path.rename(path.with_name("events.jsonl.1"))
-    path.write_bytes(b"")
-    rest, offset = read_on(path, offset)
+    _, spot = read_on(path, Spot())
     path.write_bytes(line("3"))
-    last, _ = read_on(path, offset)
-    assert [event.event for event in (*seen, *rest, *last)] == ["1", "2", "3"]
+    rest, _ = read_on(path, spot)
+    assert [event.event for event in rest] == ["3"]
 
 
 @pytest.mark.anyio

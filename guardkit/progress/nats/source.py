@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 
 from guardkit.errors import GuardKitError
-from guardkit.progress.journal import Event, read_all, read_on
+from guardkit.progress.journal import Event, Spot, read_all, read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
@@ -22,7 +22,7 @@ class Source:
         self._task_id = task_id
         self._journal = build_dir(root, task_id) / "events.jsonl"
         self._files = files
-        self._offset = 0
+        self._spot = Spot()
 
     async def newest(self) -> Snapshot | None:
         """Return what the file says, None where it cannot be read; raises OSError."""
@@ -32,7 +32,7 @@ class Source:
     async def all_events(self) -> list[Event]:
         """Return all that the journal tells; raises OSError."""
         events: list[Event]
-        events, self._offset = await self._files.submit(read_all, self._journal)
+        events, self._spot = await self._files.submit(read_all, self._journal)
         return events
 
     async def new_events(self) -> list[Event]:
@@ -40,8 +40,8 @@ class Source:
         events: list[Event] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(DISK_LATE):
-                read = self._files.submit(read_on, self._journal, self._offset)
-                events, self._offset = await read
+                read = self._files.submit(read_on, self._journal, self._spot)
+                events, self._spot = await read
         return events
 
     def _read_file(self) -> Snapshot | None:
