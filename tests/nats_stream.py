@@ -69,7 +69,7 @@ def differences(messages: list[Message], *roots: Path) -> list[str]:
     """Return what is not as the journals below the roots tell, or as a stream has to be.
 
     Each transition is there once and in order; of states there is one at most, at the end, and
-    nothing of a run follows its end.
+    nothing of a run follows its end, but for the same once more, where it is to be the last.
     """
     wrong: list[str] = []
     subjects: dict[str, list[Message]] = {}
@@ -89,12 +89,12 @@ def differences(messages: list[Message], *roots: Path) -> list[str]:
     for task_id, theirs in subjects.items():
         if any(message.event is None for message in theirs[:-1]):
             wrong.append(f"{task_id}: a state is left among {[each.event for each in theirs]}")
-        ended: set[str] = set()
+        ends: dict[str, Snapshot] = {}
         for message in theirs:
-            if message.run_id in ended:
+            if ends.get(message.run_id, message.snapshot) != message.snapshot:
                 wrong.append(f"{task_id}: {message.event} of {message.run_id} after its end")
             if message.snapshot.terminal:
-                ended.add(message.run_id)
+                ends[message.run_id] = message.snapshot
     return wrong
 
 

@@ -197,7 +197,7 @@ async def test_a_stream_that_takes_nothing(
     await client.jetstream().update_stream(**stream, sealed=True)  # type: ignore[arg-type]
     await client.close()
     [said] = await warnings_of_a_build(nats_server.url, tmp_path, caplog)
-    assert said == f"{nats_server.url} refuses: invalid operation on sealed stream"
+    assert said.endswith("lets no message be deleted: make it anew, without deny_delete")
 
 
 @pytest.mark.parametrize("limit", ["server", "stream"])
@@ -249,7 +249,7 @@ async def test_what_is_older_than_the_stream_keeps_is_not_delivered(
         pass
     folder = tmp_path / ".guardkit/autobuild/TASK-1"
     journal = folder / "events.jsonl"
-    journal.write_text(journal.read_text().replace('"at":"20', '"at":"19'))
+    journal.write_text(journal.read_text().replace('"updated_at":"20', '"updated_at":"19'))
     for path in (*folder.iterdir(), folder):
         os.utime(path, (0, 0))
     async with track_build(

@@ -34,8 +34,18 @@ async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
 
 
 def make_outbox(client: Client, source: Source | None) -> Outbox:
+    async def always() -> None:
+        return None
+
     warned: list[Exception] = []
-    return Outbox(client, "TASK-1", source=source, since=None, warn=warned.append, envelope=False)
+    return Outbox(
+        client,
+        "TASK-1",
+        source=source,
+        keeps_since=always,
+        warn=warned.append,
+        envelope=False,
+    )
 
 
 async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
@@ -132,6 +142,60 @@ async def test_two_machines_that_build_the_same_task_at_once_lose_and_double_not
         for outbox in outboxes:
             await outbox.deliver(None)
     assert differences(await read_stream(nats_server), *roots) == []
+
+
+async def test_what_a_machine_delivers_late_is_not_the_last_that_is_seen(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    roots, clock, ended = (tmp_path / "a", tmp_path / "b"), FakeClock(), list[Snapshot]()
+    for root in roots:
+        root.mkdir()
+        async with track_build("TASK-1", root=root, clock=clock) as build:
+            pass
+        ended.append(build.snapshot)
+        clock.jump(2.0)
+    for root in reversed(roots):
+        outbox = make_outbox(client, Source(root, "TASK-1", Writer()))
+        for _ in range(3):
+            await outbox.deliver(None)
+    messages = await read_stream(nats_server)
+    assert messages[-1].snapshot == ended[-1]
+    assert differences(messages, *roots) == []
+
+
+async def test_of_two_runs_of_one_second_on_two_machines_none_is_taken_for_the_newer_one(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    roots = tmp_path / "a", tmp_path / "b"
+    for root in roots:
+        root.mkdir()
+        async with track_build("TASK-1", root=root, clock=FakeClock()):
+            pass
+    for root in (*roots, *roots):
+        outbox = make_outbox(client, Source(root, "TASK-1", Writer()))
+        for _ in range(3):
+            await outbox.deliver(None)
+    assert [each.event for each in await read_stream(nats_server)] == [
+        *("build.started", "build.ended") * 2
+    ]
+
+
+async def test_the_end_of_a_run_comes_though_a_state_of_the_next_one_is_there_before_it(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as earlier:
+        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(earlier.snapshot)
+    clock.jump(2.0)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as later:
+        hasty = make_outbox(client, None)  # as if the journal hung
+        for _ in range(2):
+            await hasty.deliver(later.snapshot)
+    assert (await read_stream(nats_server))[-1].run_id == later.snapshot.tracker.run_id
+    outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()))
+    for _ in range(3):
+        await outbox.deliver(None)
+    assert differences(await read_stream(nats_server), tmp_path) == []
 
 
 async def test_what_the_stream_has_behind_a_last_message_of_an_earlier_run_is_not_doubled(

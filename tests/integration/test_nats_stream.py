@@ -13,6 +13,7 @@ from guardkit.progress.nats.stream import (
     STREAM,
     SUBJECTS,
     Limits,
+    configuration,
     ensure_stream,
     keeps_since,
     subject,
@@ -80,11 +81,17 @@ async def test_limits_that_the_server_cannot_keep_are_refused_in_its_words(clien
         await ensure_stream(client, Limits(replicas=3))
 
 
+async def test_a_stream_of_which_nothing_may_be_deleted_is_refused(client: Client) -> None:
+    await client.js.add_stream(configuration(Limits()).evolve(deny_delete=True))
+    with pytest.raises(NatsError, match=r"lets no message be deleted: .* without deny_delete"):
+        await ensure_stream(client)
+
+
 async def test_a_stream_without_an_end_keeps_all(client: Client) -> None:
     await ensure_stream(client, Limits(max_age=0.0))
-    assert await keeps_since(client, await ensure_stream(client), NOW) is None
+    assert await keeps_since(client, NOW) is None
     await ensure_stream(client, Limits(max_age=60.0))
-    since = await keeps_since(client, await ensure_stream(client), NOW)
+    since = await keeps_since(client, NOW)
     assert since == NOW - timedelta(seconds=60)
 
 
@@ -94,7 +101,7 @@ async def test_a_full_stream_keeps_what_is_not_older_than_its_oldest_message(
     await ensure_stream(client, Limits(max_bytes=10_000))
     for _ in range(5):
         await client.js.publish(subject("TASK-1"), bytes(3000))
-    since = await keeps_since(client, await ensure_stream(client), NOW)
+    since = await keeps_since(client, NOW)
     oldest = await client.js.get_msg(STREAM, (await ensure_stream(client)).state.first_seq)
     assert since == oldest.time
 

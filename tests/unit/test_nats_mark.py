@@ -12,7 +12,7 @@ from guardkit.progress.order import is_newer, moved
 from guardkit.progress.snapshot import Tracker, encode
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 def snapshot(run_id: str = "a", seq: int = 5, **changes: object) -> Snapshot:
@@ -33,7 +33,7 @@ def test_the_last_message_tells_where_to_go_on() -> None:
     assert headers["Nats-Expected-Last-Subject-Sequence"] == headers["Guardkit-Replaces"] == "7"
     message = RawStreamMsg(seq=8, data=encode(shown), headers=headers)
     assert read_mark(message) == Mark(
-        number=8, run_id="a", after=3, replaces=7, is_state=True, shows=shown
+        number=8, run_id="a", after=3, replaces=7, is_state=True, shows=shown, latest=shown
     )
 
 
@@ -87,7 +87,7 @@ def test_what_may_be_a_transition_is_told_from_an_update(
     assert moved(snapshot(seq=6, **changes), snapshot()) is may_be
 
 
-RUNS = {"a": "2025-01-01T00:00:00Z", "b": "2025-01-31T00:00:00Z", "c": "2025-01-01T00:00:00Z"}
+RUNS = {"a": START - 30 * DAY, "b": START, "c": START - 30 * DAY}
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ RUNS = {"a": "2025-01-01T00:00:00Z", "b": "2025-01-31T00:00:00Z", "c": "2025-01-
         ("b", None, ["a"]),
         ("c", None, ["a", "b"]),
         ("x", None, []),
-        ("", START - timedelta(days=7), ["a"]),
+        ("", START - 7 * DAY, ["a"]),
     ],
 )
 def test_runs_before_that_of_the_mark_are_settled_and_old_ones_but_the_last(
     mark: str, since: datetime | None, passed_over: list[str]
 ) -> None:
-    assert settled(RUNS, Mark(run_id=mark), since) == passed_over
+    assert settled(RUNS, mark, since) == passed_over

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
@@ -15,6 +16,7 @@ from guardkit.errors import GuardKitError
 from guardkit.progress.journal import Event
 from guardkit.progress.nats.connection import Client
 from guardkit.progress.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, STREAM
+from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot, decode
 
 
@@ -22,7 +24,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The last message of a build's subject: its number in the stream, and what it shows.
 
     `after` is the seq of the last transition of its run up to here, `replaces` the number of the
-    state that it makes needless. Without a message the number is 0.
+    state that it makes needless, `latest` the newest snapshot that is known of all up to here.
+    Without a message the number is 0.
     """
 
     number: int = 0
@@ -31,6 +34,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     replaces: int = 0
     is_state: bool = False
     shows: Snapshot | None = None
+    latest: Snapshot | None = None
 
 
 def read_mark(message: RawStreamMsg) -> Mark:
@@ -47,6 +51,7 @@ def read_mark(message: RawStreamMsg) -> Mark:
         replaces=_number(headers, REPLACES),
         is_state=is_state and RUN in headers,
         shows=shows,
+        latest=shows,
     )
 
 
@@ -93,23 +98,25 @@ async def find_later(
 
     It goes on from a message of which both are known. Raises as nats-py does.
     """
-    through = dict(through)
+    through, latest = dict(through), mark.latest
     with suppress(NotFoundError):
         while True:
             number = mark.number + 1
             message = await client.js.get_msg(STREAM, number, subject=subject, next=True)
             mark = read_mark(message)
             through[mark.run_id] = max(through.get(mark.run_id, 0), mark.after)
-    return mark, through
+            latest = mark.shows if mark.shows and is_newer(mark.shows, latest) else latest
+    return replace(mark, latest=latest), through
 
 
-def settled(runs: dict[str, str], mark: Mark, since: datetime | None) -> list[str]:
+def settled(runs: dict[str, datetime], last: str, since: datetime | None) -> list[str]:
     """Return the runs of a journal that are not to be published, whatever the stream has of them.
 
-    `runs` gives the time of the last event of each, oldest first. Those before that of the mark
-    are there, or have been; of those that ended before `since` only the last one counts.
+    `runs` gives the time of the last event of each, oldest first. Those before the `last` one that
+    is in the stream are there, or have been; of those that ended before `since` only the last one
+    counts.
     """
     known = list(runs)
-    earlier = known[: known.index(mark.run_id)] if mark.run_id in runs else []
-    old = [each for each in known[:-1] if since and datetime.fromisoformat(runs[each]) < since]
+    earlier = known[: known.index(last)] if last in runs else []
+    old = [each for each in known[:-1] if since and runs[each] < since]
     return [*earlier, *old]

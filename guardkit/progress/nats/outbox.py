@@ -11,7 +11,7 @@ itself, the next one and a relay can publish the same journal at once, and nothi
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from math import inf
@@ -46,9 +46,9 @@ TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 class Outbox:
     """Brings one build into the stream, over one connection.
 
-    Without a `source` the states are all there is. The stream keeps nothing from before `since`.
-    `warn` is told of what cannot be delivered. With `envelope` what is published is told in
-    nats-core's messages as well.
+    Without a `source` the states are all there is. `keeps_since` tells from when on the stream
+    keeps anything. `warn` is told of what cannot be delivered. With `envelope` what is published of
+    our runs is told in nats-core's messages as well.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Outbox:
         task_id: str,
         *,
         source: Source | None,
-        since: datetime | None,
+        keeps_since: Callable[[], Awaitable[datetime | None]],
         warn: Callable[[Exception], None],
         envelope: bool,
     ) -> None:
-        self.finished: set[str] = set()  # runs whose end is in the stream
+        self.finished: set[str] = set()  # runs of which nothing more is to come into the stream
         self._client = client
         self._subject = subject(task_id)
         self._source = source
-        self._since = since
+        self._keeps_since = keeps_since
         self._warn = warn
         self._envelope = envelope
-        self._runs: dict[str, str] = {}  # oldest first; when there was news of each
+        self._runs: dict[str, datetime] = {}  # ours, oldest first; when there was news of each
         self._found = False  # whether it is known what is there already:
         self._mark = Mark()
         self._through: dict[str, float] = {}  # up to which seq the transitions of each run are
@@ -114,9 +114,9 @@ class Outbox:
             events = await self._source.all_events() if self._source else []
             self._runs.clear()
             self._events.clear()
-        self._runs.update((event.run_id, event.at) for event in events)
+        self._runs.update((event.run_id, event.progress.updated_at) for event in events)
         if newest:
-            self._runs.setdefault(newest.tracker.run_id, newest.updated_at.isoformat())
+            self._runs.setdefault(newest.tracker.run_id, newest.updated_at)
         if not found:
             await self._find()
         self._events.extend(events)
@@ -125,13 +125,14 @@ class Outbox:
     async def _find(self) -> None:
         """Find out how far the stream is with each run.
 
-        The last message tells, or all do if it is of a run that is not ours.
+        The last message tells if it is one of ours, behind a transition; else all do.
         """
-        self._through = {self._mark.run_id: self._mark.after}
-        foreign = self._runs and self._mark.number and self._mark.run_id not in self._runs
-        if foreign or self._doubtful:
+        last, self._through = self._mark.run_id, {self._mark.run_id: self._mark.after}
+        tells = last in self._runs and self._mark.after and not self._doubtful
+        if self._runs and self._mark.number and not tells:
             self._mark, self._through = await find_later(self._client, self._subject, Mark(), {})
-        over = settled(self._runs, self._mark, self._since)
+            last = ""
+        over = settled(self._runs, last, await self._keeps_since())
         self._through |= dict.fromkeys(over, inf)
         self.finished.update(over)
         self._found = True
@@ -158,12 +159,20 @@ class Outbox:
             is_news = event.seq > self._through.get(event.run_id, 0)
             if is_news and not await self._publish(event.progress, event):
                 return False
+            if event.progress.terminal:
+                self.finished.add(event.run_id)
             self._events.popleft()
         return True
 
     async def _publish_state(self, newest: Snapshot | None) -> bool:
-        """Publish the state if one is due; return False where another one was faster."""
-        now = asyncio.get_running_loop().time()
+        """Publish the state if one is due; return False where another one was faster.
+
+        It is that of the newest run that is known, also where another machine builds that: what
+        comes late is not to be the last that is seen.
+        """
+        now, latest = asyncio.get_running_loop().time(), self._mark.latest
+        if latest and self._is_news(latest) and not (newest and is_newer(newest, latest)):
+            newest = latest
         state = self._pace.take(now)
         if state and self._is_news(state) and not await self._publish(state, None):
             return False
@@ -171,9 +180,12 @@ class Outbox:
         return True
 
     def _is_news(self, snapshot: Snapshot) -> bool:
-        run_id = snapshot.tracker.run_id
-        is_last = run_id == next(reversed(self._runs), run_id)
-        return is_last and is_newer(snapshot, self._mark.shows)
+        run_id, runs, mark = snapshot.tracker.run_id, self._runs, self._mark
+        if run_id in runs and run_id != next(reversed(runs)):
+            return False
+        if not mark.shows or run_id == mark.run_id:
+            return is_newer(snapshot, mark.shows)
+        return mark.run_id in runs or not is_newer(mark.shows, snapshot)
 
     async def _publish(self, snapshot: Snapshot, event: Event | None) -> bool:
         """Publish a transition or a state, and delete the state before it.
@@ -192,7 +204,10 @@ class Outbox:
             self.finished.add(run_id)
         if number:
             is_state = event is None
-            self._mark = Mark(number=number, run_id=run_id, is_state=is_state, shows=snapshot)
+            latest = snapshot if is_newer(snapshot, mark.latest) else mark.latest
+            self._mark = Mark(
+                number=number, run_id=run_id, is_state=is_state, shows=snapshot, latest=latest
+            )
             if mark.is_state:
                 await self._forget(mark.number)
         return True
@@ -218,7 +233,7 @@ class Outbox:
             server, size = self._client.server, len(payload)
             self._warn(NatsError(f"{server} takes no message of {size} bytes, which is left out"))
             return 0
-        if self._envelope:
+        if self._envelope and snapshot.tracker.run_id in self._runs.keys() - self.finished:
             name = event.event if event else None
             with suppress(nats.errors.Error):  # they are told, or not: nobody keeps it
                 await self._client.publish(*wrap(snapshot, name, headers[AT]))

@@ -27,6 +27,7 @@ log = logging.getLogger("guardkit.progress")
 
 RETRY = 10.0  # seconds until a build is tried again whose messages the server refuses
 AT_ONCE = 32  # builds that are delivered side by side
+LOOK_EVERY = 10.0  # seconds between two looks at what the stream still keeps
 
 
 class Relay:
@@ -117,9 +118,8 @@ class Relay:
     async def _begin(self, client: Client) -> "Session":
         """Return what serves a new connection; from here on it is told what is noted."""
         client.unheard = self.warn
-        info = await ensure_stream(client)
-        since = await keeps_since(client, info, SYSTEM_CLOCK.now())
-        self._session = Session(client, self, since)
+        await ensure_stream(client)
+        self._session = Session(client, self)
         for task_id in self.newest:
             self._session.due(task_id)
         return self._session
@@ -132,12 +132,13 @@ class Relay:
 
 
 class Session:
-    """What a relay does with one connection. Events from before `since` are too old for it."""
+    """What a relay does with one connection."""
 
-    def __init__(self, client: Client, relay: Relay, since: datetime | None) -> None:
+    def __init__(self, client: Client, relay: Relay) -> None:
         self._client = client
         self._relay = relay
-        self._since = since
+        self._since: datetime | None = None  # from when on the stream keeps anything, as looked up
+        self._looked = -inf
         self._outboxes: dict[str, Outbox] = {}
         self._due: dict[str, None] = {}  # tasks, in order
         self._busy: dict[str, bool] = {}  # tasks that are being delivered; whether they are due
@@ -151,6 +152,8 @@ class Session:
         if task_id in self._busy:
             self._busy[task_id] = True
             return
+        if timer := self._timers.pop(task_id, None):
+            timer.cancel()
         self._due[task_id] = None
         if len(self._tasks) <= AT_ONCE and not self._closed:
             self._start(self._work())
@@ -187,13 +190,21 @@ class Session:
         if root is None:
             return
         if not self._relay.follow:
-            for task_id in await files.submit(find_left, root, self._since):
+            for task_id in await files.submit(find_left, root, await self._keeps_since()):
                 self.due(task_id)
             return
-        async with aclosing(changes(root, self._since, files)) as changed:
+        async with aclosing(changes(root, await self._keeps_since(), files)) as changed:
             async for tasks in changed:
                 for task_id in tasks:
                     self.due(task_id)
+
+    async def _keeps_since(self) -> datetime | None:
+        """Return from when on the stream keeps anything, as it was a while ago at most."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._looked + LOOK_EVERY:
+            self._looked = now
+            self._since = await keeps_since(self._client, SYSTEM_CLOCK.now())
+        return self._since
 
     async def _work(self) -> None:
         while self._due:
@@ -207,8 +218,6 @@ class Session:
                 self._call_in(pause, task_id)
 
     def _call_in(self, seconds: float, task_id: str) -> None:
-        if timer := self._timers.pop(task_id, None):
-            timer.cancel()
         loop = asyncio.get_running_loop()
         self._timers[task_id] = loop.call_later(seconds, self.due, task_id)
 
@@ -221,7 +230,7 @@ class Session:
                 self._client,
                 task_id,
                 source=Source(relay.root, task_id, relay.files) if relay.root else None,
-                since=self._since,
+                keeps_since=self._keeps_since,
                 warn=relay.warn,
                 envelope=relay.envelope,
             )

@@ -4,7 +4,7 @@
 # nats-py leaves some of its types open
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -98,6 +98,11 @@ async def ensure_stream(client: Client, limits: Limits | None = None) -> StreamI
                 f"the stream {STREAM} on {client.server} is for {', '.join(subjects) or 'nothing'}"
                 f", not for {SUBJECTS}: delete it, or add this to its subjects"
             )
+        if info.config.deny_delete:  # the states would drive the transitions out
+            raise NatsError(
+                f"the stream {STREAM} on {client.server} lets no message be deleted: make it anew, "
+                "without deny_delete"
+            )
         if not limits:
             return info
         new = configuration(limits)
@@ -110,17 +115,19 @@ async def ensure_stream(client: Client, limits: Limits | None = None) -> StreamI
         return await client.js.update_stream(changed)
 
 
-async def keeps_since(client: Client, info: StreamInfo, now: datetime) -> datetime | None:
+async def keeps_since(client: Client, now: datetime) -> datetime | None:
     """Return the time before which the stream keeps nothing, None where there is none.
 
     A full one has no room for what is older than its oldest message. Raises NatsError.
     """
-    config, state = info.config, info.state
-    since = now - timedelta(seconds=config.max_age) if config.max_age else None
-    if 0 < (config.max_bytes or 0) < FULL * state.bytes:
-        async with explained(client):
-            oldest = await client.js.get_msg(STREAM, state.first_seq)
-        return max(filter(None, (since, oldest.time)))
+    async with explained(client):
+        info = await client.js.stream_info(STREAM)
+        config, state = info.config, info.state
+        since = now - timedelta(seconds=config.max_age) if config.max_age else None
+        if 0 < (config.max_bytes or 0) < FULL * state.bytes:
+            with suppress(NotFoundError):  # it has just gone
+                oldest = await client.js.get_msg(STREAM, state.first_seq)
+                return max(filter(None, (since, oldest.time)))
     return since
 
 
