@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guardkit.errors import MisuseError
 from guardkit.monitor.cli import STOPPED, until_signal
 from guardkit.monitor.parser import Commands, at_least
 
@@ -47,6 +48,8 @@ def relay(*, root: Path, nats: str) -> int:
     from guardkit.progress.nats.settings import find_settings
 
     settings = find_settings(nats)
+    if not root.is_dir():
+        raise MisuseError(f"{root} is no folder: give that of the project with --root")
     print(f"Relaying the builds below {root} to {settings}; Ctrl-C ends it.", flush=True)
     until_signal(Relay(settings, root=str(root)).run(), nullcontext())
     return STOPPED

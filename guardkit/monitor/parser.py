@@ -4,7 +4,6 @@ import sys
 from argparse import PARSER, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -58,7 +57,8 @@ class Parser(ArgumentParser):
         if "ids" in arguments and not any(word.startswith("-") for word in rest):
             arguments["ids"] += rest
         elif rest:
-            command.error(f"unrecognized arguments: {' '.join(rest)}")
+            told = ("(a login)" if "@" in word else word for word in rest)
+            command.error(f"unrecognized arguments: {' '.join(told)}")
         code: int | None = run(**arguments)
         return code
 
@@ -138,8 +138,13 @@ def _root(text: str) -> Path:
 
 def _with_urls(words: list[str]) -> list[str]:
     """Return the words with an empty URL after each --nats that has none: it is another's turn."""
-    pairs = pairwise([*words, ""])
-    return [f"{one}=" if one == "--nats" and ":" not in two else one for one, two in pairs]
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] == "--nats=" and (":" in word or not word):
+            found[-1] = f"--nats={word}"
+        else:
+            found.append("--nats=" if word == "--nats" else word)
+    return found
 
 
 def _url(text: str) -> str:

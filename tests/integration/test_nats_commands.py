@@ -128,6 +128,25 @@ def test_a_url_that_is_none_or_tells_too_much_is_refused(
     assert "hidden" not in ended.stderr
 
 
+def test_a_login_where_none_is_wanted_is_not_repeated(tmp_path: Path) -> None:
+    ended = guardkit("relay", "nats://me:hidden@127.0.0.1", "x", "--root", str(tmp_path))
+    assert ended.returncode == 2
+    assert "unrecognized arguments: (a login) x;" in complaint(ended)
+    assert "hidden" not in ended.stderr
+
+
+def test_a_relay_of_no_folder_is_wrong_usage(tmp_path: Path) -> None:
+    ended = guardkit("relay", "--root", str(tmp_path / "nothing"))
+    assert ended.returncode == 2
+    assert complaint(ended).endswith("/nothing is no folder: give that of the project with --root")
+
+
+@pytest.mark.parametrize("words", [["--nats"], ["--nats", ""]], ids=["no URL", "an empty one"])
+def test_without_a_url_the_usual_server_is_meant(nats_server: NatsServer, words: list[str]) -> None:
+    ended = guardkit("status", *words, env=os.environ | {"NATS_URL": nats_server.url})
+    assert complaint(ended) == f"guardkit: no build is known on {nats_server.url}"
+
+
 @pytest.mark.parametrize("words", [("watch",), ("nats", "init")], ids=["watch", "init"])
 def test_a_server_that_is_not_there_gives_one_line(
     nats_server: NatsServer, words: tuple[str, ...]

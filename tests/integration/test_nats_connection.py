@@ -15,6 +15,7 @@ import trustme
 from guardkit.errors import NatsError
 from guardkit.progress.nats.connection import connected
 from guardkit.progress.nats.settings import find_settings
+from guardkit.progress.nats.stream import ensure_stream
 
 from ..nats_server import NatsServer
 
@@ -232,7 +233,35 @@ async def test_credentials_that_cannot_be_read_are_named(
 ) -> None:
     server = start_server('authorization { user: "me", password: "secret" }')
     monkeypatch.setenv("NATS_NKEY", str(tmp_path / "nothing"))
-    assert "cannot be read: [Errno 2] No such file" in await refusal(server.url)
+    assert "/nothing, the nkey file, cannot be read: No such file" in await refusal(server.url)
+    (tmp_path / "creds").write_text("not at all")
+    monkeypatch.setenv("NATS_NKEY", "")
+    monkeypatch.setenv("NATS_CREDS", str(tmp_path / "creds"))
+    assert "/creds is no creds file: it has no NATS USER JWT" in await refusal(server.url)
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example"])
+async def test_a_name_that_can_be_none_is_that_of_no_server(host: str) -> None:
+    assert f"no server answers at nats://{host}:4222" in await refusal(f"nats://{host}")
+
+
+async def test_port_0_is_not_the_usual_one() -> None:
+    assert "no server answers at nats://127.0.0.1:0" in await refusal("nats://127.0.0.1:0")
+
+
+async def test_without_a_home_there_is_no_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    assert str(find_settings()) == "nats://127.0.0.1:4222"
+
+
+async def test_a_domain_of_which_no_subject_can_be_made_is_named(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_JS_DOMAIN", "no pe")
+    async with connected(find_settings(nats_server.url)) as client:
+        with pytest.raises(NatsError, match="JetStream domain 'no pe': set NATS_JS_DOMAIN"):
+            await ensure_stream(client)
 
 
 async def test_a_seed_is_a_login_too(
@@ -275,7 +304,7 @@ async def test_a_connection_is_encrypted_and_both_sides_show_who_they_are(
         await client.lost
     assert caplog.messages == []
     monkeypatch.setenv("NATS_CA", str(tmp_path / "nothing.pem"))
-    assert f"the login for {url} cannot be read: [Errno 2]" in await refusal(url)
+    assert "/nothing.pem, the ca file, cannot be read: No such file" in await refusal(url)
 
 
 async def test_a_login_is_not_told_to_a_server_that_does_not_encrypt(

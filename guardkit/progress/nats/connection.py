@@ -34,10 +34,15 @@ class UnreachableError(NatsError):
     """No server answers, or the one that did has gone."""
 
 
+class ForbiddenError(NatsError):
+    """The login has no permission for a subject."""
+
+
 class Client(NatsClient):
     """A client of nats-py that is bounded in time, and knows the error by which it was `lost`.
 
-    `js` is its JetStream context, `api` the subject of that, `unheard` is told what else is wrong.
+    `js` is its JetStream context, `domain` and `api` are where that is, `unheard` is told what else
+    is wrong.
     """
 
     def __init__(self, server: Server, settings: Settings) -> None:
@@ -47,7 +52,8 @@ class Client(NatsClient):
         self.js: JetStreamContext = self.jetstream(
             domain=settings.jetstream_domain or None, timeout=ANSWER
         )
-        self.api = f"$JS.{settings.jetstream_domain}.API".replace("..", ".")
+        self.domain = settings.jetstream_domain
+        self.api = f"$JS.{self.domain}.API".replace("..", ".")
         self._settings = settings
         self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
         self._asked: dict[str, str] = {}  # on which subject
@@ -173,9 +179,9 @@ class Client(NatsClient):
                 what = "no permission to hear answers, set NATS_INBOX_PREFIX to what is allowed"
             self.lose(NatsError(f"{self.server} refuses: {what}"))
         elif "permissions violation" in text:
-            told = text.split('"')[1]  # in lower case
+            told = text.partition('"')[2].partition('"')[0]  # in lower case
             subject = next((each for each in self._asked.values() if each.lower() == told), told)
-            refusal = NatsError(f"{self.server} gives no permission to publish to {subject}")
+            refusal = ForbiddenError(f"{self.server} gives no permission to publish to {subject}")
             asking = [inbox for inbox, asked in self._asked.items() if asked == subject]
             self._refuse(asking, refusal)
             if not asking and self.unheard:
@@ -201,8 +207,6 @@ class Client(NatsClient):
             )
         if isinstance(error, ssl.SSLError) or not isinstance(error, OSError | TimeoutError):
             return NatsError(f"{self.server} cannot be used: {text}")
-        if error.filename or isinstance(error, FileNotFoundError):
-            return NatsError(f"the login for {self.server} cannot be read: {text}")
         return UnreachableError(f"no server answers at {self.server}: {text}")
 
 
@@ -212,7 +216,7 @@ async def connect(settings: Settings) -> Client:
     for server in random.sample(settings.servers, len(settings.servers)):
         try:
             addresses = await resolve(server)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for what can be no name
             failure = UnreachableError(f"no server answers at {server}: {error}")
             continue
         for address in addresses:

@@ -43,6 +43,10 @@ WRONG_LAST = {10071, 10164, 10158}  # the server's codes: another one is the las
 TOO_LARGE = 10054  # and: it has more bytes than the stream takes
 
 
+class TooLargeError(NatsError):
+    """The server or the stream does not take a message of this size."""
+
+
 class Outbox:
     """Brings one build into the stream, over one connection.
 
@@ -127,7 +131,8 @@ class Outbox:
 
         The last message tells if it is one of ours, behind a transition; else all do.
         """
-        last, self._through = self._mark.run_id, {self._mark.run_id: self._mark.after}
+        last = self._mark.run_id
+        self._through = {last: float(self._mark.after)}
         tells = last in self._runs and self._mark.after and not self._doubtful
         if self._runs and self._mark.number and not tells:
             self._mark, self._through = await find_later(self._client, self._subject, Mark(), {})
@@ -139,10 +144,16 @@ class Outbox:
         await self._tidy()
 
     async def _follow(self) -> None:
-        """Find out what another one has published; if that is nothing, something was deleted."""
-        known = self._mark, self._through
-        self._mark, self._through = await find_later(self._client, self._subject, *known)
-        self._found = self._mark != known[0]
+        """Find out what another one has published.
+
+        If that is nothing, or knows of less than we do, something was deleted, or a server was lost
+        with what it had confirmed: then all is to be found out anew.
+        """
+        number, through = self._mark.number, self._through
+        found = await find_later(self._client, self._subject, self._mark, through)
+        self._mark, self._through = found
+        knows = self._mark.after >= through.get(self._mark.run_id, 0)
+        self._found = self._mark.number != number and knows
         await self._tidy()
 
     async def _tidy(self) -> None:
@@ -231,7 +242,8 @@ class Outbox:
             if code != TOO_LARGE:
                 raise
             server, size = self._client.server, len(payload)
-            self._warn(NatsError(f"{server} takes no message of {size} bytes, which is left out"))
+            what = f"{server} takes no message of {size} bytes, which is left out"
+            self._warn(TooLargeError(what))
             return 0
         if self._envelope and snapshot.tracker.run_id in self._runs.keys() - self.finished:
             name = event.event if event else None

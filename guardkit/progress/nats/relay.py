@@ -14,7 +14,7 @@ from typing import Any
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.progress.nats.connection import Client, UnreachableError, connected, pauses
+from guardkit.progress.nats.connection import Client, connected, pauses
 from guardkit.progress.nats.notice import changes, find_left
 from guardkit.progress.nats.outbox import Outbox
 from guardkit.progress.nats.settings import Settings
@@ -101,7 +101,7 @@ class Relay:
 
     def warn(self, error: Exception) -> None:
         """Say what has gone wrong, if it is the first time of its kind."""
-        kind = type(error).__name__ if isinstance(error, UnreachableError) else str(error)
+        kind = str(error) if type(error) is NatsError else type(error).__name__
         if kind not in self._warned:
             self._warned.add(kind)
             what = error if isinstance(error, NatsError) else repr(error)

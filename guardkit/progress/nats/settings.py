@@ -84,7 +84,9 @@ def find_settings(url: str | None = None) -> Settings:
 
 
 def options(settings: Settings, server: Server) -> dict[str, Any]:
-    """Return the options of nats-py for a server; raises OSError where a file is amiss."""
+    """Return the options of nats-py for a server; raises NatsError where a file is amiss."""
+    for name in ("creds", "nkey", "cert", "key", "ca"):
+        _check_file(name, getattr(settings, name))
     found: dict[str, Any] = {
         "user": settings.user,
         "password": settings.password,
@@ -101,6 +103,17 @@ def options(settings: Settings, server: Server) -> dict[str, Any]:
             context.load_cert_chain(settings.cert, settings.key or None)
         found["tls"] = context
     return {name: value for name, value in found.items() if value}
+
+
+def _check_file(name: str, path: str) -> None:
+    """See that a file of the login is there, as nats-py does not say which one is not."""
+    try:
+        text = Path(path).read_bytes() if path else b""
+    except OSError as error:
+        what = f"{path}, the {name} file, cannot be read: {error.strerror}"
+        raise NatsError(what) from error
+    if name == "creds" and path and b"-----BEGIN NATS USER JWT-----" not in text:
+        raise NatsError(f"{path} is no creds file: it has no NATS USER JWT")
 
 
 async def resolve(server: Server) -> list[str]:
@@ -120,7 +133,7 @@ async def resolve(server: Server) -> list[str]:
 
 def _read_context() -> Settings:
     """Return what the selected context of the `nats` command says, or the default server."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "nats")
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "nats")
     name = os.environ.get("NATS_CONTEXT")
     if not name:
         try:
@@ -161,7 +174,7 @@ def _parse_server(url: str) -> tuple[Server, dict[str, str]]:
     """Return a server and the login for it; what is no URL may be part of a password: not told."""
     try:
         parts = urlsplit(url.strip() if "://" in url else f"nats://{url.strip()}")
-        host, port = parts.hostname, parts.port or PORT
+        host, port = parts.hostname, PORT if parts.port is None else parts.port
     except ValueError:
         parts, host, port = urlsplit(""), None, 0
     rest = parts.path.strip("/") or parts.query or parts.fragment

@@ -163,6 +163,11 @@ async def explained(client: Client) -> AsyncGenerator[None]:
             f"{client.server} takes no more than {client.max_payload} bytes, and less than it is "
             "asked with: set its max_payload to 64KB at least"
         ) from error
+    except nats.errors.BadSubjectError as error:
+        raise NatsError(
+            f"no subject can be made with the JetStream domain {client.domain!r}: set "
+            "NATS_JS_DOMAIN to its name"
+        ) from error
     except NoStreamResponseError:
         client.lose(NatsError(f"the stream {STREAM} on {client.server} is gone"))
         raise client.lost.result() from None
