@@ -12,6 +12,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import DiscardPolicy
 
 from guardkit import read_events, track_build
 from guardkit.progress.nats import NatsSink
@@ -192,12 +193,16 @@ async def test_a_stream_that_takes_nothing(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await nats.connect(nats_server.url)
-    stream = {"name": "GUARDKIT_BUILDS", "subjects": ["guardkit.builds.*.status"]}
-    await client.jetstream().add_stream(**stream)  # type: ignore[arg-type]
-    await client.jetstream().update_stream(**stream, sealed=True)  # type: ignore[arg-type]
+    await client.jetstream().add_stream(
+        name="GUARDKIT_BUILDS",
+        subjects=["guardkit.builds.*.status"],
+        max_msgs=1,
+        discard=DiscardPolicy.NEW,
+    )
+    await client.jetstream().publish("guardkit.builds.TASK-9.status", b"x")
     await client.close()
     [said] = await warnings_of_a_build(nats_server.url, tmp_path, caplog)
-    assert said.endswith("lets no message be deleted: make it anew, without deny_delete")
+    assert said == f"{nats_server.url} refuses: maximum messages exceeded"
 
 
 @pytest.mark.parametrize("limit", ["server", "stream"])

@@ -304,6 +304,14 @@ async def test_where_it_cannot_begin_it_says_why(nats_server: NatsServer) -> Non
             await watching.next()
 
 
+async def test_where_it_is_not_told_of_all_in_time_it_says_so(nats_server: NatsServer) -> None:
+    nats_server.hang()
+    subscription = Subscription(find_settings(nats_server.url), patience=0.1)
+    with pytest.raises(NatsError, match=r"127.0.0.1:\d+ did not tell of all builds in 0.1 s"):
+        async with subscription:
+            await subscription.next()
+
+
 async def test_watch_progress_is_the_same_over_nats(
     nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,16 @@ def test_a_reader_that_goes_on_is_told_of_all_that_is_left_when_it_was_moved_awa
     assert [event.event for event in rest] == ["2", "3"]
 
 
+def test_a_reader_that_goes_on_begins_anew_in_another_journal(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line("1"))
+    _, spot = read_on(path, Spot())
+    path.rename(tmp_path / "kept elsewhere")
+    path.write_bytes(line("2"))
+    rest, _ = read_on(path, spot)
+    assert [event.event for event in rest] == ["2"]
+
+
 def test_a_reader_that_goes_on_begins_anew_where_the_journal_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(line("1") + line("2"))

@@ -42,20 +42,27 @@ class Subscription:
 
     A transition comes with its event. With `history` all those that the stream still has come
     first, and those of a run that began earlier than another one, too: they are news, but its
-    snapshot is not. Messages that are none of ours are passed over.
+    snapshot is not. Messages that are none of ours are passed over. All that is there has to come
+    within `patience` seconds.
     """
 
     def __init__(
-        self, settings: Settings, task_ids: Collection[str] = (), *, history: bool = False
+        self,
+        settings: Settings,
+        task_ids: Collection[str] = (),
+        *,
+        history: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         self._settings = settings
+        self._patience = patience
         self.place = Place(task_ids, history=history)
         self._messages: Messages | None = None
         self._waits = pauses()
         self._lost = False
 
     async def __aenter__(self) -> Self:
-        self._limit = asyncio.get_running_loop().time() + PATIENCE
+        self._limit = asyncio.get_running_loop().time() + self._patience
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,7 +80,7 @@ class Subscription:
             async with asyncio.timeout_at(self._limit):
                 return await self._next()
         except TimeoutError:
-            what = f"{self._settings} did not tell of all builds in {PATIENCE:g} s"
+            what = f"{self._settings} did not tell of all builds in {self._patience:g} s"
             raise NatsError(what) from None
 
     async def _next(self) -> News | None:
