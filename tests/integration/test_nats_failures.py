@@ -202,7 +202,7 @@ async def test_a_stream_that_takes_nothing(
     await client.jetstream().publish("guardkit.builds.TASK-9.status", b"x")
     await client.close()
     [said] = await warnings_of_a_build(nats_server.url, tmp_path, caplog)
-    assert said == f"{nats_server.url} refuses: maximum messages exceeded"
+    assert said == f"{nats_server.url} cannot do that now: maximum messages exceeded"
 
 
 @pytest.mark.parametrize("limit", ["server", "stream"])

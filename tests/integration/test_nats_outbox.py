@@ -44,7 +44,7 @@ def make_outbox(client: Client, source: Source | None) -> Outbox:
         source=source,
         keeps_since=always,
         warn=warned.append,
-        envelope=False,
+        told=None,
     )
 
 

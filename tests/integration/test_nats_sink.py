@@ -152,6 +152,30 @@ async def test_the_neighbours_are_told_in_their_words_and_nothing_after_the_end(
     assert told == [(f"pipeline.build-{kind}.TASK-1", f"build_{kind}") for kind in kinds]
 
 
+async def test_the_neighbours_are_told_whoever_is_faster_to_publish(
+    nats_server: NatsServer, tmp_path: Path, relay: Relay
+) -> None:
+    told: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        told.append(json.loads(message.data)["event_type"])
+
+    client = await nats.connect(nats_server.url)
+    await client.subscribe("pipeline.>", cb=hear)
+    await client.flush()
+    sink, builds = NatsSink(nats_server.url, root=tmp_path, envelope=True), 10
+    for _ in range(builds):
+        await build(tmp_path, sink)
+
+    async def have_ended() -> bool:
+        return told.count("build_complete") == builds
+
+    await until(have_ended)
+    await client.close()
+    assert (told.count("build_started"), told[-1]) == (builds, "build_complete")
+    assert told.count("build_progress") >= 5 * builds
+
+
 async def test_a_server_that_comes_late_is_told_all(
     nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,6 +19,8 @@ from guardkit.progress.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, 
 from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot, decode
 
+DIGITS_MAX = 20
+
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The last message of a build's subject: its number in the stream, and what it shows.
@@ -57,7 +59,7 @@ def read_mark(message: RawStreamMsg) -> Mark:
 
 def _number(headers: dict[str, str], name: str) -> int:
     text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < DIGITS_MAX else 0
 
 
 def make_headers(
@@ -79,8 +81,12 @@ def make_headers(
     if event:
         transition = {Header.MSG_ID.value: f"{run_id}:{seq}", EVENT: event.event, AT: event.at}
         return headers | transition
-    at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
-    return headers | {AFTER: str(after), AT: at}
+    return headers | {AFTER: str(after), AT: instant(snapshot)}
+
+
+def instant(snapshot: Snapshot) -> str:
+    """Return when a state was, as it is written."""
+    return snapshot.updated_at.isoformat().replace("+00:00", "Z")
 
 
 async def find_last(client: Client, subject: str) -> Mark:

@@ -29,12 +29,13 @@ from guardkit.progress.nats.mark import (
     Mark,
     find_last,
     find_later,
+    instant,
     make_headers,
     settled,
 )
 from guardkit.progress.nats.pace import Pace
 from guardkit.progress.nats.source import Source
-from guardkit.progress.nats.stream import AT, delete_message, explained, subject
+from guardkit.progress.nats.stream import delete_message, explained, subject
 from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot
 
@@ -51,8 +52,8 @@ class Outbox:
     """Brings one build into the stream, over one connection.
 
     Without a `source` the states are all there is. `keeps_since` tells from when on the stream
-    keeps anything. `warn` is told of what cannot be delivered. With `envelope` what is published of
-    our runs is told in nats-core's messages as well.
+    keeps anything. `warn` is told of what cannot be delivered. With `told` our runs are told in
+    nats-core's messages as well: it notes up to which seq each was, inf when it has ended.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Outbox:
         source: Source | None,
         keeps_since: Callable[[], Awaitable[datetime | None]],
         warn: Callable[[Exception], None],
-        envelope: bool,
+        told: dict[str, float] | None,
     ) -> None:
         self.finished: set[str] = set()  # runs of which nothing more is to come into the stream
         self._client = client
@@ -71,7 +72,7 @@ class Outbox:
         self._source = source
         self._keeps_since = keeps_since
         self._warn = warn
-        self._envelope = envelope
+        self._told = told
         self._runs: dict[str, datetime] = {}  # ours, oldest first; when there was news of each
         self._found = False  # whether it is known what is there already:
         self._mark = Mark()
@@ -96,6 +97,8 @@ class Outbox:
             newest = await self._look(newest)
             if await self._publish_events() and await self._publish_state(newest):
                 self._yielding = YIELD
+                if self.over:
+                    self.finished.add(self._mark.run_id)
                 return self._pace.next_look(asyncio.get_running_loop().time(), self._mark.shows)
             if self._found:
                 await self._follow()
@@ -141,7 +144,8 @@ class Outbox:
         self._through |= dict.fromkeys(over, inf)
         self.finished.update(over)
         self._found = True
-        await self._tidy()
+        if self._mark.replaces:  # as its publisher may have died before that
+            await self._forget(self._mark.replaces)
 
     async def _follow(self) -> None:
         """Find out what another one has published.
@@ -154,14 +158,6 @@ class Outbox:
         self._mark, self._through = found
         knows = self._mark.after >= through.get(self._mark.run_id, 0)
         self._found = self._mark.number != number and knows
-        await self._tidy()
-
-    async def _tidy(self) -> None:
-        """See whether the last message is an end, and delete the state that it replaces."""
-        if self.over:
-            self.finished.add(self._mark.run_id)
-        if self._mark.replaces:
-            await self._forget(self._mark.replaces)
 
     async def _publish_events(self) -> bool:
         """Publish the transitions, one by one; return False where another one was faster."""
@@ -170,6 +166,8 @@ class Outbox:
             is_news = event.seq > self._through.get(event.run_id, 0)
             if is_news and not await self._publish(event.progress, event):
                 return False
+            if is_news or (self._pace.ahead and event.run_id == next(reversed(self._runs))):
+                await self._tell(event.progress, event)  # whoever has published it
             if event.progress.terminal:
                 self.finished.add(event.run_id)
             self._events.popleft()
@@ -185,8 +183,10 @@ class Outbox:
         if latest and self._is_news(latest) and not (newest and is_newer(newest, latest)):
             newest = latest
         state = self._pace.take(now)
-        if state and self._is_news(state) and not await self._publish(state, None):
-            return False
+        if state and self._is_news(state):
+            if not await self._publish(state, None):
+                return False
+            await self._tell(state, None)
         self._pace.note(newest, now, is_news=bool(newest and self._is_news(newest)))
         return True
 
@@ -245,11 +245,18 @@ class Outbox:
             what = f"{server} takes no message of {size} bytes, which is left out"
             self._warn(TooLargeError(what))
             return 0
-        if self._envelope and snapshot.tracker.run_id in self._runs.keys() - self.finished:
-            name = event.event if event else None
-            with suppress(nats.errors.Error):  # they are told, or not: nobody keeps it
-                await self._client.publish(*wrap(snapshot, name, headers[AT]))
         return ack.seq
+
+    async def _tell(self, snapshot: Snapshot, event: Event | None) -> None:
+        """Tell nats-core's dashboard and agents, if they are to be told, and of nothing twice."""
+        run_id, seq = snapshot.tracker.run_id, snapshot.tracker.seq
+        if self._told is None or run_id not in self._runs:
+            return
+        if self._told.get(run_id, 0) < seq + (event is None):
+            self._told[run_id] = inf if snapshot.terminal else seq
+            name, at = (event.event, event.at) if event else (None, instant(snapshot))
+            with suppress(nats.errors.Error):  # they are told, or not: nobody keeps it
+                await self._client.publish(*wrap(snapshot, name, at))
 
     async def _forget(self, number: int) -> None:
         """Delete a state that is not the newest any more."""

@@ -54,7 +54,7 @@ class Relay:
         self.files = Writer()
         self.root = root
         self.follow = follow
-        self.envelope = envelope
+        self.told: dict[str, float] | None = {} if envelope else None
         self._settings = settings
         self._session: Session | None = None
         self._news, self._hurry = asyncio.Event(), asyncio.Event()
@@ -232,7 +232,7 @@ class Session:
                 source=Source(relay.root, task_id, relay.files) if relay.root else None,
                 keeps_since=self._keeps_since,
                 warn=relay.warn,
-                envelope=relay.envelope,
+                told=relay.told,
             )
         try:
             pause = await outbox.deliver(relay.newest.get(task_id))

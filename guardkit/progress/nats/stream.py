@@ -38,7 +38,8 @@ AFTER = "Guardkit-After"  # of a state: the seq of the transition before it
 REPLACES = "Guardkit-Replaces"  # the number in the stream of the state that is not kept any more
 
 FULL = 1.1  # by how much the bytes of a full stream may be below its limit
-NAME_IN_USE = 10058  # a code of the server's
+NAME_IN_USE = 10058  # a code of the server's, and those of having no JetStream:
+NOT_ENABLED = {None, 10039, 10076}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +153,8 @@ async def explained(client: Client) -> AsyncGenerator[None]:
     try:
         yield
     except (ServiceUnavailableError, nats.errors.NoRespondersError) as error:
+        if isinstance(error, APIError) and error.err_code not in NOT_ENABLED:
+            raise NatsError(f"{client.server} cannot do that now: {error.description}") from error
         raise NatsError(
             f"{client.server} has no JetStream for this login: start it with `nats-server -js`, "
             "and enable JetStream for the account"
