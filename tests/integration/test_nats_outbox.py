@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from nats.aio.msg import Msg
 
 from guardkit import Build, Snapshot, track_build
 from guardkit.progress.journal import Event
@@ -21,7 +22,7 @@ from guardkit.progress.writer import Writer
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
-from ..nats_stream import differences, read_stream
+from ..nats_stream import differences, read_stream, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
@@ -33,7 +34,9 @@ async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
         yield client
 
 
-def make_outbox(client: Client, source: Source | None) -> Outbox:
+def make_outbox(
+    client: Client, source: Source | None, told: dict[str, float] | None = None
+) -> Outbox:
     async def always() -> None:
         return None
 
@@ -44,7 +47,7 @@ def make_outbox(client: Client, source: Source | None) -> Outbox:
         source=source,
         keeps_since=always,
         warn=warned.append,
-        told=None,
+        told=told,
     )
 
 
@@ -85,6 +88,30 @@ class SlowSource(Source):
         if happens:
             await happens()
         return events
+
+
+async def test_the_neighbours_are_told_of_nothing_twice_after_another_connect(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    await client.subscribe("pipeline.>", cb=hear)
+    told: dict[str, float] = {}
+    async with track_build("TASK-1", root=tmp_path) as build:
+        for _ in range(2):
+            outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()), told)
+            await outbox.deliver(build.snapshot)
+    await outbox.deliver(build.snapshot)
+    assert len(await read_stream(nats_server)) == 2
+
+    async def are_heard() -> bool:
+        return len(heard) >= 2
+
+    await until(are_heard)
+    assert heard == ["pipeline.build-started.TASK-1", "pipeline.build-complete.TASK-1"]
 
 
 async def test_a_state_is_not_published_after_a_run_that_began_while_the_journal_was_read(
