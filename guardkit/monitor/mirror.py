@@ -213,4 +213,5 @@ class Mirror:
             append(f"{folder}/events.jsonl", self._events[task_id])
             replace_file(f"{folder}/progress.json", encode(snapshot), f"{folder}/.progress.tmp")
             del self._snapshots[task_id]
-            await asyncio.sleep(0)  # for who wants to end it
+            if not len(self._snapshots) % 100:
+                await asyncio.sleep(0)  # for who wants to end it

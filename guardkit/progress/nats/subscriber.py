@@ -74,17 +74,10 @@ class Subscription:
         Raises NatsError if it cannot even begin, or all that does not come in time; later it waits
         until it can go on, and says so.
         """
-        if self.place.joined:
-            return await self._next()
-        try:
-            async with asyncio.timeout_at(self._limit):
-                return await self._next()
-        except TimeoutError:
-            what = f"{self._settings} did not tell of all builds in {self._patience:g} s"
-            raise NatsError(what) from None
-
-    async def _next(self) -> News | None:
         while True:
+            if not self.place.joined and asyncio.get_running_loop().time() > self._limit:
+                what = f"{self._settings} did not tell of all builds in {self._patience:g} s"
+                raise NatsError(what)
             try:
                 messages = self._messages or await self._open()
                 async with explained(messages.client):
