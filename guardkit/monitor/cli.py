@@ -227,35 +227,29 @@ def until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[obj
     Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
     """
     try:
-        return _run_until_signal(work, shown)
-    finally:
-        work.close()  # where a signal was faster
+        import asyncio
+        import logging
 
+        from anyio import CancelScope
 
-def _run_until_signal(
-    work: Coroutine[Any, Any, T], shown: AbstractContextManager[object]
-) -> T | None:
-    import asyncio
-    import logging
+        # It warns of a child that has ended just when it was to be killed: nothing to people.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
 
-    from anyio import CancelScope
+        heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
 
-    # It warns of a child that has ended just when it was to be killed, which is nothing to people.
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
-
-    heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
-
-    async def guarded() -> T | None:
-        loop = asyncio.get_running_loop()
-        with shown, CancelScope() as scope:
-            for each in heeded:
-                loop.add_signal_handler(each, scope.cancel)
-            try:
-                return await work
-            finally:
+        async def guarded() -> T | None:
+            loop = asyncio.get_running_loop()
+            with shown, CancelScope() as scope:
                 for each in heeded:
-                    loop.remove_signal_handler(each)
-                    signal(each, SIG_IGN)
-        return None
+                    loop.add_signal_handler(each, scope.cancel)
+                try:
+                    return await work
+                finally:
+                    for each in heeded:
+                        loop.remove_signal_handler(each)
+                        signal(each, SIG_IGN)
+            return None
 
-    return asyncio.run(guarded())
+        return asyncio.run(guarded())
+    finally:
+        work.close()  # where a signal came before it could begin

@@ -178,7 +178,6 @@ def mirroring(server: NatsServer, folder: Path) -> Iterator[subprocess.Popen[byt
     program = """
 import sys, time
 from guardkit.monitor.mirror import mirrored
-from guardkit.progress.nats.messages import BEAT
 from guardkit.progress.nats.settings import find_settings
 with mirrored(find_settings(sys.argv[1])):
     print("ready", flush=True)
@@ -223,7 +222,6 @@ def test_a_signal_ends_it_at_any_time_while_it_begins(nats_server: NatsServer) -
     program = """
 import signal, sys
 from guardkit.monitor.mirror import mirrored
-from guardkit.progress.nats.messages import BEAT
 from guardkit.progress.nats.settings import find_settings
 
 class Left(BaseException):

@@ -1,8 +1,9 @@
 """One build's way into the stream: what its journal tells and the stream does not, then its state.
 
-Nothing on this side remembers what was delivered: the last message of the build's subject says
-where to go on. The server takes a message only if that one is still the last, so that the build
-itself, the next one and a relay can publish the same journal at once, and nothing is doubled.
+No connection remembers what an earlier one has delivered: the messages of the build's subject, as
+a rule the last one, say where to go on. The server takes a message only if the one that we know is
+still the last, so that the build itself, the next one and a relay can publish the same journal at
+once, and nothing is doubled.
 """
 
 # pyright: reportUnknownMemberType=false

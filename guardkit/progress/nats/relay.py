@@ -119,7 +119,9 @@ class Relay:
         """Return what serves a new connection; from here on it is told what is noted."""
         client.unheard = self.warn
         await ensure_stream(client)
-        self._session = Session(client, self)
+        session = Session(client, self)
+        await session.kept_since()  # before anybody asks
+        self._session = session
         for task_id in self.newest:
             self._session.due(task_id)
         return self._session
@@ -190,15 +192,15 @@ class Session:
         if root is None:
             return
         if not self._relay.follow:
-            for task_id in await files.submit(find_left, root, await self._keeps_since()):
+            for task_id in await files.submit(find_left, root, await self.kept_since()):
                 self.due(task_id)
             return
-        async with aclosing(changes(root, await self._keeps_since(), files)) as changed:
+        async with aclosing(changes(root, await self.kept_since(), files)) as changed:
             async for tasks in changed:
                 for task_id in tasks:
                     self.due(task_id)
 
-    async def _keeps_since(self) -> datetime | None:
+    async def kept_since(self) -> datetime | None:
         """Return from when on the stream keeps anything, as it was a while ago at most."""
         now = asyncio.get_running_loop().time()
         if now >= self._looked + LOOK_EVERY:
@@ -230,7 +232,7 @@ class Session:
                 self._client,
                 task_id,
                 source=Source(relay.root, task_id, relay.files) if relay.root else None,
-                keeps_since=self._keeps_since,
+                keeps_since=self.kept_since,
                 warn=relay.warn,
                 told=relay.told,
             )

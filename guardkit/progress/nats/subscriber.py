@@ -84,7 +84,7 @@ class Subscription:
                     news = await messages.next()
                 if self._lost:
                     log.warning("watching goes on, over %s", messages.client.server)
-                self._waits, self._lost = pauses(), False
+                    self._waits, self._lost = pauses(), False
                 return news
             except Exception as error:  # whatever nats-py comes upon
                 if not self.place.begun:
