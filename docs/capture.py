@@ -11,14 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from guardkit.monitor.watch import Display
+from guardkit.places.watch import Display
 
 WIDTH = 110
 
 
 def demo(root: Path) -> list[str]:
     """Run the demo in `root` and return its lines, with the paths as on any other machine."""
-    command = (sys.executable, "-m", "guardkit.cli", "demo", "--root", str(root))
+    command = (sys.executable, "-m", "guardkit.cli.main", "demo", "--root", str(root))
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     scripts = f"{Path(sys.executable).parent}/"
     return ended.stdout.replace(str(root), "/tmp/demo").replace(scripts, "").splitlines()  # noqa: S108

@@ -11,7 +11,7 @@ import sys
 from tempfile import TemporaryDirectory
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0  # that a phase takes
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
         ProgressNotFoundError,
         ScopeError,
     )
-    from guardkit.progress.feeds import Sink
+    from guardkit.monitor.verdict import Verdict, assess
+    from guardkit.progress.build import Build, track_build
     from guardkit.progress.journal import Event, read_events
     from guardkit.progress.reader import read_progress, watch_progress
     from guardkit.progress.scopes import Phase, Turn
+    from guardkit.progress.sinks import Sink
     from guardkit.progress.snapshot import Snapshot
-    from guardkit.progress.tracker import Build, track_build
-    from guardkit.progress.verdict import Verdict, assess
 
 __all__ = ["Build", "BuildAlreadyRunningError", "Clock", "Event", "GuardKitError"]
 __all__ += ["InvalidProgressError", "InvalidTaskIdError", "MisuseError", "Phase"]
@@ -31,10 +31,10 @@ _HOMES = (  # from the lightest: each needs little that the ones before it do no
     "progress.snapshot",
     "progress.reader",
     "progress.journal",
-    "progress.verdict",
-    "progress.feeds",
+    "monitor.verdict",
+    "progress.sinks",
     "progress.scopes",
-    "progress.tracker",
+    "progress.build",
 )
 
 

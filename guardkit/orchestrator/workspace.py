@@ -11,7 +11,7 @@ from defusedxml.ElementTree import ParseError, parse
 
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
-from guardkit.progress.ownership import is_held
+from guardkit.progress.lock import is_held
 
 MAX_REPORT_BYTES = 32 * 1024 * 1024
 # What a user may have configured that would run something, or change what git says.

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Protocol
 
 from guardkit.clock import Clock
-from guardkit.progress.ownership import Locks
+from guardkit.progress.lock import Locks
 from guardkit.progress.timer import Timer
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 # Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
 PATIENCE, LAST_PATIENCE = 0.8, 0.2

@@ -16,12 +16,12 @@ import aiofiles.os
 from msgspec.structs import replace
 
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
-from guardkit.progress.feeds import QUEUE_MAX, Feed
 from guardkit.progress.journal import Happened, append, read_last
 from guardkit.progress.paths import build_dir, builds_dir, lock_path
 from guardkit.progress.reader import read_progress
+from guardkit.progress.sinks import QUEUE_MAX, Feed
 from guardkit.progress.snapshot import Snapshot, encode
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 LOOKS, LOOK_EVERY = 20, 0.01  # for who has taken a task, and every how many seconds
 LAST_TRIES, TRY_EVERY = 16, 0.05  # to write the end of a build, and every how many seconds

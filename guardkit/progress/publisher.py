@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from guardkit.clock import Clock
-from guardkit.progress.feeds import Sink, SinkFeed
 from guardkit.progress.files import FileFeed
 from guardkit.progress.hub import Hub
+from guardkit.progress.sinks import Sink, SinkFeed
 from guardkit.progress.state import State
 
 SLACK = 0.1  # of a heartbeat, by which it may come early: so those of many builds come together

@@ -56,7 +56,7 @@ def watch_progress(
     of the selected context of the `nats` command). Then NatsError is raised at the first look.
     """
     if nats is not None:
-        from guardkit.progress.nats.subscriber import follow
+        from guardkit.nats.subscriber import follow
 
         return follow(task_id, nats)
     return _watch(task_id, root, clock or SystemClock())
@@ -65,7 +65,7 @@ def watch_progress(
 async def _watch(
     task_id: str, root: str | os.PathLike[str], clock: Clock
 ) -> AsyncGenerator[Snapshot]:
-    from guardkit.progress.changes import Changes
+    from guardkit.monitor.changes import Changes
 
     folder = os.fspath(build_dir(root, task_id))
     async with Changes([folder], clock) as changes:

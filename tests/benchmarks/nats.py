@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, serving
 from .bounds import NATS_JOIN, NATS_LATENCY, NATS_WATCH

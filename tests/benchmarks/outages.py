@@ -6,7 +6,7 @@ from time import perf_counter, process_time
 from typing import NamedTuple
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, serving
 from .bounds import NATS_CPU, NATS_EXIT, NATS_WALL, WITHOUT_NATS

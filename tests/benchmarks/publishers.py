@@ -6,9 +6,9 @@ from random import Random
 from time import perf_counter
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.subscriber import Subscription
+from guardkit.nats import NatsSink
+from guardkit.nats.settings import find_settings
+from guardkit.nats.subscriber import Subscription
 
 PHASE = 10  # seconds that a phase takes; in each of them the build changes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from guardkit import Build, SystemClock, assess, read_progress, track_build
-from guardkit.monitor.render import status_lines
+from guardkit.places.words import status_lines
 from guardkit.progress.reader import list_builds
 
 from .bounds import BARE_READS, STATUS

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import nats
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, free_port, serving
 from .bounds import JOURNAL, KEPT, SENT, SENT_HOUR

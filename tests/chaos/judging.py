@@ -108,7 +108,7 @@ def compare(root: Path, cases: list[Case], report: Report) -> None:
 
 def ask_command(root: Path, cases: list[Case], report: Report) -> None:
     """Compare what `guardkit status --json` says of the same builds."""
-    code = "from guardkit.cli import main; main()"
+    code = "from guardkit.cli.main import main; main()"
     options = ["--json", "--stall-after", str(STALL_AFTER), "--root", str(root)]
     command = [sys.executable, "-P", "-c", code, "status", *options]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 
 async def build_on(root: Path, sink: NatsSink, task_id: str, over: asyncio.Event) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink, Relay
-from guardkit.progress.nats.settings import find_settings
+from guardkit.nats import NatsSink, Relay
+from guardkit.nats.settings import find_settings
 
 from ..nats_server import NatsServer
 from ..nats_stream import until_whole

@@ -11,10 +11,10 @@ import pytest
 
 from guardkit import track_build
 from guardkit.errors import NatsError
-from guardkit.progress.nats import NatsSink, Relay
-from guardkit.progress.nats.connection import connected
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import STREAM, Limits, ensure_stream, explained
+from guardkit.nats import NatsSink, Relay
+from guardkit.nats.connection import connected
+from guardkit.nats.settings import find_settings
+from guardkit.nats.stream import STREAM, Limits, ensure_stream, explained
 
 from ..nats_server import NatsCluster
 from ..nats_stream import until, until_whole

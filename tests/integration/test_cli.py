@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from guardkit import Snapshot, read_progress, track_build
-from guardkit.monitor.parser import find_root
-from guardkit.monitor.watch import Display
+from guardkit.cli.parser import find_root
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
+from guardkit.places.watch import Display
 from guardkit.progress.snapshot import encode
 
-GUARDKIT = (sys.executable, "-m", "guardkit.cli")
+GUARDKIT = (sys.executable, "-m", "guardkit.cli.main")
 BUILD = """
 import asyncio, sys
 from guardkit import track_build
@@ -204,7 +204,7 @@ def test_quick_commands_import_nothing_slow(words: list[str], tmp_path: Path) ->
     progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
     slow = "{'asyncio', 'anyio', 'rich', 'yaml', 'guardkit.orchestrator'}"
     code = f"import sys, atexit; atexit.register(lambda: print({slow} & {{*sys.modules}}))\n"
-    code += "from guardkit.cli import main; main()"
+    code += "from guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, *words)
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout.endswith("set()\n")

@@ -10,7 +10,7 @@ import pytest
 
 from guardkit.orchestrator.demo import TASK_ID, make_demo, player
 
-GUARDKIT = (sys.executable, "-m", "guardkit.cli")
+GUARDKIT = (sys.executable, "-m", "guardkit.cli.main")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_without_pytest_the_demo_says_how_to_get_it() -> None:
-    code = "import sys; sys.modules['pytest'] = None; from guardkit.cli import main; main()"
+    code = "import sys; sys.modules['pytest'] = None; from guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, "demo")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")

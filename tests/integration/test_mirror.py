@@ -16,12 +16,12 @@ import pytest
 from guardkit import assess, read_events, read_progress, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.monitor.mirror import mirrored
-from guardkit.progress.nats import NatsSink
-from guardkit.progress.nats.messages import BEAT
-from guardkit.progress.nats.settings import find_settings
+from guardkit.monitor.verdict import assess_each
+from guardkit.nats import NatsSink
+from guardkit.nats.messages import BEAT
+from guardkit.nats.mirror import mirrored
+from guardkit.nats.settings import find_settings
 from guardkit.progress.reader import list_builds
-from guardkit.progress.verdict import assess_each
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
@@ -177,8 +177,8 @@ def mirroring(server: NatsServer, folder: Path) -> Iterator[subprocess.Popen[byt
     """Run a process that mirrors to a folder of its own below one."""
     program = """
 import sys, time
-from guardkit.monitor.mirror import mirrored
-from guardkit.progress.nats.settings import find_settings
+from guardkit.nats.mirror import mirrored
+from guardkit.nats.settings import find_settings
 with mirrored(find_settings(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(60)
@@ -221,8 +221,8 @@ async def test_the_next_one_removes_what_a_killed_one_has_left_and_nothing_else(
 def test_a_signal_ends_it_at_any_time_while_it_begins(nats_server: NatsServer) -> None:
     program = """
 import signal, sys
-from guardkit.monitor.mirror import mirrored
-from guardkit.progress.nats.settings import find_settings
+from guardkit.nats.mirror import mirrored
+from guardkit.nats.settings import find_settings
 
 class Left(BaseException):
     pass

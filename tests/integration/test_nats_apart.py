@@ -20,7 +20,7 @@ STEPS = ("writing test 1", "Coach Validation", "writing test 2", "Coach Validati
 BUILD = """
 import asyncio, sys
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 async def told():
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)

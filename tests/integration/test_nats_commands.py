@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from guardkit.nats.connection import connected
+from guardkit.nats.settings import find_settings
+from guardkit.nats.stream import STREAM
 from guardkit.orchestrator.demo import TASK_ID, make_demo
-from guardkit.progress.nats.connection import connected
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import STREAM
 
 from ..nats_server import NatsServer, serving
 from ..nats_stream import until_whole
@@ -169,7 +169,7 @@ def test_a_server_that_takes_too_few_bytes_gives_one_line(tmp_path: Path) -> Non
     "words", [("status",), AUTOBUILD, ("relay",)], ids=["status", "autobuild", "relay"]
 )
 def test_without_the_extra_one_is_told_what_to_install(words: tuple[str, ...]) -> None:
-    code = "import sys; sys.modules['nats'] = None\nfrom guardkit.cli import main; main()"
+    code = "import sys; sys.modules['nats'] = None\nfrom guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, *words, "--nats")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")

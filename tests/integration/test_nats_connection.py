@@ -13,9 +13,9 @@ import pytest
 import trustme
 
 from guardkit.errors import NatsError
-from guardkit.progress.nats.connection import connected
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import ensure_stream
+from guardkit.nats.connection import connected
+from guardkit.nats.settings import find_settings
+from guardkit.nats.stream import ensure_stream
 
 from ..nats_server import NatsServer
 

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy
 
 from guardkit import read_events, track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer
 from ..nats_stream import differences, read_stream, until, until_whole
@@ -26,7 +26,7 @@ USER = "authorization { users = [ { user: me, password: secret, permissions: { %
 SCRIPT = """
 import asyncio, sys
 from guardkit import track_build
-from guardkit.progress.nats import NatsSink
+from guardkit.nats import NatsSink
 
 async def main(url, root):
     async with track_build("TASK-1", root=root, sinks=[NatsSink(url, root=root)]) as build:
@@ -305,7 +305,7 @@ async def test_a_process_ends_without_a_word_more(
 
 
 async def test_without_the_extra_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['nats'] = None; import guardkit.progress.nats"
+    code = "import sys; sys.modules['nats'] = None; import guardkit.nats"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].endswith(
         "NatsError: NATS takes an extra of guardkit: pip install 'guardkit[nats]'"

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from guardkit import Build, Snapshot, track_build
+from guardkit.nats.connection import Client, connected
+from guardkit.nats.mark import Mark, make_headers
+from guardkit.nats.outbox import YIELD, YIELD_MAX, Outbox
+from guardkit.nats.settings import find_settings
+from guardkit.nats.source import Source
+from guardkit.nats.stream import ensure_stream, subject
 from guardkit.progress.journal import Event
-from guardkit.progress.nats.connection import Client, connected
-from guardkit.progress.nats.mark import Mark, make_headers
-from guardkit.progress.nats.outbox import YIELD, YIELD_MAX, Outbox
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.source import Source
-from guardkit.progress.nats.stream import ensure_stream, subject
 from guardkit.progress.snapshot import encode
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer

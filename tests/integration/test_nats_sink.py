@@ -14,8 +14,8 @@ import pytest
 from nats.aio.msg import Msg
 
 from guardkit import Build, read_events, track_build
-from guardkit.progress.nats import NatsSink, Relay
-from guardkit.progress.nats.settings import find_settings
+from guardkit.nats import NatsSink, Relay
+from guardkit.nats.settings import find_settings
 from guardkit.progress.snapshot import encode
 from guardkit.testing import FakeClock
 

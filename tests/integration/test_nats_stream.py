@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from guardkit.errors import InvalidTaskIdError, NatsError
-from guardkit.progress.nats.connection import Client, connected
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import (
+from guardkit.nats.connection import Client, connected
+from guardkit.nats.settings import find_settings
+from guardkit.nats.stream import (
     STREAM,
     SUBJECTS,
     Limits,

@@ -20,11 +20,11 @@ from guardkit import (
     watch_progress,
 )
 from guardkit.errors import NatsError
-from guardkit.progress.nats import NatsSink
-from guardkit.progress.nats.connection import Client, connected
-from guardkit.progress.nats.messages import News
-from guardkit.progress.nats.settings import find_settings
-from guardkit.progress.nats.stream import (
+from guardkit.nats import NatsSink
+from guardkit.nats.connection import Client, connected
+from guardkit.nats.messages import News
+from guardkit.nats.settings import find_settings
+from guardkit.nats.stream import (
     AT,
     EVENT,
     STREAM,
@@ -32,7 +32,7 @@ from guardkit.progress.nats.stream import (
     ensure_stream,
     subject,
 )
-from guardkit.progress.nats.subscriber import Subscription
+from guardkit.nats.subscriber import Subscription
 from guardkit.progress.snapshot import Tracker
 
 from ..nats_server import NatsServer

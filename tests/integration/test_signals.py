@@ -14,7 +14,7 @@ import pytest
 from guardkit import watch_progress
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo
 
-GUARDKIT = (sys.executable, "-m", "guardkit.cli")
+GUARDKIT = (sys.executable, "-m", "guardkit.cli.main")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

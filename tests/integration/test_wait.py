@@ -12,7 +12,7 @@ from guardkit import read_progress
 
 from .test_cli import building, built, complaint, guardkit, progress_file, started
 
-WAIT = (sys.executable, "-m", "guardkit.cli", "wait", "TASK-1", "--root")
+WAIT = (sys.executable, "-m", "guardkit.cli.main", "wait", "TASK-1", "--root")
 
 
 def looks_of(waiting: subprocess.Popen[str]) -> int:

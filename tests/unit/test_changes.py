@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import SystemClock
-from guardkit.progress.changes import Changes
+from guardkit.monitor.changes import Changes
 from guardkit.testing import FakeClock
 
 LIMIT = 20.0  # seconds, until a test that hangs is ended

@@ -17,7 +17,7 @@ import pytest
 from guardkit import InvalidTaskIdError, track_build
 from guardkit.progress.files import replace_file
 from guardkit.progress.paths import build_dir, lock_path
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 from guardkit.testing import FakeClock
 
 OnDisk = Callable[[], dict[str, Any]]

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from guardkit import Snapshot, track_build
-from guardkit.progress.feeds import QUEUE_MAX
 from guardkit.progress.journal import (
     SIZE_MAX,
     Happened,
@@ -24,6 +23,7 @@ from guardkit.progress.journal import (
     read_last,
     read_on,
 )
+from guardkit.progress.sinks import QUEUE_MAX
 from guardkit.testing import FakeClock
 
 Journal = Callable[[], list[dict[str, Any]]]

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot
-from guardkit.progress.nats.envelope import percent, wrap
+from guardkit.nats.envelope import percent, wrap
 
 SCHEMAS = Path(__file__).parents[3] / "shared" / "samples" / "schemas"
 AT = "2025-01-31T12:34:56.789Z"

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from nats.js.api import RawStreamMsg
 
 from guardkit import Snapshot
-from guardkit.progress.nats.mark import Mark, make_headers, read_mark, settled
-from guardkit.progress.order import is_newer, moved
+from guardkit.nats.mark import Mark, make_headers, read_mark, settled
+from guardkit.nats.order import is_newer, moved
 from guardkit.progress.snapshot import Tracker, encode
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)

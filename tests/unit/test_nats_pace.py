@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot
-from guardkit.progress.nats.pace import FIRST_LOOK, JOURNAL_LATE, SETTLED, STATE_EVERY, Pace
+from guardkit.nats.pace import FIRST_LOOK, JOURNAL_LATE, SETTLED, STATE_EVERY, Pace
 from guardkit.progress.snapshot import Tracker
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import guardkit
-import guardkit.progress.nats
+import guardkit.nats
 from guardkit import testing
 
 NAMES = [
@@ -51,9 +51,9 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("name", ["NatsSink", "Relay"])
 def test_what_builds_on_many_machines_need_is_public(name: str) -> None:
-    assert getattr(guardkit.progress.nats, name).__name__ == name
+    assert getattr(guardkit.nats, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Sink'"):
-        _ = guardkit.progress.nats.Sink
+        _ = guardkit.nats.Sink
 
 
 @pytest.mark.parametrize("name", ["FakeClock", "MemorySink"])

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot, assess, read_progress, track_build
+from guardkit.monitor.verdict import assess_each, judge, look
 from guardkit.progress.paths import lock_path
 from guardkit.progress.snapshot import Metrics, Tracker, encode
-from guardkit.progress.verdict import assess_each, judge, look
 from guardkit.testing import FakeClock
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)

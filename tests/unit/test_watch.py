@@ -9,7 +9,7 @@ import pytest
 
 from guardkit import Snapshot, Verdict
 from guardkit.errors import ProgressNotFoundError
-from guardkit.monitor.watch import Watched
+from guardkit.places.watch import Watched
 from guardkit.progress.journal import append
 from guardkit.progress.snapshot import Tracker, encode
 

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from guardkit.progress.order import moved
+from guardkit.nats.order import moved
 from guardkit.progress.snapshot import Snapshot
 
 STATE_EVERY = 1.0  # seconds between two states of a build

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from guardkit import BuildAlreadyRunningError, assess, read_progress, track_build
-from guardkit.progress.ownership import Locks, is_held
+from guardkit.progress.lock import Locks, is_held
 from guardkit.progress.paths import lock_path
 from guardkit.testing import FakeClock
 

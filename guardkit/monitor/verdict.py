@@ -11,7 +11,7 @@ import msgspec
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.progress.ownership import are_held
+from guardkit.progress.lock import are_held
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Outcome, Snapshot
 

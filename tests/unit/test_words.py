@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot, Verdict
-from guardkit.monitor.render import (
+from guardkit.monitor.verdict import State
+from guardkit.places.watch import cut
+from guardkit.places.words import (
     Story,
     board,
     clean,
@@ -15,9 +17,7 @@ from guardkit.monitor.render import (
     one_line,
     status_lines,
 )
-from guardkit.monitor.watch import cut
 from guardkit.progress.snapshot import Metrics, Tracker
-from guardkit.progress.verdict import State
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
 PLAYER, COACH = "Player Implementation", "Coach Validation"

@@ -23,10 +23,9 @@ from nats.js.api import Header
 from nats.js.errors import APIError
 
 from guardkit.errors import NatsError
-from guardkit.progress.journal import Event
-from guardkit.progress.nats.connection import Client
-from guardkit.progress.nats.envelope import wrap
-from guardkit.progress.nats.mark import (
+from guardkit.nats.connection import Client
+from guardkit.nats.envelope import wrap
+from guardkit.nats.mark import (
     Mark,
     find_last,
     find_later,
@@ -34,10 +33,11 @@ from guardkit.progress.nats.mark import (
     make_headers,
     settled,
 )
-from guardkit.progress.nats.pace import Pace
-from guardkit.progress.nats.source import Source
-from guardkit.progress.nats.stream import delete_message, explained, subject
-from guardkit.progress.order import is_newer
+from guardkit.nats.order import is_newer
+from guardkit.nats.pace import Pace
+from guardkit.nats.source import Source
+from guardkit.nats.stream import delete_message, explained, subject
+from guardkit.progress.journal import Event
 from guardkit.progress.snapshot import Snapshot
 
 YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same

@@ -13,10 +13,10 @@ from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from guardkit.errors import GuardKitError
+from guardkit.nats.connection import Client
+from guardkit.nats.order import is_newer
+from guardkit.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, STREAM
 from guardkit.progress.journal import Event
-from guardkit.progress.nats.connection import Client
-from guardkit.progress.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, STREAM
-from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot, decode
 
 DIGITS_MAX = 20

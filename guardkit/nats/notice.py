@@ -6,10 +6,10 @@ from contextlib import suppress
 from datetime import datetime
 
 from guardkit.clock import SYSTEM_CLOCK
-from guardkit.progress.changes import Changes
-from guardkit.progress.ownership import is_held
+from guardkit.monitor.changes import Changes
+from guardkit.progress.lock import is_held
 from guardkit.progress.paths import TASK_ID, builds_dir
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 FILES = ("events.jsonl", "progress.json")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import guardkit
+from guardkit.cli.looking import CODES, STOPPED, add_commands, complain, until_signal
+from guardkit.cli.nats import add_commands as add_services
+from guardkit.cli.parser import Commands, Parser, at_least
 from guardkit.errors import GuardKitError, MisuseError
-from guardkit.monitor.cli import CODES, STOPPED, add_commands, complain, until_signal
-from guardkit.monitor.nats import add_commands as add_services
-from guardkit.monitor.parser import Commands, Parser, at_least
 
 if TYPE_CHECKING:
-    from guardkit.progress.feeds import Sink
+    from guardkit.progress.sinks import Sink
 
 
 def main() -> None:
@@ -119,15 +119,15 @@ def build_task(
     """Build one task, turn by turn, in a git worktree of its own."""
     from anyio import move_on_after
 
-    from guardkit.monitor.watch import Display
     from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
+    from guardkit.places.watch import Display
 
     if nats_envelope and nats is None:
         raise MisuseError("--nats-envelope says how to publish: add --nats")
     display = Display(1)
     sinks: list[Sink] = [display]
     if nats is not None:
-        from guardkit.progress.nats import NatsSink
+        from guardkit.nats import NatsSink
 
         sinks.append(NatsSink(nats, root=root, envelope=nats_envelope))
     orchestrator = AutoBuildOrchestrator(

@@ -14,14 +14,14 @@ from typing import Any
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.progress.nats.connection import Client, connected, pauses
-from guardkit.progress.nats.notice import changes, find_left
-from guardkit.progress.nats.outbox import Outbox
-from guardkit.progress.nats.settings import Settings
-from guardkit.progress.nats.source import Source
-from guardkit.progress.nats.stream import ensure_stream, keeps_since
+from guardkit.nats.connection import Client, connected, pauses
+from guardkit.nats.notice import changes, find_left
+from guardkit.nats.outbox import Outbox
+from guardkit.nats.settings import Settings
+from guardkit.nats.source import Source
+from guardkit.nats.stream import ensure_stream, keeps_since
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 log = logging.getLogger("guardkit.progress")
 

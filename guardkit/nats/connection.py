@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from guardkit.errors import NatsError
-from guardkit.progress.nats.settings import Server, Settings, options, resolve
+from guardkit.nats.settings import Server, Settings, options, resolve
 
 CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers

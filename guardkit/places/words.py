@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from guardkit.monitor.verdict import Verdict
 from guardkit.progress.snapshot import Metrics, Snapshot
-from guardkit.progress.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from threading import Event, Thread
 from typing import Any
 
 from guardkit.clock import SYSTEM_CLOCK
+from guardkit.nats.messages import News
+from guardkit.nats.order import is_newer
+from guardkit.nats.settings import Settings
+from guardkit.nats.subscriber import Subscription
 from guardkit.progress.files import replace_file
 from guardkit.progress.journal import Happened, append
-from guardkit.progress.nats.messages import News
-from guardkit.progress.nats.settings import Settings
-from guardkit.progress.nats.subscriber import Subscription
-from guardkit.progress.order import is_newer
 from guardkit.progress.paths import build_dir
 from guardkit.progress.snapshot import Snapshot, encode
 

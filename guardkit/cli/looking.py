@@ -12,11 +12,11 @@ from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from guardkit import errors
-from guardkit.monitor.parser import Commands, at_least
+from guardkit.cli.parser import Commands, at_least
 
 if TYPE_CHECKING:
+    from guardkit.monitor.verdict import Verdict
     from guardkit.progress.snapshot import Snapshot
-    from guardkit.progress.verdict import Verdict
 
     Looks = dict[str, tuple[Snapshot, Verdict]]
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def status(*, ids: list[str], json: bool, stall_after: float, root: Path, nats: 
         print(msgspec.json.format(msgspec.json.encode(looks), indent=2).decode())
     elif builds:
         from guardkit.clock import SystemClock
-        from guardkit.monitor.render import status_lines
+        from guardkit.places.words import status_lines
 
         print("\n".join(status_lines(list(builds.values()), SystemClock().now())))
     if not (builds or codes):
@@ -92,8 +92,8 @@ def watch(*, ids: list[str], stall_after: float, root: Path, nats: str | None) -
 
     Those whose builder is gone have ended, too. Ctrl-C ends only the watching.
     """
-    from guardkit.monitor.render import is_over
-    from guardkit.monitor.watch import PAST_MAX, Display, watch
+    from guardkit.places.watch import PAST_MAX, Display, watch
+    from guardkit.places.words import is_over
 
     with ExitStack() as places:
         history = 0 < len(ids) <= PAST_MAX
@@ -128,7 +128,7 @@ def wait(
     Prints one line, and tells by the exit code how the build is: as status does, and 124 when the
     time is up. Returns in any case when nothing more can come of the build.
     """
-    from guardkit.monitor.wait import wait
+    from guardkit.places.wait import wait
 
     with place(root, nats, [task_id]) as here:
         try:
@@ -142,7 +142,7 @@ def wait(
 
 def log(*, task_id: str, root: Path, nats: str | None) -> None:
     """Print the journal of a task, a line for each event."""
-    from guardkit.monitor.render import log_line
+    from guardkit.places.words import log_line
     from guardkit.progress.journal import read_events
 
     with place(root, nats, [task_id], history=True) as here:
@@ -163,7 +163,7 @@ def schema() -> None:
 
 def complain(what: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
-    from guardkit.monitor.render import clean
+    from guardkit.places.words import clean
 
     if sys.stderr:  # else it was closed, and print would take the standard output for it
         print(f"guardkit: {clean(str(what))}", file=sys.stderr)
@@ -189,13 +189,13 @@ def place(
     root: Path, nats: str | None, ids: Collection[str], *, history: bool = False
 ) -> Generator[Place]:
     """Give the place of some builds, by default all: a root, or a NATS server as one."""
-    from guardkit.progress.verdict import assess_each
+    from guardkit.monitor.verdict import assess_each
 
     if nats is None:
         yield Place(root, f"below {root}", partial(assess_each, root=root))
         return
-    from guardkit.monitor.mirror import mirrored
-    from guardkit.progress.nats.settings import find_settings
+    from guardkit.nats.mirror import mirrored
+    from guardkit.nats.settings import find_settings
 
     settings = find_settings(nats)
     with mirrored(settings, ids, history=history) as mirror:

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Collection
 from typing import Self
 
 from guardkit.errors import NatsError, ProgressNotFoundError
-from guardkit.progress.nats.connection import connect, pauses
-from guardkit.progress.nats.messages import Messages, News, Place
-from guardkit.progress.nats.settings import Settings, find_settings
-from guardkit.progress.nats.stream import explained
+from guardkit.nats.connection import connect, pauses
+from guardkit.nats.messages import Messages, News, Place
+from guardkit.nats.settings import Settings, find_settings
+from guardkit.nats.stream import explained
 from guardkit.progress.snapshot import Snapshot
 
 log = logging.getLogger("guardkit.progress")

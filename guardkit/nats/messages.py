@@ -13,8 +13,9 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from guardkit.errors import InvalidProgressError
-from guardkit.progress.nats.connection import Client, UnreachableError
-from guardkit.progress.nats.stream import (
+from guardkit.nats.connection import Client, UnreachableError
+from guardkit.nats.order import is_newer
+from guardkit.nats.stream import (
     AT,
     EVENT,
     STREAM,
@@ -23,7 +24,6 @@ from guardkit.progress.nats.stream import (
     subject,
     task_of,
 )
-from guardkit.progress.order import is_newer
 from guardkit.progress.snapshot import Snapshot, decode
 
 BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say

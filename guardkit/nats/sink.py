@@ -3,8 +3,8 @@
 import asyncio
 import os
 
-from guardkit.progress.nats.relay import Relay
-from guardkit.progress.nats.settings import find_settings
+from guardkit.nats.relay import Relay
+from guardkit.nats.settings import find_settings
 from guardkit.progress.snapshot import Snapshot
 
 

@@ -7,15 +7,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guardkit.cli.looking import STOPPED, until_signal
+from guardkit.cli.parser import Commands, at_least
 from guardkit.errors import MisuseError
-from guardkit.monitor.cli import STOPPED, until_signal
-from guardkit.monitor.parser import Commands, at_least
 
 if TYPE_CHECKING:
     from nats.js.api import StreamConfig
 
-    from guardkit.progress.nats.settings import Settings
-    from guardkit.progress.nats.stream import Limits
+    from guardkit.nats.settings import Settings
+    from guardkit.nats.stream import Limits
 
 SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -44,8 +44,8 @@ def relay(*, root: Path, nats: str) -> int:
     It goes on until Ctrl-C. What happened while no server was there is delivered, too; the builds
     need know nothing of it.
     """
-    from guardkit.progress.nats import Relay
-    from guardkit.progress.nats.settings import find_settings
+    from guardkit.nats import Relay
+    from guardkit.nats.settings import find_settings
 
     settings = find_settings(nats)
     if not root.is_dir():
@@ -62,7 +62,7 @@ def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, na
     """
     import asyncio
 
-    from guardkit.progress.nats.settings import find_settings
+    from guardkit.nats.settings import find_settings
 
     wanted = {"max_age": max_age, "max_bytes": max_bytes, "replicas": replicas}
     given = {name: value for name, value in wanted.items() if value is not None}
@@ -74,8 +74,8 @@ async def _init(settings: "Settings", given: dict[str, int]) -> list[str]:
     from msgspec.structs import replace
     from nats.js.errors import NotFoundError
 
-    from guardkit.progress.nats.connection import connected
-    from guardkit.progress.nats.stream import STREAM, Limits, ensure_stream, explained
+    from guardkit.nats.connection import connected
+    from guardkit.nats.stream import STREAM, Limits, ensure_stream, explained
 
     async with connected(settings) as client, explained(client):
         try:
@@ -94,7 +94,7 @@ async def _init(settings: "Settings", given: dict[str, int]) -> list[str]:
 
 
 def _limits(config: "StreamConfig") -> "Limits":
-    from guardkit.progress.nats.stream import Limits
+    from guardkit.nats.stream import Limits
 
     age, size, replicas = config.max_age or 0, config.max_bytes or -1, config.num_replicas or 1
     return Limits(max_age=age, max_bytes=size, replicas=replicas)

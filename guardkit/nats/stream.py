@@ -24,7 +24,7 @@ from nats.js.errors import (
 )
 
 from guardkit.errors import NatsError
-from guardkit.progress.nats.connection import Client
+from guardkit.nats.connection import Client
 from guardkit.progress.paths import TASK_ID, check_task_id
 
 STREAM = "GUARDKIT_BUILDS"

@@ -9,7 +9,7 @@ from guardkit.progress.journal import Event, Spot, read_all, read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 DISK_LATE = 1.0  # seconds after which news of the journal are not waited for
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.errors import NatsError
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PORT = 4222

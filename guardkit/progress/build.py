@@ -13,11 +13,11 @@ from msgspec import Meta
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import BuildAlreadyRunningError, MisuseError
-from guardkit.progress.feeds import Sink
 from guardkit.progress.files import FileFeed
 from guardkit.progress.paths import check_task_id
 from guardkit.progress.publisher import Publisher
 from guardkit.progress.scopes import Scope, Seconds, Turn
+from guardkit.progress.sinks import Sink
 from guardkit.progress.snapshot import COUNT_MAX, BuildType, Outcome, Snapshot, Tracker, check, clip
 from guardkit.progress.state import NAME_SIZE, State
 

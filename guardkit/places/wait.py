@@ -8,9 +8,9 @@ from typing import Literal
 
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.render import is_over, look_line
+from guardkit.monitor.verdict import Judge
+from guardkit.places.words import is_over, look_line
 from guardkit.progress.reader import read_progress
-from guardkit.progress.verdict import Judge
 
 LOOK_EVERY = 0.2  # seconds
 WELL = frozenset({"running", "completed", "cancelled"})  # what needs no person

@@ -17,14 +17,14 @@ from rich.text import Text
 
 from guardkit.clock import SystemClock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.render import MARKS, Story, board, clean, is_over, order
-from guardkit.progress.changes import Changes
+from guardkit.monitor.changes import Changes
+from guardkit.monitor.verdict import Judge, Verdict
+from guardkit.places.words import MARKS, Story, board, clean, is_over, order
 from guardkit.progress.journal import Spot, read_on
 from guardkit.progress.paths import build_dir
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.verdict import Judge, Verdict
-from guardkit.progress.writer import Writer
+from guardkit.progress.worker import Writer
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 STYLES = {r"(?m)^\[[\d:]{8}\] ": "dim", r"\[OK\] ": "green", r"\[(FAIL|CANCELLED)\] ": "red"}

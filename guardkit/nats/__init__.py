@@ -7,8 +7,8 @@ from guardkit.errors import NatsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from guardkit.progress.nats.relay import Relay
-    from guardkit.progress.nats.sink import NatsSink
+    from guardkit.nats.relay import Relay
+    from guardkit.nats.sink import NatsSink
 
 __all__ = ["NatsSink", "Relay"]
 

@@ -1,0 +1,1 @@
+"""The `guardkit` command: one module a family of commands."""
