@@ -1,10 +1,11 @@
 """Another kind of build, without turns, and with a sink of its own beside the file.
+
 Run:    python examples/custom_orchestrator.py
 Prints:
     Fetch: completed
     Index: failed
     Report: completed
-    the build: failed, 1 step of 3 has failed
+    the build: failed, 1 phase of 3 has failed
 """
 
 import asyncio
@@ -13,9 +14,7 @@ from tempfile import TemporaryDirectory
 from guardkit import Snapshot, track_build
 
 
-class Lines:
-    """A sink: it may be slow, hang or raise, and the build does not notice."""
-
+class Lines:  # a sink: slow, hung or raising, it holds up no build
     transitions = True  # every one of them, in order; without this, only the newest snapshot
     last = ""
 
@@ -26,12 +25,13 @@ class Lines:
 
 
 async def main(root: str) -> None:
-    async with track_build("nightly", build_type="feature", root=root, sinks=[Lines()]) as build:
-        for step in ("Fetch", "Index", "Report"):
-            async with build.phase(step, budget=60) as phase:
-                if step == "Index":
-                    phase.fail("disk 3 is empty")
-        build.fail("1 step of 3 has failed")
+    async with track_build("nightly", root=root, sinks=[Lines()]) as build:
+        for name in ("Fetch", "Index", "Report"):
+            async with build.phase(name, budget=60) as phase:
+                if name == "Index":
+                    phase.count(4200, 11800, "rows")
+                    phase.fail("disk 3 is full")
+        build.fail("1 phase of 3 has failed")
     print(f"the build: {build.snapshot.status}, {build.snapshot.error}")
 
 

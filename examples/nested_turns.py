@@ -2,9 +2,10 @@
 
 Run:    python examples/nested_turns.py
 Prints:
-    turn 1, Run the tests: 3 of 5 tests
-    turn 1, Coach Validation: 3 of 5 tests
-    turn 2, Coach Validation: 5 of 5 tests
+    turn 1: Run the tests
+    turn 1: Coach Validation, 3 of 5 tests
+    turn 2: Run the tests
+    turn 2: Coach Validation, 5 of 5 tests
     completed in turn 2: approved
 """
 
@@ -15,20 +16,17 @@ from guardkit import read_progress, track_build
 
 
 async def main(root: str) -> None:
-    def show() -> None:
+    def show(tests: str = "") -> None:
         now = read_progress("TASK-7", root=root)  # as any other process would
-        tests = f"{now.metrics.tests_passed} of {now.metrics.tests_total} tests"
-        print(f"turn {now.turn}, {now.phase}: {tests}")
+        print(f"turn {now.turn}: {now.phase}{tests and f', {now.metrics.tests_passed} {tests}'}")
 
     async with track_build("TASK-7", task_name="Parse dates", root=root) as build:
         for passed in (3, 5):
             async with build.turn() as turn, turn.phase("Coach Validation", budget=600):
                 async with turn.phase("Run the tests") as phase:
-                    phase.update(tests_passed=passed, tests_total=5, message="the suite has run")
-                    if passed == 3:
-                        await asyncio.sleep(0.2)  # updates wait for 0.1 s at most
-                        show()
-                show()
+                    show()
+                    phase.update(tests_passed=passed, tests_total=5)
+                show("of 5 tests")  # the outer phase is shown again, and what was counted
                 turn.decide("approve" if passed == 5 else "feedback")
         build.decide("approved")
     end = read_progress("TASK-7", root=root)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Look at a build from a shell: jq, and nothing of Python.
+# Look at a build from a shell: jq, and nothing of Python. The file of a build that was killed says
+# "running" for ever: only `guardkit status` and `guardkit wait` ask whether the builder lives.
 #
 # Run:    sh examples/poll.sh TASK-ID [ROOT] [SECONDS]
 # Prints: a line whenever the build has changed, until it has ended

@@ -12,26 +12,29 @@ if TYPE_CHECKING:
         ProgressNotFoundError,
         ScopeError,
     )
-    from guardkit.monitor.verdict import Verdict, assess
+    from guardkit.monitor.builds import Builds, Look, assess, watch_progress
+    from guardkit.monitor.verdict import Verdict
     from guardkit.progress.build import Build, track_build
-    from guardkit.progress.journal import Event, read_events
-    from guardkit.progress.reader import read_progress, watch_progress
-    from guardkit.progress.scopes import Phase, Turn
+    from guardkit.progress.journal import read_events
+    from guardkit.progress.reader import read_progress
+    from guardkit.progress.scopes import Phase, Turn, Wave
     from guardkit.progress.sinks import Sink
-    from guardkit.progress.snapshot import Snapshot
+    from guardkit.progress.snapshot import Event, Snapshot
 
-__all__ = ["Build", "BuildAlreadyRunningError", "Clock", "Event", "GuardKitError"]
-__all__ += ["InvalidProgressError", "InvalidTaskIdError", "MisuseError", "Phase"]
+__all__ = ["Build", "BuildAlreadyRunningError", "Builds", "Clock", "Event", "GuardKitError"]
+__all__ += ["InvalidProgressError", "InvalidTaskIdError", "Look", "MisuseError", "Phase"]
 __all__ += ["ProgressNotFoundError", "ScopeError", "Sink", "Snapshot", "SystemClock", "Turn"]
-__all__ += ["Verdict", "assess", "read_events", "read_progress", "track_build", "watch_progress"]
+__all__ += ["Verdict", "Wave", "assess", "read_events", "read_progress", "track_build"]
+__all__ += ["watch_progress"]
 
 _HOMES = (  # from the lightest: each needs little that the ones before it do not
     "errors",
     "clock",
+    "monitor.verdict",
     "progress.snapshot",
     "progress.reader",
     "progress.journal",
-    "monitor.verdict",
+    "monitor.builds",
     "progress.sinks",
     "progress.scopes",
     "progress.build",

@@ -2,22 +2,23 @@
 
 import asyncio
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 
-from guardkit.progress.hub import is_writing
 from guardkit.progress.snapshot import Snapshot
 
-POLL = 0.0005  # real seconds between two looks whether a write has landed
-QUIET = 50  # turns of the event loop in which nothing new is waited for
+POLL = 0.0005  # real seconds between two looks whether I/O in flight has ended
+QUIET = 50  # turns of the event loop after which nothing more is under way
 
 
 class FakeClock:
     """A clock for tests: time stands still until `advance` moves it.
 
-    It begins at 2025-01-31 12:34:56 UTC, with `monotonic()` at 0. A write that takes `hung_after`
-    real seconds is taken to hang, and not waited for any longer.
+    The clock begins at 2025-01-31 12:34:56 UTC, with `monotonic()` at 0. I/O that takes more than
+    `hung_after` real seconds counts as hung, and `advance` waits for it no longer.
     """
 
     def __init__(self, *, hung_after: float = 5.0) -> None:
@@ -26,6 +27,7 @@ class FakeClock:
         self._wall_at_zero = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._in_flight = 0
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""
@@ -43,6 +45,15 @@ class FakeClock:
         due = asyncio.get_running_loop().create_future()
         heappush(self._sleepers, (self._monotonic + seconds, next(self._order), due))
         await due
+
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        """Have `advance` wait until this is left again: it stands round I/O in flight."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def jump(self, seconds: float) -> None:
         """Step the wall clock, either way, as a person or a time server does."""
@@ -68,13 +79,13 @@ class FakeClock:
         await self._settle()
 
     async def _settle(self) -> None:
-        """Let the event loop turn until nothing is on its way, writes of builds included."""
+        """Let the event loop turn until nothing is on its way, I/O in flight included."""
         started, quiet = time.monotonic(), 0
         while quiet < QUIET:
-            writing = is_writing(self)
-            await asyncio.sleep(POLL if writing else 0)  # while it turns, it keeps threads waiting
+            busy = self._in_flight > 0
+            await asyncio.sleep(POLL if busy else 0)  # a loop that spins would hold up the threads
             quiet += 1
-            if writing and time.monotonic() - started < self._hung_after:
+            if busy and time.monotonic() - started < self._hung_after:
                 quiet = 0
 
 

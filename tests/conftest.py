@@ -1,17 +1,36 @@
-import asyncio
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from types import CoroutineType
 from typing import Any
 
 import pytest
 
-import guardkit
 from guardkit.testing import FakeClock
 
+from .doubles import HungDisk, tasks_of_ours
 from .nats_server import NatsServer
+
+Run = Callable[..., dict[str, Any]]
+
+BEGIN = """
+import asyncio, json, os, resource, sys, threading
+from pathlib import Path
+from guardkit import track_build
+from guardkit.testing import FakeClock, MemorySink
+
+root = Path(sys.argv[1])
+folder = root / ".guardkit/autobuild/TASK-1"
+path = folder / "progress.json"
+
+def on_disk():
+    return json.loads(path.read_bytes())
+
+def say(**words):
+    print(json.dumps(words), flush=True)
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +79,29 @@ def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
 
 
 @pytest.fixture
+async def disk(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[HungDisk]:
+    """A disk that hangs when it is told to."""
+    disk = HungDisk(tmp_path, clock)
+    yield disk
+    await disk.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a program in a process of its own, and return what it says."""
+
+    def run(program: str, *words: str, **options: Any) -> dict[str, Any]:
+        command = (sys.executable, "-c", BEGIN + program, str(tmp_path), *words)
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, timeout=60, check=True, **options
+        )
+        said: dict[str, Any] = json.loads(ended.stdout)
+        return said
+
+    return run
+
+
+@pytest.fixture
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NatsServer]]:
     """Start a server with lines of configuration; it is killed in the end."""
     servers: list[NatsServer] = []
@@ -85,7 +127,4 @@ def nats_server(start_server: Callable[..., NatsServer]) -> NatsServer:
 async def no_task_is_left() -> AsyncGenerator[None]:
     """Fail a test after which a task of the package is still there."""
     yield
-    package = str(Path(guardkit.__file__).parent)
-    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
-    codes = [each.cr_code for each in coroutines if isinstance(each, CoroutineType)]
-    assert [code.co_qualname for code in codes if code.co_filename.startswith(package)] == []
+    assert tasks_of_ours() == []

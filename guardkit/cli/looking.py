@@ -1,155 +1,211 @@
-"""The commands that look at builds, and what all commands share: options, complaints, exit codes.
+"""The commands that look at builds: status, watch, wait, log and schema.
 
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
-import sys
-from collections.abc import Callable, Collection, Coroutine, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from __future__ import annotations
 
-from guardkit import errors
-from guardkit.cli.parser import Commands, at_least
+from guardkit.cli import codes, values
+from guardkit.cli.finder import finding
+from guardkit.errors import MisuseError, ProgressNotFoundError
 
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardkit.cli.parser import Commands, Parser
+    from guardkit.monitor.builds import Builds
     from guardkit.monitor.verdict import Verdict
-    from guardkit.progress.snapshot import Snapshot
+    from guardkit.places.wait import Answer, Until
 
-    Looks = dict[str, tuple[Snapshot, Verdict]]
-T = TypeVar("T")
-TROUBLE = {"crashed": 4, "lost": 4, "unresponsive": 5, "overdue": 5, "stalled": 5}
-CODES = {"running": 0, "completed": 0, "failed": 1, "cancelled": 3} | TROUBLE  # the highest counts
-# What timeout(1) answers, and what shells make of a command that was ended by Ctrl-C.
-USAGE, UNKNOWN, TIMED_OUT, STOPPED = 2, 6, 124, 130
-USAGE_ERRORS = (errors.MisuseError, errors.TaskNotFoundError, errors.InvalidTaskError)
-
-_LOOK_THERE = "Look at the builds of all machines, on a NATS server."
+RUN_OR_NEXT = (
+    "--run names a run that has begun, --next one that has not: give one of them; see guardkit "
+    "wait --help"
+)
 
 
 def add_commands(commands: Commands) -> None:
-    """Declare the commands that look at builds."""
-    command = commands.add("status", status)
+    """Declare the commands."""
+    commands.add("status", status, _declare_status)
+    commands.add("watch", watch, _declare_watch)
+    commands.add("wait", wait, _declare_wait)
+    commands.add("log", log, _declare_log)
+    commands.add("schema", schema, lambda _: None)
+
+
+def _declare_status(command: Parser) -> None:
     command.add_ids()
-    command.add_argument("--json", action="store_true", help="Print a list in JSON.")
-    command.add_stall_after()
-    command.add_root()
-    command.add_nats(about=_LOOK_THERE)
+    command.add_flag("--json", about="Print a list in JSON.")
+    _add_place(command, stalls=True)
 
-    command = commands.add("watch", watch)
+
+def _declare_watch(command: Parser) -> None:
     command.add_ids()
-    command.add_stall_after()
-    command.add_root()
-    command.add_nats(about=_LOOK_THERE)
+    command.add_flag("--follow", about="Go on for ever, with builds that begin later.")
+    _add_place(command, stalls=True)
 
-    command = commands.add("wait", wait)
+
+def _declare_wait(command: Parser) -> None:
+    command.add_ids(least=1)
+    about = "Until done, by default: all of them; or change, of turn, phase or state; or trouble, "
+    about += "that needs you: the first of them."
+    read = values.one_of("done", "change", "trouble")
+    command.add_argument("--until", type=read, default="done", metavar="WHEN", help=about)
+    about = "Of that run, which --detach has printed, whatever has become of it."
+    command.add_argument("--run", type=values.run_id, metavar="RUN", help=about)
+    about = "Of a run that has not ended yet, and for it to begin: where somebody else starts it."
+    command.add_argument("--next", dest="afresh", action="store_true", help=about)
+    command.add_duration("--timeout", about="How long at most, as 90, 90s, 2m or 1h.")
+    command.add_flag("--json", about="Print a list in JSON, as status does.")
+    _add_place(command, stalls=True)
+
+
+def _declare_log(command: Parser) -> None:
     command.add_id()
-    ends = ("done", "change", "trouble")
-    about = (
-        "Until done, by default; or change, of turn, phase or state; or trouble, that needs you."
-    )
-    command.add_argument("--until", choices=ends, default="done", metavar="WHEN", help=about)
-    about = "Seconds at most; for ever by default."
-    command.add_argument("--timeout", type=at_least(0.0), metavar="S", help=about)
-    command.add_stall_after()
+    command.add_flag("--last", about="The latest run alone.")
+    command.add_flag("--follow", about="Go on for ever, with what happens.")
+    command.add_flag("--json", about="Print each event on a line in JSON, without headings.")
+    _add_place(command)
+
+
+def _add_place(command: Parser, *, stalls: bool = False) -> None:
+    if stalls:
+        command.add_stall_after()
     command.add_root()
-    command.add_nats(about=_LOOK_THERE)
-
-    command = commands.add("log", log)
-    command.add_id()
-    command.add_root()
-    command.add_nats(about=_LOOK_THERE)
-
-    commands.add("schema", schema)
+    command.add_nats(about="Look at the builds of all machines, on a NATS server.")
 
 
-def status(*, ids: list[str], json: bool, stall_after: float, root: Path, nats: str | None) -> int:
+def status(*, ids: list[str], json: bool, stall_after: float, root: str, nats: str | None) -> int:
     """Take one look at builds.
 
-    The exit code tells how they are; of several the highest counts.
+    The exit code tells how they are, of several the worst: 0 completed, or running; 1 failed;
+    3 cancelled; 4 crashed or lost; 5 unresponsive, overdue or stalled; 6 no such build; 7 could
+    not be seen.
     """
-    with place(root, nats, ids) as here:
-        builds, codes = _look(here, ids, stall_after)
+    with finding(root, nats, ids, stall_after=stall_after) as here:
+        looks = here.builds.look_now(ids)
+        found = [*here.find_missing(ids, looks), *(_code(each.verdict) for each in looks)]
     if json:
-        import msgspec
+        from guardkit.places.records import encode_looks
 
-        looks = [{"task_id": i, "verdict": v, "progress": s} for i, (s, v) in builds.items()]
-        print(msgspec.json.format(msgspec.json.encode(looks), indent=2).decode())
-    elif builds:
-        from guardkit.clock import SystemClock
+        print(encode_looks(looks))
+    elif looks:
         from guardkit.places.words import status_lines
 
-        print("\n".join(status_lines(list(builds.values()), SystemClock().now())))
-    if not (builds or codes):
-        raise errors.ProgressNotFoundError(f"no build is known {here.name}")
-    return max([*codes, *(CODES[verdict.state] for _, verdict in builds.values())])
+        print("\n".join(status_lines(looks, _now())))
+    if not found:
+        raise ProgressNotFoundError(f"no build is known {here.name}")
+    return codes.worst(found)
 
 
-def watch(*, ids: list[str], stall_after: float, root: Path, nats: str | None) -> int:
+def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: str | None) -> int:
     """Show builds live until they have ended.
 
-    Those whose builder is gone have ended, too. Ctrl-C ends only the watching.
+    Those whose builder is gone have ended, too. Builds that begin meanwhile are shown, where no
+    ids are given. Ctrl-C ends only the watching. The exit code is that of status.
     """
-    from guardkit.places.watch import PAST_MAX, Display, watch
-    from guardkit.places.words import is_over
+    from guardkit.cli.signals import until_signal
+    from guardkit.places.display import Display
+    from guardkit.places.watch import watch
+    from guardkit.places.words import is_over, is_past_watching
 
-    with ExitStack() as places:
-        history = 0 < len(ids) <= PAST_MAX
-        here = places.enter_context(place(root, nats, ids, history=history))
-        builds, codes = _look(here, ids, stall_after)
-        wanted = [task_id for task_id, build in builds.items() if ids or not is_over(*build)]
-        if not (wanted or codes):
-            raise errors.ProgressNotFoundError(f"no build is running {here.name}")
-        if not ids and len(wanted) <= PAST_MAX:  # of all builds the history would be too long
-            places.close()
-            here = places.enter_context(place(root, nats, wanted, history=True))
-        display = Display(1, labels=len(wanted) > 1)
-        judge = partial(here.judge, stall_after=stall_after)
-        watching = watch(wanted, display, root=here.root, judge=judge)
-        verdicts = until_signal(watching, display.shown)
+    with finding(root, nats, ids, stall_after=stall_after, history=True) as here:
+        looks = here.builds.look_now(ids)
+        missing = [] if follow else here.find_missing(ids, looks)
+        running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
+        if not (running or missing or follow):
+            raise ProgressNotFoundError(f"no build is running {here.name}")
+        display = Display(1, labels=len(running) > 1)
+        wanted = ids if follow else [each.task_id for each in looks if ids]
+        past = () if ids else looks
+        verdicts: dict[str, Verdict] | None = {}
+        if running or follow:
+            watching = watch(here.builds, wanted, display, past=past, follow=follow)
+            verdicts = until_signal(watching, display.shown)
     if verdicts is None:
-        return STOPPED
-    return max([*codes, *(CODES[verdict.state] for verdict in verdicts)])
+        return codes.STOPPED
+    if display.lost or not all(map(is_past_watching, verdicts.values())):  # nobody reads it
+        return codes.UNDONE
+    return codes.worst([*missing, *map(_code, verdicts.values())])
 
 
 def wait(
     *,
-    task_id: str,
-    until: Literal["done", "change", "trouble"],
+    ids: list[str],
+    until: Until,
+    run: str | None,
+    afresh: bool,
+    json: bool,
     timeout: float | None,
     stall_after: float,
-    root: Path,
+    root: str,
     nats: str | None,
 ) -> int:
-    """Block until a build is done, changes or needs you.
+    """Block until builds are done, one changes or one needs you.
 
-    Prints one line, and tells by the exit code how the build is: as status does, and 124 when the
-    time is up. Returns in any case when nothing more can come of the build.
+    Prints one line a build, and tells by the exit code how they are: as status does, but 8 for a
+    build that runs, and 124 when the time is up. Returns in any case when nothing more can come
+    of them.
+
+    Which run? Without --run and --next it is the latest one, and one that has ended is not waited
+    for. Who starts a build can neither miss it nor wait for one whose start was refused:
+
+    $ RUN=$(guardkit autobuild task ID --player COMMAND --detach)
+    $ guardkit wait ID --run $RUN --timeout 1h
+
+    Where somebody else starts it, --next does not take the run before for it. Give a --timeout
+    then, as a start may be refused. A run that has crashed has ended, too.
     """
+    from guardkit.cli.signals import until_signal
     from guardkit.places.wait import wait
 
-    with place(root, nats, [task_id]) as here:
-        try:
-            judge = partial(here.judge, stall_after=stall_after)
-            state, line = wait(task_id, until, timeout=timeout, root=here.root, judge=judge)
-        except errors.ProgressNotFoundError:
-            raise here.not_found(task_id) from None
-    print(line)
-    return CODES[state] if state else TIMED_OUT
+    ids = [*dict.fromkeys(ids)]
+    if run and (afresh or len(ids) > 1):
+        raise MisuseError(RUN_OR_NEXT if afresh else "--run is of one task: give a single ID")
+    with finding(root, nats, ids, stall_after=stall_after, history=bool(run)) as here:
+        waiting = wait(here.builds, ids, until, run=run, afresh=afresh, limit=timeout)
+        answer = until_signal(waiting)
+        if answer is None:
+            return codes.STOPPED
+        missing = [] if answer.timed_out else here.find_missing(ids, answer.looks)
+    if json:
+        from guardkit.places.records import encode_looks
+
+        print(encode_looks(answer.looks))
+    else:
+        print("".join(f"{line}\n" for line in _wait_lines(answer, ids, timeout or 0.0)), end="")
+    if answer.timed_out:
+        return codes.TIMED_OUT
+    return codes.worst([*missing, *(_code(each.verdict, wait=True) for each in answer.looks)])
 
 
-def log(*, task_id: str, root: Path, nats: str | None) -> None:
-    """Print the journal of a task, a line for each event."""
-    from guardkit.places.words import log_line
-    from guardkit.progress.journal import read_events
+def log(*, task_id: str, last: bool, follow: bool, json: bool, root: str, nats: str | None) -> int:
+    """Print the journal of a task: a heading for each run, and a line for each event."""
+    from anyio import CancelScope
 
-    with place(root, nats, [task_id], history=True) as here:
-        events = read_events(task_id, root=here.root)
-    if not events:
-        raise errors.ProgressNotFoundError(f"no build of {task_id} is in a journal {here.name}")
-    print("\n".join(map(log_line, events)))
+    from guardkit.cli.signals import until_signal
+    from guardkit.places.log import Log, read_log
+    from guardkit.places.watch import until_unread
+
+    async def tell(builds: Builds) -> bool:
+        lines, found = Log(as_json=json), False
+        with CancelScope() as scope, until_unread(1, scope):
+            async for event in read_log(builds, task_id, last=last, follow=follow):
+                print("\n".join(lines.tell(event)), flush=follow)
+                found = True
+        return found
+
+    with finding(root, nats, [task_id], history=True) as here:
+        if follow and not here.builds.look_now([task_id]):
+            raise here.not_found(task_id)
+        found = until_signal(tell(here.builds))
+        if found is False:
+            known = here.builds.look_now([task_id])
+            why = f"no build of {task_id} is in a journal {here.name}"
+            raise ProgressNotFoundError(why) if known else here.not_found(task_id)
+    if found is None:
+        return codes.STOPPED
+    return codes.UNDONE if follow else codes.COMPLETED  # nobody reads it
 
 
 def schema() -> None:
@@ -161,95 +217,28 @@ def schema() -> None:
     print(json.dumps(snapshot.schema(), indent=2))
 
 
-def complain(what: Exception | str) -> int:
-    """Say in one line what is wrong; return the exit code for it."""
-    from guardkit.places.words import clean
+def _wait_lines(answer: Answer, ids: Sequence[str], timeout: float) -> list[str]:
+    """Return a line for each build that was waited for."""
+    from guardkit.places.words import duration, is_over, look_line
 
-    if sys.stderr:  # else it was closed, and print would take the standard output for it
-        print(f"guardkit: {clean(str(what))}", file=sys.stderr)
-    if isinstance(what, errors.ProgressNotFoundError):
-        return UNKNOWN
-    return USAGE if isinstance(what, USAGE_ERRORS) else CODES["failed"]
-
-
-class Place(NamedTuple):
-    """Where builds are looked for: below a root; what to call that, and who judges them there."""
-
-    root: Path
-    name: str
-    judge: "Callable[..., list[Verdict]]"
-
-    def not_found(self, task_id: str) -> errors.ProgressNotFoundError:
-        """Return what to raise where there is no build of a task."""
-        return errors.ProgressNotFoundError(f"no build of {task_id} is known {self.name}")
+    late, now = "", _now()
+    if answer.timed_out:
+        words = f"{timeout:g} s" if timeout < 60 else duration(timeout)  # noqa: PLR2004
+        late = f"timed out after {words}: "
+    lines = [
+        f"{'' if is_over(look.verdict) else late}{look_line(look, now)}" for look in answer.looks
+    ]
+    unseen = {*ids} - {look.task_id for look in answer.looks} if late else ()
+    return lines + [f"{late}no run of {each} has begun" for each in ids if each in unseen]
 
 
-@contextmanager
-def place(
-    root: Path, nats: str | None, ids: Collection[str], *, history: bool = False
-) -> Generator[Place]:
-    """Give the place of some builds, by default all: a root, or a NATS server as one."""
-    from guardkit.monitor.verdict import assess_each
-
-    if nats is None:
-        yield Place(root, f"below {root}", partial(assess_each, root=root))
-        return
-    from guardkit.nats.mirror import mirrored
-    from guardkit.nats.settings import find_settings
-
-    settings = find_settings(nats)
-    with mirrored(settings, ids, history=history) as mirror:
-        judge = partial(assess_each, root=mirror.root, now=mirror.now, silence=mirror.silence)
-        yield Place(mirror.root, f"on {settings}", judge)
+def _code(verdict: Verdict, *, wait: bool = False) -> int:
+    """Return the exit code for one build; `wait` tells one that runs from one that is done."""
+    is_running = wait and verdict.state == "running"
+    return codes.RUNNING if is_running else codes.BY_STATE[verdict.state]
 
 
-def _look(here: Place, ids: list[str], stall_after: float) -> "tuple[Looks, list[int]]":
-    """Return the builds that can be read; complain of the others, and return their exit codes."""
-    from guardkit.progress.reader import list_builds, read_progress
+def _now() -> float:
+    from guardkit.clock import SYSTEM_CLOCK
 
-    snapshots: dict[str, Snapshot] = {}
-    codes: list[int] = []
-    for task_id in dict.fromkeys(ids or list_builds(here.root)):
-        try:
-            snapshots[task_id] = read_progress(task_id, root=here.root)
-        except errors.ProgressNotFoundError:
-            codes.append(complain(here.not_found(task_id)))
-        except errors.InvalidProgressError as error:
-            codes.append(complain(error))
-    verdicts = here.judge([*snapshots.values()], stall_after=stall_after)
-    looks = zip(snapshots.items(), verdicts, strict=True)
-    return {task_id: (snapshot, verdict) for (task_id, snapshot), verdict in looks}, codes
-
-
-def until_signal(work: Coroutine[Any, Any, T], shown: AbstractContextManager[object]) -> T | None:
-    """Run `work` while something is shown; SIGINT, SIGTERM and SIGHUP cancel it: then None.
-
-    Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
-    """
-    try:
-        import asyncio
-        import logging
-
-        from anyio import CancelScope
-
-        # It warns of a child that has ended just when it was to be killed: nothing to people.
-        logging.getLogger("asyncio").setLevel(logging.ERROR)
-
-        heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
-
-        async def guarded() -> T | None:
-            loop = asyncio.get_running_loop()
-            with shown, CancelScope() as scope:
-                for each in heeded:
-                    loop.add_signal_handler(each, scope.cancel)
-                try:
-                    return await work
-                finally:
-                    for each in heeded:
-                        loop.remove_signal_handler(each)
-                        signal(each, SIG_IGN)
-            return None
-
-        return asyncio.run(guarded())
-    finally:
-        work.close()  # where a signal came before it could begin
+    return SYSTEM_CLOCK.monotonic()

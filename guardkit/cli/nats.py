@@ -1,19 +1,21 @@
 """The commands that serve builds on many machines: making their stream, and relaying them to it."""
 
+from __future__ import annotations
+
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from guardkit.cli.looking import STOPPED, until_signal
-from guardkit.cli.parser import Commands, at_least
+from guardkit.cli import codes
+from guardkit.cli.values import at_least
 from guardkit.errors import MisuseError
 
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nats.js.api import StreamConfig
 
+    from guardkit.cli.parser import Commands, Parser
     from guardkit.nats.settings import Settings
     from guardkit.nats.stream import Limits
 
@@ -23,12 +25,17 @@ BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands."""
-    command = commands.add("relay", relay)
+    commands.add("relay", relay, _declare_relay)
+    about = "Look after the stream of builds on a NATS server."
+    commands.add_group("nats", about, lambda group: group.add("init", init, _declare_init))
+
+
+def _declare_relay(command: Parser) -> None:
     command.add_root()
     command.add_nats(about="The server.", default="")
 
-    group = commands.add_group("nats", "Look after the stream of builds on a NATS server.")
-    command = group.add("init", init)
+
+def _declare_init(command: Parser) -> None:
     about = "How long a message is kept, such as 12h or 7d."
     command.add_argument("--max-age", type=_amount(SECONDS), metavar="AGE", help=about)
     about = "How much room they take at most, such as 500MiB or 10GiB; the oldest go first."
@@ -38,21 +45,24 @@ def add_commands(commands: Commands) -> None:
     command.add_nats(about="The server.", default="")
 
 
-def relay(*, root: Path, nats: str) -> int:
+def relay(*, root: str, nats: str) -> int:
     """Publish all builds below a root to a NATS server.
 
     It goes on until Ctrl-C. What happened while no server was there is delivered, too; the builds
     need know nothing of it.
     """
+    from pathlib import Path
+
+    from guardkit.cli.signals import until_signal
     from guardkit.nats import Relay
     from guardkit.nats.settings import find_settings
 
     settings = find_settings(nats)
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise MisuseError(f"{root} is no folder: give that of the project with --root")
     print(f"Relaying the builds below {root} to {settings}; Ctrl-C ends it.", flush=True)
-    until_signal(Relay(settings, root=str(root)).run(), nullcontext())
-    return STOPPED
+    until_signal(Relay(settings, root=root).run())
+    return codes.STOPPED
 
 
 def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, nats: str) -> None:
@@ -69,7 +79,7 @@ def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, na
     print("\n".join(asyncio.run(_init(find_settings(nats), given))))
 
 
-async def _init(settings: "Settings", given: dict[str, int]) -> list[str]:
+async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
     """Make or change the stream; return the lines that tell of it."""
     from msgspec.structs import replace
     from nats.js.errors import NotFoundError
@@ -93,14 +103,14 @@ async def _init(settings: "Settings", given: dict[str, int]) -> list[str]:
     return lines
 
 
-def _limits(config: "StreamConfig") -> "Limits":
+def _limits(config: StreamConfig) -> Limits:
     from guardkit.nats.stream import Limits
 
     age, size, replicas = config.max_age or 0, config.max_bytes or -1, config.num_replicas or 1
     return Limits(max_age=age, max_bytes=size, replicas=replicas)
 
 
-def _words(config: "StreamConfig") -> dict[str, str]:
+def _words(config: StreamConfig) -> dict[str, str]:
     """Return what a person wants to know of the stream."""
     limits = _limits(config)
     return {
@@ -117,7 +127,11 @@ def _amount(units: dict[str, int]) -> Callable[[str], int]:
     def read(text: str) -> int:
         found = re.fullmatch(rf"([1-9]\d{{0,8}})({'|'.join(units)})", text)
         if not found:
-            raise ArgumentTypeError(f"{text!r} is not a number of {', '.join(units)}")
+            *names, last = units
+            example = f"12{names[0]}"
+            raise ArgumentTypeError(
+                f"a number of {', '.join(names)} or {last} is wanted, as {example}"
+            )
         return int(found[1]) * units[found[2]]
 
     return read

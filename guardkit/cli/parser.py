@@ -1,70 +1,121 @@
 """The words of a command line: each command is a function, and they become its arguments."""
 
+from __future__ import annotations
+
 import sys
-from argparse import PARSER, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from argparse import PARSER, Action, ArgumentError, ArgumentParser, HelpFormatter, Namespace
 
+from guardkit.cli import values
 from guardkit.errors import MisuseError
+from guardkit.places.words import clean
 
-N = TypeVar("N", int, float)
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 
 class Parser(ArgumentParser):
-    """What one command takes; those arguments and options that commands share are methods."""
+    """What one command takes; those arguments and options that commands share are methods.
 
-    def __init__(self, **settings: Any) -> None:
+    declare: adds the rest, as soon as the command is used: that of all others takes milliseconds.
+    """
+
+    def __init__(
+        self, *, declare: Callable[[Parser], object] | None = None, **settings: Any
+    ) -> None:
         super().__init__(formatter_class=Sentences, allow_abbrev=False, add_help=False, **settings)
+        self._declare = declare
         self._positionals.title = "arguments"
         self.add_argument("-h", "--help", action="help", help="Print this help.")
 
     def add_id(self) -> None:
         """Add `task_id`, the one task that a command is about."""
-        self.add_argument("task_id", metavar="ID", help="The task that is built.")
+        about = "The task that is built."
+        self.add_argument("task_id", type=values.guarded, metavar="ID", help=about)
 
-    def add_ids(self) -> None:
-        """Add `ids`, the tasks to look at; an empty list stands for all."""
-        self.add_argument("ids", nargs="*", metavar="ID", help="Builds; all by default.")
+    def add_ids(self, *, least: int = 0) -> None:
+        """Add `ids`, the tasks that a command is about, `least` of them; none stands for all."""
+        number, about = ("+", "Builds.") if least else ("*", "Builds; all by default.")
+        self.add_argument("ids", nargs=number, type=values.guarded, metavar="ID", help=about)
+
+    def add_flag(self, name: str, *, about: str) -> None:
+        """Add an option that stands alone, and becomes true."""
+        self.add_argument(name, action="store_true", help=about)
+
+    def add_call(self, name: str, function: Callable[[], None], *, about: str) -> None:
+        """Add an option that stands for a command without arguments."""
+        self.add_argument(name, dest="function", action="store_const", const=function, help=about)
+
+    def add_duration(
+        self, name: str, *, about: str, default: float | None = None, least: float = 0.0
+    ) -> None:
+        """Add an option that is given as a duration, and becomes seconds, `least` of them."""
+        read = values.seconds_from(least)
+        self.add_argument(name, type=read, default=default, metavar="TIME", help=about)
 
     def add_stall_after(self) -> None:
         """Add `stall_after`, seconds."""
-        about = "Seconds without activity that are a stall; %(default)g by default."
-        self.add_argument(
-            "--stall-after", type=at_least(0.0), default=1800.0, metavar="S", help=about
-        )
+        about = "How long a build may do nothing until it is stalled, as 90, 90s, 2m or 1h; 30m by "
+        self.add_duration("--stall-after", default=1800.0, about=about + "default.")
 
     def add_root(self) -> None:
         """Add `root`, the folder of the project."""
         about = "The project's folder; by default the nearest one upwards with .guardkit or .git."
-        self.add_argument("--root", type=_root, default="", metavar="DIR", help=about)
+        self.add_argument("--root", type=values.root, default="", metavar="DIR", help=about)
 
     def add_nats(self, *, about: str, default: str | None = None) -> None:
         """Add `nats`, the URL of a server, `""` for the usual one; where it is not given, None."""
         about += " A URL has a colon, as nats://HOST; by default it is that in NATS_URL or of the "
         about += "context of the nats command."
-        self.add_argument("--nats", type=_url, default=default, metavar="[URL]", help=about)
+        self.add_argument("--nats", type=values.url, default=default, metavar="[URL]", help=about)
 
     def run(self) -> int | None:
         """Run the command that this process was given; return what it returns: an exit code.
 
         Words after an option that follows the first ids are ids, too. Raises MisuseError.
         """
-        found, rest = self.parse_known_args(_with_urls(sys.argv[1:]))
-        arguments = vars(found)
-        command, run = arguments.pop("command"), arguments.pop("run")
+        words = values.split_urls(sys.argv[1:])
+        found, rest = self.parse_known_args(words)
+        arguments: dict[str, Any] = vars(found)
+        command, function = arguments.pop("command"), arguments.pop("function")
         if "ids" in arguments and not any(word.startswith("-") for word in rest):
-            arguments["ids"] += rest
+            arguments["ids"] += map(values.guarded, rest)
         elif rest:
-            told = ("(a login)" if "@" in word else word for word in rest)
-            command.error(f"unrecognized arguments: {' '.join(told)}")
-        code: int | None = run(**arguments)
+            command.refuse(rest, words)
+        code: int | None = function(**arguments)
         return code
+
+    def parse_known_args(  # type: ignore[override]
+        self, *args: Any, **named: Any
+    ) -> tuple[Namespace, list[str]]:
+        """Return what was found in a command line, and the words that are left over."""
+        declare, self._declare = self._declare, None
+        if declare:
+            declare(self)
+        found: tuple[Namespace, list[str]] = super().parse_known_args(*args, **named)
+        return found
+
+    def refuse(self, rest: list[str], words: list[str]) -> NoReturn:
+        """Raise MisuseError for the rest of the words of a command line, which nothing takes."""
+        if option := next((word for word in rest if word.startswith("-")), ""):
+            option = option.partition("=")[0] if option.startswith("--") else option[:2]
+            known = [name for action in self._actions for name in action.option_strings]
+            near = values.nearest(option, known)
+            self.error(f"there is no option {clean(option)}{near}")
+        left = (word for word in rest if word not in values.unsaid(words))
+        told = [f"{values.guarded(clean(word))}" for word in left]
+        self.error(f"too many arguments{': ' * bool(told)}{' '.join(told)}")
 
     def error(self, message: str) -> NoReturn:
         """Raise MisuseError, which says where to look for what is right."""
-        raise MisuseError(f"{message}; see {self.prog} --help")
+        raise MisuseError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        """Raise ArgumentError for a command that there is not: nothing else has choices."""
+        if action.choices is not None and value not in action.choices:
+            near = values.nearest(value, action.choices)
+            raise ArgumentError(None, f"there is no command {values.guarded(clean(value))!r}{near}")
 
 
 class Commands:
@@ -74,34 +125,46 @@ class Commands:
         self._parsers = parser.add_subparsers(
             title="commands", metavar="COMMAND", prog=parser.prog, parser_class=Parser
         )
-        parser.set_defaults(command=parser, run=parser.print_help)
+        parser.set_defaults(command=parser, function=parser.print_help)
 
-    def add(self, name: str, run: Callable[..., int | None]) -> Parser:
-        """Add a command, described by the docstring of `run`; return what takes its arguments.
+    def add(
+        self, name: str, function: Callable[..., int | None], declare: Callable[[Parser], object]
+    ) -> None:
+        """Add a command.
 
-        `run` is called with all of them by keyword, and may return an exit code.
+        function: is called with all arguments by keyword, and may return an exit code; its
+            docstring describes the command.
+        declare: adds the arguments.
         """
-        parser = self._add(name, run.__doc__ or "")
-        parser.set_defaults(command=parser, run=run)
+        parser = self._add(name, function.__doc__ or "", declare)
+        parser.set_defaults(command=parser, function=function)
+
+    def add_group(self, name: str, about: str, declare: Callable[[Commands], object]) -> None:
+        """Add a command that is made of further ones, which `declare` adds."""
+        self._add(name, about, lambda parser: declare(Commands(parser)))
+
+    def _add(self, name: str, about: str, declare: Callable[[Parser], object]) -> Parser:
+        short = about.partition("\n")[0]
+        parser: Parser = self._parsers.add_parser(
+            name, help=short, description=about, declare=declare
+        )
         return parser
-
-    def add_group(self, name: str, about: str) -> "Commands":
-        """Add a command that is made of further ones; return these."""
-        return Commands(self._add(name, about))
-
-    def _add(self, name: str, about: str) -> Parser:
-        return self._parsers.add_parser(name, help=about.partition("\n")[0], description=about)
 
 
 class Sentences(HelpFormatter):
-    """Help as it is written: in paragraphs, and commands without a heading of their own."""
+    """Help as it is written: in paragraphs, lines for a shell, and commands without a heading."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=78)  # to ask the terminal each time takes milliseconds
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text
-        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
+        parts: list[str] = []
+        for part in text.split("\n\n"):
+            lines = [f"{indent}  {line.strip()}" for line in part.strip().splitlines()]
+            is_shell = part.lstrip().startswith("$ ")
+            parts.append("\n".join(lines) if is_shell else fill(part, width, indent))
+        return "\n\n".join(parts)
 
     def _format_action(self, action: Action) -> str:
         if action.nargs != PARSER:
@@ -110,48 +173,3 @@ class Sentences(HelpFormatter):
         _, _, commands = super()._format_action(action).partition("\n")
         self._indent()
         return commands
-
-
-def at_least(least: N) -> Callable[[str], N]:
-    """Return what reads a number of the type of `least`, and refuses NaN and what is below it."""
-
-    def read(text: str) -> N:
-        with suppress(ValueError):
-            if (number := type(least)(text)) >= least:
-                return number
-        kind = "whole number" if isinstance(least, int) else "number"
-        raise ArgumentTypeError(f"{text!r} is not a {kind} from {least:g} up")
-
-    return read
-
-
-def find_root(start: Path | None = None) -> Path:
-    """Return the nearest folder upwards, from here, that holds `.guardkit` or `.git`; else here."""
-    start = start or Path.cwd()
-    folders = (start, *start.parents)
-    return next((f for f in folders if (f / ".guardkit").exists() or (f / ".git").exists()), start)
-
-
-def _root(text: str) -> Path:
-    return Path(text) if text else find_root()
-
-
-def _with_urls(words: list[str]) -> list[str]:
-    """Return the words with an empty URL after each --nats that has none: it is another's turn."""
-    found: list[str] = []
-    for word in words:
-        if found and found[-1] == "--nats=" and (":" in word or not word):
-            found[-1] = f"--nats={word}"
-        else:
-            found.append("--nats=" if word == "--nats" else word)
-    return found
-
-
-def _url(text: str) -> str:
-    """Return a URL that all users of the machine may see, as they see all command lines."""
-    if "@" in text:
-        raise ArgumentTypeError(
-            "a login does not belong on a command line: set NATS_URL, or NATS_CREDS, NATS_USER and "
-            "NATS_PASSWORD, or NATS_TOKEN, or select a context of the nats command"
-        )
-    return text

@@ -1,6 +1,6 @@
 """In which folders files change: as Linux tells, without a thread and at once, or by looking.
 
-A folder is watched, not a file: that is replaced, and a watch on it would go on with the old one.
+A folder is watched, not a file: a file is replaced, and a watch on it would go on with the old one.
 """
 
 import asyncio
@@ -8,90 +8,137 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from importlib import import_module
+from typing import Any, Self, TypeVar
+
+from aiofiles.os import wrap
 
 from guardkit.clock import Clock
+from guardkit.progress.worker import Worker
 
 LOOK_EVERY = 0.5  # seconds, after which anything may have changed, reported or not
 
-CREATE, CLOSE_WRITE, MOVED_TO, ONLYDIR = 0x100, 0x8, 0x80, 0x01000000  # of <sys/inotify.h>
+# CLOSE_WRITE, MOVED_TO, ONLYDIR | DONT_FOLLOW, and CREATE of <sys/inotify.h>
+MASK, CREATE = 0x8 | 0x80 | 0x03000000, 0x100
+T = TypeVar("T")
 EVENT = struct.Struct("iIII")  # number of the folder, mask, cookie, size of the name that follows
 
 
 class Changes:
-    """Tells in which of some folders something was put or written, by one descriptor for all.
+    """Tells in which folders, of those in one, something was put or written.
 
     Every half second it may have been in any of them: the kernel does not report what other
     machines write, and nothing at all where there is no inotify or no watch is left.
+
+    What is read of them is read in a thread of its own, for which neither the event loop nor an
+    exit waits when it hangs on a dead mount.
+
+    base: the path of the folder that the others are in; it may come later.
     """
 
-    def __init__(self, folders: Iterable[str], clock: Clock) -> None:
-        self._folders = set(folders)
+    def __init__(self, base: str, clock: Clock) -> None:
+        self._base = base
         self._clock = clock
-        self._numbers: dict[int, str] = {}  # of those that are watched
+        self._worker = Worker()
         self._changed: set[str] = set()
         self._any = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._libc: Any = None
         self._fd = -1
+        self._names: dict[int, str] = {}  # of the folders that are watched
 
     async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._tick())]
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None)
             self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self._fd >= 0:
-            asyncio.get_running_loop().add_reader(self._fd, self._hear)
-        self._look()
+        else:
+            self._tasks.append(asyncio.create_task(follow(self._base, self._clock, self._tell)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await asyncio.wait(self._tasks)
+        finally:
+            if self._fd >= 0:
+                self._worker.submit(os.close, self._fd)  # when nothing uses it there any more
+            self._worker.shutdown()
+
+    async def call(self, function: Callable[..., T], *args: object) -> T:
+        """Return what a function returns in the thread."""
+        with self._clock.busy():
+            return await wrap(function)(*args, executor=self._worker)
+
+    def watch(self, name: str = "") -> None:
+        """Tell from now on of a folder, or of what is new in the base; for use in the thread.
+
+        To be called again where something has changed and was not told of: the folder may be
+        another one by now.
+        """
         if self._fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            os.close(self._fd)
+            path = os.fsencode(f"{self._base}/{name}" if name else self._base)
+            mask = MASK if name else MASK | CREATE
+            number = self._libc.inotify_add_watch(self._fd, path, mask)
+            if number >= 0:  # else it is not there, or no watch is to be had
+                self._names[number] = name
 
-    def add(self, folder: str) -> None:
-        """Tell of one folder more."""
-        if folder not in self._folders:
-            self._folders.add(folder)
-            self._watch([folder])
-
-    async def next(self) -> set[str]:
-        """Wait until something has changed; return the folders where it may have."""
-        if not self._numbers:
-            await self._clock.sleep(LOOK_EVERY)
-            self._look()
-            return set(self._folders)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._due):
-                await self._any.wait()
-        if asyncio.get_running_loop().time() >= self._due:
-            self._look()
-            self._changed |= self._folders
+    async def next(self) -> set[str] | None:
+        """Wait until something has changed; return the names of the folders, None for any."""
+        self._hear()
+        while not self._changed:
+            await self._wait()
+            self._hear()
         changed, self._changed = self._changed, set()
+        return None if "" in changed else changed
+
+    async def _wait(self) -> None:
         self._any.clear()
-        return changed
+        loop, fd = asyncio.get_running_loop(), self._fd
+        if fd >= 0:  # only now: while nobody waits, reports need not wake the loop
+            loop.add_reader(fd, self._any.set)
+        try:
+            await self._any.wait()
+        finally:
+            if fd >= 0:
+                loop.remove_reader(fd)
 
-    def _look(self) -> None:
-        """Watch all folders, those, too, that were deleted and made again."""
-        self._due = asyncio.get_running_loop().time() + LOOK_EVERY
-        self._watch(self._folders)
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            self._tell("")
 
-    def _watch(self, folders: Iterable[str]) -> None:
-        if self._fd >= 0:
-            mask = CREATE | CLOSE_WRITE | MOVED_TO | ONLYDIR
-            for folder in folders:
-                number = self._libc.inotify_add_watch(self._fd, os.fsencode(folder), mask)
-                if number >= 0:  # else it is not there, or no watch is to be had
-                    self._numbers[number] = folder
+    def _tell(self, name: str) -> None:
+        self._changed.add(name)
+        self._any.set()
 
     def _hear(self) -> None:
-        """Take what is reported at once, as the loop would be told of it again and again."""
-        report, at = os.read(self._fd, 2**16), 0
+        """Take what inotify reports; hidden files are nobody's business."""
+        report, at = b"", 0
+        with suppress(OSError):  # also where there is nothing
+            report = os.read(self._fd, 2**16)
         while at < len(report):
             number, _, _, size = EVENT.unpack_from(report, at)
             at += EVENT.size + size
-            if not report[at - size : at].rstrip(b"\0").endswith(b".tmp"):
-                folder = self._numbers.get(number)  # None: there was too much to report
-                self._changed |= self._folders if folder is None else {folder}
-        if self._changed:
-            self._any.set()
+            entry = os.fsdecode(report[at - size : at].rstrip(b"\0"))
+            if number not in self._names:  # too much to report, or `watch` is about to note it
+                self._tell("")
+            elif not entry.startswith("."):
+                self._tell(self._names[number] or entry)
+
+
+async def follow(base: str, clock: Clock, tell: Callable[[str], object]) -> None:
+    """Tell of what watchfiles tells below a folder; return where that is not installed."""
+    try:
+        watchfiles: Any = import_module("watchfiles")
+    except ImportError:
+        return
+    while True:
+        with suppress(FileNotFoundError):  # it may come later
+            async for changes in watchfiles.awatch(base, watch_filter=None, step=10):
+                for _, path in changes:
+                    tell(path.removeprefix(base).strip(os.sep).split(os.sep)[0])
+        await clock.sleep(LOOK_EVERY)

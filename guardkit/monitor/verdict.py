@@ -1,144 +1,159 @@
-"""What a reader concludes of a build: one word, and a sentence of evidence that can be checked."""
+"""What a reader concludes of a build: one word, and a sentence of evidence that can be checked.
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import datetime
-from math import inf
-from typing import Literal
+`judge` is a pure function of a document and of what else was seen, which `evidence` collects. A
+status line starts with this module, so that it needs the standard library alone.
+"""
 
-import msgspec
+from __future__ import annotations
 
-from guardkit.clock import SYSTEM_CLOCK, Clock
-from guardkit.errors import GuardKitError
-from guardkit.progress.lock import are_held
-from guardkit.progress.reader import read_progress
-from guardkit.progress.snapshot import Outcome, Snapshot
+from collections import namedtuple
 
-State = Literal[Outcome, "crashed", "unresponsive", "lost", "overdue", "stalled", "running"]
-UNDOUBTED = frozenset({"running", "completed", "failed", "cancelled"})
-BEATS_MISSED = 3
-ROUNDING = 1.0  # seconds that the whole seconds of the document may hide
+from guardkit.progress.lock import BEATS_MISSED, Hold
 
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from typing import Literal, NamedTuple
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a build as seen from outside, and why, in a sentence."""
+    from guardkit.progress.snapshot import Snapshot
 
-    state: State
-    evidence: str
+    Ended = Literal["completed", "failed", "cancelled"]
+    Doubted = Literal["crashed", "unresponsive", "lost", "overdue", "stalled"]
+    State = Literal[Ended, Doubted, "unreadable", "running"]
 
+    class _Verdict(NamedTuple):
+        state: State
+        evidence: str
 
-Judge = Callable[[Sequence[Snapshot]], list[Verdict]]
+    class _Signs(NamedTuple):
+        hold: Hold
+        silence: float = 0.0
+        age: float | None = None
+        restarted: bool = False
 
+else:
+    _Verdict = namedtuple("_Verdict", ("state", "evidence"))
+    _Signs = namedtuple("_Signs", ("hold", "silence", "age", "restarted"), defaults=(0.0, None, 0))
 
-def assess(
-    snapshot: Snapshot,
-    *,
-    root: str | os.PathLike[str] | None = ".",
-    stall_after: float = 1800.0,
-    clock: Clock | None = None,
-) -> Verdict:
-    """Return the verdict on a snapshot that was read below `root`, as of now.
-
-    Where it came over NATS the root is None, as there is no proof of life here. `stall_after` is
-    how many seconds without activity make a build stalled.
-    """
-    now = (clock or SYSTEM_CLOCK).now
-    [verdict] = assess_each([snapshot], root=root, stall_after=stall_after, now=now)
-    return verdict
+WALL_DOUBT = 600.0  # seconds by which two machines may differ about the time
+ROUNDING = 1.0  # seconds that the whole seconds of a document may hide
+RANKS = ("running", "stalled", "overdue", "unresponsive", "lost", "crashed")  # from the best
 
 
-def assess_each(
-    snapshots: Sequence[Snapshot],
-    *,
-    root: str | os.PathLike[str] | None,
-    stall_after: float,
-    now: Callable[[], datetime] = SYSTEM_CLOCK.now,
-    silence: Callable[[str], float] = lambda _: inf,
-) -> list[Verdict]:
-    """Return the verdict on each of the snapshots that were read below `root`, as of now.
+class Verdict(_Verdict):
+    """How a build is, as seen from outside.
 
-    `silence` gives for how many seconds nothing was heard of a task, where anybody knows.
+    state: one word; the first of these that applies:
+        completed, failed, cancelled: the document says so, and no other builder has taken the task.
+        unreadable: what stands in place of the document is none.
+        crashed: the builder is gone, which is proven, and has left no end in the journal.
+        unresponsive: the builder lives, and has missed three heartbeats: its event loop is blocked.
+        lost: three heartbeats are missing, and nothing can be proven from here.
+        overdue: the phase has outrun the budget that it declared.
+        stalled: nothing was done for 30 minutes, or as long as the reader chose.
+        running: none of these; also where another builder has taken the task and has not written
+            yet.
+    evidence: why, in a sentence; its figures are whole seconds.
     """
 
-    def judge_now(snapshots: Sequence[Snapshot]) -> list[Verdict]:
-        at, looks = now(), zip(snapshots, look(snapshots, root), strict=True)
-        return [
-            judge(each, held, at, stall_after=stall_after, silence=silence(each.task_id))
-            for each, held in looks
-        ]
-
-    verdicts = judge_now(snapshots)
-    doubted = [number for number, each in enumerate(verdicts) if each.state not in UNDOUBTED]
-    fresh = judge_now([_read_again(snapshots[number], root) for number in doubted])
-    for number, verdict in zip(doubted, fresh, strict=True):
-        verdicts[number] = verdict
-    return verdicts
+    __slots__ = ()
 
 
-def look(snapshots: Sequence[Snapshot], root: str | os.PathLike[str] | None) -> list[bool | None]:
-    """Return whether living builders hold the tasks, None where that cannot be told from here.
+class Signs(_Signs):
+    """What was seen of a build besides its document.
 
-    Nothing is taken: a builder that is just starting is not disturbed.
+    hold: what the locks tell.
+    silence: seconds in which a heartbeat could have come and been seen, and none was.
+    age: seconds since the document was written, by two wall clocks, where there is nothing better
+        (then `silence` is 0); else None.
+    restarted: the builder's machine, by its name, has been restarted since.
     """
-    if root is None:
-        return [None for _ in snapshots]
-    here = os.uname().nodename  # as socket has it, which takes a status line too long to import
-    held = are_held(root, [snapshot.task_id for snapshot in snapshots])
-    looks = zip(snapshots, held, strict=True)
-    # another machine's locks may be out of sight
-    return [held if held or snapshot.tracker.host == here else None for snapshot, held in looks]
+
+    __slots__ = ()
 
 
-def judge(
-    snapshot: Snapshot,
-    held: bool | None,
-    now: datetime,
-    *,
-    stall_after: float = 1800.0,
-    silence: float = inf,
-) -> Verdict:
-    """Return what follows from a snapshot, from who holds the task, and from the time.
+def judge(document: Snapshot, signs: Signs, *, stall_after: float = 1800.0) -> Verdict:
+    """Return what follows from a document and the signs.
 
-    The document's times are of whole seconds, so that each age may be one second too high; who has
-    heard something less than `silence` seconds ago knows better.
+    stall_after: seconds without activity that make a build stalled.
     """
-    tracker = snapshot.tracker
-    if snapshot.status != "running":
-        spent = f"{snapshot.metrics.elapsed_seconds} s"
-        reason = f": {snapshot.error}" if snapshot.error else ""
-        return Verdict(state=snapshot.status, evidence=f"it ended after {spent}{reason}")
-    silent = min((now - snapshot.updated_at).total_seconds(), silence)
-    who = f"process {tracker.pid} on {tracker.host}"
-    beat = f"no heartbeat for {silent:.0f} s (every {tracker.heartbeat_seconds:g} s is due)"
-    if held is False:
-        gone = f"{who} no longer holds the lock of {snapshot.task_id}: it ended without a word"
-        return Verdict(state="crashed", evidence=gone)
-    if tracker.heartbeat_seconds and silent - ROUNDING > BEATS_MISSED * tracker.heartbeat_seconds:
-        if held:
-            blocked = f"{beat}, {who} still holds the lock: its event loop is blocked"
-            return Verdict(state="unresponsive", evidence=blocked)
-        return Verdict(state="lost", evidence=f"{beat}, and {who} cannot be examined from here")
-    return _judge_living(snapshot, now, stall_after)
+    if signs.hold is Hold.TAKEN:
+        return taken(document.task_id)
+    if document.status != "running":
+        reason = f": {document.error}" if document.error else ""
+        after = f"ended after {document.metrics.elapsed_seconds} s"
+        return Verdict(document.status, f"{after}{reason}")
+    if signs.hold is Hold.GONE:
+        who, task_id = _who(document), document.task_id
+        why = f"{who} no longer holds the lock of {task_id}: it ended without a word"
+        return Verdict("crashed", why)
+    return _judge_silence(document, signs) or _judge_work(document, signs, stall_after)
 
 
-def _read_again(snapshot: Snapshot, root: str | os.PathLike[str] | None) -> Snapshot:
-    """Return what is there now: the build may have ended, and another begun, since it was read."""
-    if root is not None:
-        with suppress(GuardKitError):
-            return read_progress(snapshot.task_id, root=root)
-    return snapshot
+def taken(task_id: str) -> Verdict:
+    """Return the verdict on a task of which the newest document is that of a run before."""
+    return Verdict("running", f"another process has taken {task_id} and has not written yet")
 
 
-def _judge_living(snapshot: Snapshot, now: datetime, stall_after: float) -> Verdict:
-    tracker = snapshot.tracker
-    idle = (now - (tracker.activity_at or snapshot.updated_at)).total_seconds()
-    if tracker.phase_started_at and tracker.budget_seconds is not None:
-        spent = (now - tracker.phase_started_at).total_seconds()
-        if spent - ROUNDING > tracker.budget_seconds and snapshot.phase_status == "in_progress":
-            late = f"{snapshot.phase} has taken {spent:.0f} s of {tracker.budget_seconds:g} s"
-            return Verdict(state="overdue", evidence=late)
-    if idle - ROUNDING > stall_after:
-        still = f"no activity for {idle:.0f} s"
-        return Verdict(state="stalled", evidence=still)
-    return Verdict(state="running", evidence=f"it did something {max(idle, 0):.0f} s ago")
+def judge_feature(own: Verdict, tasks: Iterable[tuple[str, Verdict]]) -> Verdict:
+    """Return the verdict on a feature that runs: at best that on the worst of its running tasks."""
+    for task_id, verdict in tasks:
+        if own.state in RANKS and verdict.state in RANKS[RANKS.index(own.state) + 1 :]:
+            own = Verdict(verdict.state, f"{task_id}: {verdict.evidence}")
+    return own
+
+
+def _judge_silence(document: Snapshot, signs: Signs) -> Verdict | None:
+    """Return the verdict on a build whose heartbeats are missing, else None."""
+    every = document.tracker.heartbeat_seconds
+    silent, said = signs.silence, f"no heartbeat for {_seconds(signs.silence)}"
+    if signs.age is not None:
+        silent = abs(signs.age) - WALL_DOUBT - ROUNDING
+        said = f"no heartbeat for {_seconds(signs.age)} by the wall clock"
+        if signs.age < 0:
+            said = f"the last heartbeat is {_seconds(-signs.age)} ahead by the wall clock"
+    if every <= 0 or silent <= BEATS_MISSED * every:
+        return None
+    who, said = _who(document), f"{said} (every {every:g} s is due)"
+    if signs.hold is not Hold.LIVES:
+        why = "this machine has been restarted since"
+        if not signs.restarted:
+            why = f"{who} cannot be examined from here"
+        return Verdict("lost", f"{said}, and {why}")
+    if signs.age is None:
+        blocked = f"{said}, {who} still holds the lock: its event loop is blocked"
+        return Verdict("unresponsive", blocked)
+    return None
+
+
+def _judge_work(document: Snapshot, signs: Signs, stall_after: float) -> Verdict:
+    """Return the verdict on a build that lives, as far as anybody can see."""
+    tracker, silence = document.tracker, signs.silence
+
+    def since(instant: datetime) -> float:
+        return max(0.0, (document.updated_at - instant).total_seconds())
+
+    budget, began = tracker.budget_seconds, tracker.phase_started_at
+    if began and budget is not None and document.phase_status == "in_progress":
+        spent = since(began) + silence
+        if spent - ROUNDING > budget:
+            late = f"{document.phase} has taken {_seconds(spent)} of {budget:g} s"
+            return Verdict("overdue", late)
+    idle = since(tracker.activity_at or document.updated_at)
+    if idle + silence - ROUNDING > stall_after:
+        return Verdict("stalled", f"no activity for {_seconds(idle + silence)}")
+    ago = min(idle, document.metrics.elapsed_seconds) + silence  # the document's seconds are whole
+    if signs.age is None:
+        return Verdict("running", f"last activity {int(ago)} s ago")
+    return Verdict(
+        "running", f"last activity {int(ago + max(0.0, signs.age))} s ago by the wall clock"
+    )
+
+
+def _who(document: Snapshot) -> str:
+    return f"process {document.tracker.pid} on {document.tracker.host}"
+
+
+def _seconds(number: float) -> str:
+    return f"{int(number)} s" if number >= 1 else f"{number:.1f} s"

@@ -9,10 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guardkit.nats.relay import Relay
     from guardkit.nats.sink import NatsSink
+    from guardkit.nats.subscriber import follow
 
-__all__ = ["NatsSink", "Relay"]
+__all__ = ["NatsSink", "Relay", "follow"]
 
-_HOMES = {"NatsSink": "sink", "Relay": "relay"}
+_HOMES = {"NatsSink": "sink", "Relay": "relay", "follow": "subscriber"}
 
 if find_spec("nats") is None:
     raise NatsError("NATS takes an extra of guardkit: pip install 'guardkit[nats]'")

@@ -16,8 +16,7 @@ from guardkit.errors import GuardKitError
 from guardkit.nats.connection import Client
 from guardkit.nats.order import is_newer
 from guardkit.nats.stream import AFTER, AT, EVENT, REPLACES, RUN, SEQ, STREAM
-from guardkit.progress.journal import Event
-from guardkit.progress.snapshot import Snapshot, decode
+from guardkit.progress.snapshot import Event, Snapshot, decode
 
 DIGITS_MAX = 20
 

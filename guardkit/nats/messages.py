@@ -28,7 +28,7 @@ from guardkit.progress.snapshot import Snapshot, decode
 
 BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
 SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
-FILTERS_MAX = 100  # subjects that the server picks out; for more it takes longer than we do
+FILTERS_MAX = 100  # subjects that the server picks out; beyond this, filtering here is faster
 STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
 SIZE_MAX = 2**15  # bytes; a document has 4 KiB at most
 

@@ -6,34 +6,34 @@ There is no lock file among them, so that nobody takes what is missing for proof
 import asyncio
 import logging
 import os
-from collections import defaultdict, deque
+import threading
 from collections.abc import Collection, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import islice
 from math import inf
 from pathlib import Path
 from shutil import rmtree
 from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 from tempfile import gettempdir, mkdtemp
-from threading import Event, Thread
 from typing import Any
 
-from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats.messages import News
 from guardkit.nats.order import is_newer
 from guardkit.nats.settings import Settings
 from guardkit.nats.subscriber import Subscription
-from guardkit.progress.files import replace_file
-from guardkit.progress.journal import Happened, append
-from guardkit.progress.paths import build_dir
-from guardkit.progress.snapshot import Snapshot, encode
+from guardkit.progress.files import temporary
+from guardkit.progress.folder import open_builds
+from guardkit.progress.journal import append
+from guardkit.progress.paths import PROGRESS
+from guardkit.progress.snapshot import Event, Snapshot, encode, make_event
 
 log = logging.getLogger("guardkit.monitor")
 
 MEMORY = "/dev/shm"  # noqa: S108 - what is made there is of a name that nobody can guess
 PREFIX = "guardkit-mirror-"
 LEAVING = 1.0  # seconds in which the connection has to be closed
+STRIDE = 100  # builds that are written in a row
 
 
 @contextmanager
@@ -46,7 +46,8 @@ def mirrored(
     is left of it afterwards. Raises NatsError, and OSError where it cannot be written.
     """
     with leaving_on_signals(), temporary_folder() as root:
-        mirror, ready = Mirror(root, Subscription(settings, task_ids, history=history)), Event()
+        mirror = Mirror(root, Subscription(settings, task_ids, history=history))
+        ready = threading.Event()
         with _working(mirror.keep(ready), ready) as work:
             ready.wait()
             if work.done():
@@ -55,7 +56,9 @@ def mirrored(
 
 
 @contextmanager
-def _working(work: Coroutine[Any, Any, None], ready: Event) -> Generator[asyncio.Task[None]]:
+def _working(
+    work: Coroutine[Any, Any, None], ready: threading.Event
+) -> Generator[asyncio.Task[None]]:
     """Run `work` in a thread; `ready` is set at its end, too.
 
     The thread is a daemon that is waited for only a while: a signal may come at any time, and has
@@ -76,7 +79,7 @@ def _working(work: Coroutine[Any, Any, None], ready: Event) -> Generator[asyncio
             loop.run_forever()
 
     task.add_done_callback(end)
-    thread = Thread(target=run, name="guardkit-nats", daemon=True)
+    thread = threading.Thread(target=run, name="guardkit-nats", daemon=True)
     try:
         thread.start()
         yield task
@@ -105,7 +108,7 @@ def leaving_on_signals() -> Generator[None]:
 
 @contextmanager
 def temporary_folder() -> Generator[Path]:
-    """Make a folder and remove it in the end, and first those of who was killed before that.
+    """Make a folder, and remove it in the end. Also deletes those of killed processes.
 
     It is in TMPDIR, else in memory, as a busy disk takes seconds. A lock tells that it is in use.
     """
@@ -149,7 +152,7 @@ def _lock(folder: Path, flags: int = 0) -> int:
 class Mirror:
     """Files of builds below a root, as the stream tells of them, and when it last did.
 
-    Its clock stands still while there is no connection: nothing is known of that time.
+    Silence is not counted while there is no connection: nothing is known of that time.
     """
 
     def __init__(self, root: Path, subscription: Subscription) -> None:
@@ -159,19 +162,16 @@ class Mirror:
         self._heard: dict[str, float] = {}  # when each task was, on the monotonic clock
         self._newest: dict[str, Snapshot] = {}
         self._snapshots: dict[str, Snapshot] = {}  # those that are to be written
-        self._events: defaultdict[str, deque[Happened]] = defaultdict(deque)
+        self._events: dict[str, list[Event]] = {}  # and those
 
-    def now(self) -> datetime:
-        """Return up to when everything is known."""
-        passed = SYSTEM_CLOCK.monotonic() - self._place.until
-        return SYSTEM_CLOCK.now() - timedelta(seconds=passed)
+    def silence(self, snapshot: Snapshot) -> float | None:
+        """Return for how many seconds a build that could be heard was not; None: it never was."""
+        heard = self._heard.get(snapshot.task_id)
+        if heard is None:
+            return None
+        return max(0.0, self._place.until - max(heard, self._place.since))
 
-    def silence(self, task_id: str) -> float:
-        """Return for how many seconds up to then nothing was heard of a task that could be."""
-        since = max(self._heard.get(task_id, -inf), self._place.since)
-        return max(0.0, self._place.until - since)
-
-    async def keep(self, ready: Event) -> None:
+    async def keep(self, ready: threading.Event) -> None:
         """Keep the files as the stream says; all is there when it is `ready`."""
         warned = False
         async with self._subscription as subscription:
@@ -199,7 +199,7 @@ class Mirror:
         self._snapshots[task_id] = self._newest[task_id]
         self._heard[task_id] = max(self._heard.get(task_id, -inf), self._place.until - age)
         if event:
-            self._events[task_id].append((event, at, snapshot))
+            self._events.setdefault(task_id, []).append(make_event(event, at, snapshot))
 
     async def _write(self) -> None:
         """Bring to disk what is new; raises OSError.
@@ -207,11 +207,12 @@ class Mirror:
         A document comes after its line in the journal: who has seen it finds that, too.
         """
         while self._snapshots:
-            task_id, snapshot = next(iter(self._snapshots.items()))
-            folder = build_dir(self.root, task_id)
-            folder.mkdir(parents=True, exist_ok=True)
-            append(f"{folder}/events.jsonl", self._events[task_id])
-            replace_file(f"{folder}/progress.json", encode(snapshot), f"{folder}/.progress.tmp")
-            del self._snapshots[task_id]
-            if not len(self._snapshots) % 100:
-                await asyncio.sleep(0)  # for who wants to end it
+            with open_builds(self.root, make=True) as builds:
+                for task_id in [*islice(self._snapshots, STRIDE)]:
+                    with builds.folder(task_id, make=True) as folder:
+                        if events := self._events.get(task_id):
+                            append(folder, events)
+                            del self._events[task_id]
+                        folder.replace(PROGRESS, encode(self._snapshots[task_id]), temporary())
+                    del self._snapshots[task_id]
+            await asyncio.sleep(0)  # for who wants to end it

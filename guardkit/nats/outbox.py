@@ -37,8 +37,7 @@ from guardkit.nats.order import is_newer
 from guardkit.nats.pace import Pace
 from guardkit.nats.source import Source
 from guardkit.nats.stream import delete_message, explained, subject
-from guardkit.progress.journal import Event
-from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.snapshot import Event, Snapshot
 
 YIELD, YIELD_MAX = 0.02, 1.0  # seconds at most that are left to another who publishes the same
 WRONG_LAST = {10071, 10164, 10158}  # the server's codes: another one is the last, or just coming
@@ -54,7 +53,7 @@ class Outbox:
 
     Without a `source` the states are all there is. `keeps_since` tells from when on the stream
     keeps anything. `warn` is told of what cannot be delivered. With `told` our runs are told in
-    nats-core's messages as well: it notes up to which seq each was, inf when it has ended.
+    nats-core's messages as well. `told`: run id → last seq sent, inf after the end.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from guardkit.nats.settings import Settings
 from guardkit.nats.source import Source
 from guardkit.nats.stream import ensure_stream, keeps_since
 from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.worker import Writer
+from guardkit.progress.worker import Worker
 
 log = logging.getLogger("guardkit.progress")
 
@@ -31,7 +31,7 @@ LOOK_EVERY = 10.0  # seconds between two looks at what the stream still keeps
 
 
 class Relay:
-    """Delivers what the builds below `root` tell (None: what is noted is all there is).
+    """Delivers what the builds below `root` tell; `root=None`: only snapshots passed to `note`.
 
     It follows all builds below the root as their files change, or else, if it is not to `follow`,
     those that are noted, and delivers at each connect what dead ones have left. With `envelope` it
@@ -51,7 +51,7 @@ class Relay:
         self.newest: dict[str, Snapshot] = {}  # of builds that are noted
         self.finished: set[str] = set()  # runs of these whose end is in the stream
         self.failures = 0
-        self.files = Writer()
+        self.files = Worker()
         self.root = root
         self.follow = follow
         self.told: dict[str, float] | None = {} if envelope else None
@@ -195,7 +195,7 @@ class Session:
             for task_id in await files.submit(find_left, root, await self.kept_since()):
                 self.due(task_id)
             return
-        async with aclosing(changes(root, await self.kept_since(), files)) as changed:
+        async with aclosing(changes(root, await self.kept_since())) as changed:
             async for tasks in changed:
                 for task_id in tasks:
                     self.due(task_id)

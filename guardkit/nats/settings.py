@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.errors import NatsError
-from guardkit.progress.worker import Writer
+from guardkit.progress.worker import Worker
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PORT = 4222
@@ -44,7 +44,7 @@ class Server(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The servers, any of which will do, and the login, under the names of a `nats` context.
 
-    `creds` and `nkey` are paths, as are `cert`, `key` and `ca`; empty is what is not there.
+    `creds` and `nkey` are paths, as are `cert`, `key` and `ca`. Empty: not set.
     Shown as text it is the servers alone.
     """
 
@@ -121,13 +121,13 @@ async def resolve(server: Server) -> list[str]:
 
     In a thread for which no exit waits: a name server that is away takes its time.
     """
-    writer = Writer()
+    worker = Worker()
     try:
-        found = await writer.submit(
+        found = await worker.submit(
             socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
         )
     finally:
-        writer.shutdown()
+        worker.shutdown()
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 

@@ -11,14 +11,14 @@ from guardkit.progress.snapshot import Snapshot
 class NatsSink:
     """Publishes the builds that it is a sink of, from their journals below `root`.
 
-    What an earlier build there has not got rid of is delivered too. One sink may serve all the
+    Undelivered transitions of earlier builds are delivered too. One sink may serve all the
     builds of an event loop: they share a connection. With `root=None`, for builds that write
     nothing to disk, only the newest states are published.
 
     With `envelope` the builds are told in the messages of nats-core as well, to whom is listening.
 
     `url` counts before NATS_URL, and this before the selected context of the `nats` command.
-    Raises NatsError for a URL or a context that is none; whatever is wrong later is a warning.
+    Raises NatsError for an invalid URL or context; whatever is wrong later is a warning.
     """
 
     def __init__(

@@ -21,10 +21,15 @@ log = logging.getLogger("guardkit.progress")
 PATIENCE = 30.0  # seconds in which all that is there has to come
 
 
-async def follow(task_id: str, url: str) -> AsyncGenerator[Snapshot]:
-    """Yield the snapshots of one build, the newest first, up to the terminal one.
+async def follow(task_id: str, url: str | None = None) -> AsyncGenerator[Snapshot]:
+    """Yield the snapshots of one build, wherever it runs: the newest at once, then each later one.
 
-    Raises ProgressNotFoundError and NatsError at the beginning.
+    Ends with the terminal snapshot. A server that is lost later on is waited for.
+
+    task_id: the task.
+    url: of the NATS server; by default that in NATS_URL, or of the selected context of the `nats`
+        command.
+    Raises ProgressNotFoundError, NatsError and InvalidTaskIdError at the first look.
     """
     settings, known = find_settings(url), False
     async with Subscription(settings, [task_id]) as subscription:

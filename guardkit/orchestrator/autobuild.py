@@ -73,7 +73,8 @@ class AutoBuildOrchestrator:
                 dirty = len(await changed_files(root, place.base))
                 note = f", without {many(dirty, 'uncommitted change')}" if dirty else ""
                 await workspace.open_workspace(place)
-                coach.clear(build_dir(root, task.id))
+                with workspace.open_build(root, task.id) as folder:
+                    coach.clear(folder)
                 phase.update(message=f"worktree {place.path}{note}")
             while end is None:
                 async with build.turn() as turn:
@@ -93,7 +94,7 @@ class AutoBuildOrchestrator:
 
     async def _turn(self, turn: Turn, task: Task, place: Workspace, litter: set[str]) -> CoachTurn:
         """Run the Player, and the tests unless it has failed; leave the files of the turn."""
-        folder, number = build_dir(place.root, task.id), turn.number
+        folder, number = Path(build_dir(place.root, task.id)), turn.number
         tests = report = None
         tell: OnLine = lambda line: turn.update(message=line)  # noqa: E731
         run = partial(run_command, cwd=place.path, clock=self.clock, on_line=tell)
@@ -111,12 +112,14 @@ class AutoBuildOrchestrator:
         if player.exit_code == 0:
             async with turn.phase("Coach Validation", budget=self.test_timeout) as phase:
                 phase.update(tests_passed=0, tests_total=0)
-                junit = folder / f"coach_turn_{number}.xml"
-                coach.remove(junit)
-                command = self.test.replace("{junit}", quote(str(junit)))
+                junit = f"coach_turn_{number}.xml"
+                with workspace.open_build(place.root, task.id) as files:
+                    coach.remove(files, junit)
+                command = self.test.replace("{junit}", quote(str(folder / junit)))
                 tests = await run(command, budget=self.test_timeout, env={}, poll=sleep_forever)
                 if tests.exit_code in WHOLE:
-                    report = await to_thread.run_sync(workspace.read_report, junit)
+                    with workspace.open_build(place.root, task.id) as files:
+                        report = await to_thread.run_sync(workspace.read_report, files, junit)
                 if report:
                     total = report.passed + len(report.failures)
                     phase.update(tests_passed=report.passed, tests_total=total)
@@ -125,7 +128,8 @@ class AutoBuildOrchestrator:
             # What tests leave is nobody's work: no turn is to be credited with it.
             litter |= (await changed_files(place.path, place.base)).keys() - changes.keys()
         judged = coach.judge(task.id, number, Findings(changes, outside, player, tests, report))
-        coach.save(folder, judged)
+        with workspace.open_build(place.root, task.id) as files:
+            coach.save(files, judged)
         return judged
 
     def _env(self, task: Task, turn: int, folder: Path) -> dict[str, str]:

@@ -3,16 +3,18 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
 from guardkit.orchestrator.agents import BY_SHELL, CommandResult
 from guardkit.orchestrator.workspace import Changes, Report, of_kind
+from guardkit.progress.files import temporary
+from guardkit.progress.folder import Folder
 
 FEEDBACK = "feedback.json"  # empty before the first turn
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
 MAX_PATHS = 5  # that are named in a line
+MAX_SAID = 2**20  # bytes of the Player's report; a longer one is none
 UNSAID = {"tests_run": False, "tests_passed": None, "implementation_notes": ""}
 LISTS = ("tests_written", "concerns", "requirements_addressed", "requirements_remaining")
 
@@ -108,24 +110,33 @@ def conclude(turns: Sequence[CoachTurn], turn_max: int) -> tuple[str, str] | Non
     return used_up if len(turns) >= turn_max else None
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Folder) -> None:
     """Remove what the turns of an earlier run have left; before turn 1 there is no feedback."""
-    for path in (*folder.glob("player_turn_*"), *folder.glob("coach_turn_*"), folder / FEEDBACK):
-        remove(path)
-    folder.joinpath(FEEDBACK).touch()
+    for name in folder.names():
+        if name.startswith(("player_turn_", "coach_turn_")):
+            remove(folder, name)
+    _write(folder, FEEDBACK, b"")
 
 
-def save(folder: Path, coach: CoachTurn) -> None:
+def save(folder: Folder, coach: CoachTurn) -> None:
     """Leave the documents of a turn, and its feedback; the Player's keeps its own report."""
-    path, changes = folder / f"player_turn_{coach.turn}.json", coach.validation_results.changes
+    name, said = f"player_turn_{coach.turn}.json", b""
+    with suppress(OSError):  # there is none, or what is there is no regular file
+        said = folder.read(name, MAX_SAID)
+    _write(folder, name, _player_turn(said, coach))
+    _write(folder, f"coach_turn_{coach.turn}.json", _encode(coach))
+    _write(folder, FEEDBACK, _encode(_feedback(coach)))
+
+
+def _player_turn(said: bytes, coach: CoachTurn) -> bytes:
+    """Return the Player's document of a turn, with what it has said, if that is a report."""
     player: dict[str, object] = {**dict.fromkeys(LISTS, ()), **UNSAID}
-    with suppress(OSError, msgspec.MsgspecError, RecursionError):
-        if path.is_file():  # a fifo would be waited for
-            player |= msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+    changes = coach.validation_results.changes
     files = {"files_created": of_kind("A", changes), "files_modified": of_kind("M", changes)}
-    _write(path, {**player, **files, "task_id": coach.task_id, "turn": coach.turn})
-    _write(folder / f"coach_turn_{coach.turn}.json", coach)
-    _write(folder / FEEDBACK, _feedback(coach))
+    known = {**files, "task_id": coach.task_id, "turn": coach.turn}
+    with suppress(Exception):  # msgspec's: also UnicodeDecodeError, RecursionError
+        return _encode(player | msgspec.json.decode(said, type=dict[str, object]) | known)
+    return _encode(player | known)
 
 
 def _feedback(coach: CoachTurn) -> Feedback:
@@ -141,14 +152,30 @@ def _feedback(coach: CoachTurn) -> Feedback:
     return Feedback(coach.turn, coach.decision, coach.rationale[:MAX_TEXT], issues, text)
 
 
-def remove(path: Path) -> None:
-    """Remove whatever the Player has made of `path`: a file, a fifo, a link, a folder."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def remove(folder: Folder, name: str) -> None:
+    """Remove whatever the Player has made of a file: a fifo, a link, a folder.
+
+    A folder gets another name first, as what is in it may be too deep, or forbid to be removed.
+    Raises OSError.
+    """
+    try:
+        folder.remove(name)
+    except FileNotFoundError:
+        pass
+    except OSError:  # Linux and macOS do not agree on which
+        aside = temporary()
+        folder.rename(name, aside)
+        with suppress(RecursionError):
+            shutil.rmtree(aside, ignore_errors=True, dir_fd=folder.fd)
 
 
-def _write(path: Path, document: object) -> None:
-    remove(path)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2))
+def _write(folder: Folder, name: str, document: bytes) -> None:
+    try:
+        folder.replace(name, document, temporary())
+    except IsADirectoryError:
+        remove(folder, name)
+        folder.replace(name, document, temporary())
+
+
+def _encode(document: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)

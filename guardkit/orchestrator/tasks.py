@@ -1,15 +1,20 @@
 """Task files: Markdown with YAML frontmatter, anywhere below `tasks/`."""
 
+import os
 import re
-from io import TextIOWrapper
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from guardkit.errors import InvalidTaskError, TaskNotFoundError
-from guardkit.progress.paths import check_task_id, open_file
+from guardkit.progress.folder import read_file
+from guardkit.progress.paths import check_task_id
 
+FRONT_MAX = 2**16  # bytes of a file in which its frontmatter has to be
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
 # It makes nothing but text, lists and mappings: no date can be a wrong one.
 _Loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
@@ -31,15 +36,25 @@ class _Frontmatter(msgspec.Struct):
 def load_task(path: Path) -> Task:
     """Read a task file; raises InvalidTaskError, one line that names it and what to mend."""
     try:
-        with TextIOWrapper(open_file(path), "utf-8-sig") as file:
-            match = _FRONTMATTER.match(file.read())
-        read = yaml.load(match[1] or "", _Loader) if match else None  # noqa: S506
-        front = msgspec.convert(read, _Frontmatter)
-        title = " ".join(front.title.split()) or front.id
-        return Task(id=check_task_id(front.id), title=title, path=path.absolute())
+        read = yaml.load(_read_frontmatter(path), _Loader)  # noqa: S506
+        if read is not None:
+            front = msgspec.convert(read, _Frontmatter)
+            title = " ".join(front.title.split()) or front.id
+            return Task(id=check_task_id(front.id), title=title, path=path.absolute())
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         begin = "a task file is UTF-8 text and begins with YAML: '---', 'id: …' and '---'"
         raise InvalidTaskError(f"{path}: {begin}: {' '.join(str(error).split())}") from error
+    remedy = "begin it with '---', 'id: …', '---'"
+    raise InvalidTaskError(f"{path}: it has no YAML frontmatter: {remedy}")
+
+
+def _read_frontmatter(path: Path) -> str:
+    """Return the frontmatter of a file, "" where its beginning has none; raises OSError."""
+    begin = read_file(path, FRONT_MAX)
+    if len(begin) == FRONT_MAX:  # half a character could not be decoded
+        begin = begin[: begin.rfind(b"\n") + 1]
+    match = _FRONTMATTER.match(TextIOWrapper(BytesIO(begin), "utf-8-sig").read())
+    return match[1] or "" if match else ""
 
 
 def find_task(task_id: str, root: Path) -> Task:
@@ -50,7 +65,7 @@ def find_task(task_id: str, root: Path) -> Task:
     """
     folder, name = root / "tasks", f"{check_task_id(task_id)}-"
     found, broken = list[Task](), list[InvalidTaskError]()
-    for path in sorted(folder.rglob("*.md")):
+    for path in sorted(_find_files(folder)):
         try:
             task = load_task(path)
         except InvalidTaskError as error:
@@ -64,3 +79,15 @@ def find_task(task_id: str, root: Path) -> Task:
         return found[0]
     missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter: write one"
     raise broken[0] if broken else TaskNotFoundError(missing)
+
+
+def _find_files(folder: Path) -> Iterator[Path]:
+    """Yield the Markdown files below a folder, however deep, but not through links to folders."""
+    folders = [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry))
+                elif entry.name.endswith(".md"):
+                    yield Path(entry)

@@ -1,18 +1,24 @@
 """Where a build works: a git worktree, what has changed in it, and what its tests have reported."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from subprocess import DEVNULL
 
 import anyio
 import msgspec
-from defusedxml.ElementTree import ParseError, parse
+from anyio import to_thread
+from defusedxml.ElementTree import ParseError, fromstring
 
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
-from guardkit.progress.lock import is_held
+from guardkit.progress.files import temporary
+from guardkit.progress.folder import Folder, open_builds, open_root
+from guardkit.progress.lock import Hold, look
+from guardkit.progress.paths import HOME
 
+WORKTREES = "worktrees"  # the folder in `.guardkit`
 MAX_REPORT_BYTES = 32 * 1024 * 1024
 # What a user may have configured that would run something, or change what git says.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
@@ -41,20 +47,40 @@ async def plan_workspace(root: Path, task_id: str) -> Workspace:
 
     Raises BuildAlreadyRunningError, or WorkspaceError, in one line that names the remedy.
     """
-    path, branch = root / ".guardkit" / "worktrees" / task_id, f"autobuild/{task_id}"
+    path, branch = root / HOME / WORKTREES / task_id, f"autobuild/{task_id}"
     try:
         base = (await _git(root, "log", "-1", "--format=%H", "--no-show-signature")).strip()
     except WorkspaceError:
         _check_top(root)
         raise
     await _git(root, "check-ref-format", "--branch", branch)
-    if await _git(root, "for-each-ref", f"refs/heads/{branch}") or await anyio.Path(path).exists():
-        if is_held(root, task_id):
+    left = await to_thread.run_sync(_is_there, root, task_id)
+    if left or await _git(root, "for-each-ref", f"refs/heads/{branch}"):
+        if _is_being_built(root, task_id):
             raise BuildAlreadyRunningError(f"{task_id} is being built: see guardkit status")
         git = f"git -C {quote(str(root))}"
         drop = f"rm -rf {quote(str(path))}; {git} worktree prune; {git} branch -D {branch}"
         raise WorkspaceError(f"{branch} is of an earlier run: take what you need, then: {drop}")
     return Workspace(root=root, path=path, branch=branch, base=base)
+
+
+def _is_there(root: Path, task_id: str) -> bool:
+    """Return whether something is where a worktree is to be; raises WorkspaceError."""
+    try:
+        with open_root(root) as top, top.folder(HOME) as home, home.folder(WORKTREES) as folder:
+            folder.status(task_id)
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # such as a link: no command is to be given that follows it
+        raise _unusable(error) from error
+    return True
+
+
+def _is_being_built(root: Path, task_id: str) -> bool:
+    """Return whether a living builder, of whatever run, has taken a task."""
+    with suppress(OSError), open_builds(root) as builds:
+        return look(builds, [(task_id, "", "", None)]) == [Hold.TAKEN]
+    return False
 
 
 def _check_top(root: Path) -> None:
@@ -66,11 +92,37 @@ def _check_top(root: Path) -> None:
 
 
 async def open_workspace(place: Workspace) -> None:
-    """Make the worktree that was planned; raises WorkspaceError, or OSError."""
-    folder = anyio.Path(place.path.parent)
-    await folder.mkdir(parents=True, exist_ok=True)
-    await (folder / ".gitignore").write_text("*\n")
+    """Make the worktree that was planned; raises WorkspaceError."""
+    await to_thread.run_sync(_make_home, place.root)
     await _git(place.root, "worktree", "add", "-b", place.branch, str(place.path), place.base)
+
+
+def _make_home(root: Path) -> None:
+    """Make the folder of all worktrees, of which git is to show nothing."""
+    try:
+        with (
+            open_root(root) as top,
+            top.folder(HOME, make=True) as home,
+            home.folder(WORKTREES, make=True) as folder,
+        ):
+            folder.replace(".gitignore", b"*\n", temporary())
+    except OSError as error:
+        raise _unusable(error) from error
+
+
+def open_build(root: Path, task_id: str) -> Folder:
+    """Return the folder of a build's files, made if need be; raises WorkspaceError."""
+    try:
+        with open_builds(root, make=True) as builds:
+            return builds.folder(task_id, make=True)
+    except OSError as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: OSError) -> WorkspaceError:
+    """Return what to raise where a folder of ours is none, is a link, or cannot be written."""
+    what = f"{error.filename} cannot be used: {error.strerror}"
+    return WorkspaceError(f"{what}: make it a folder that can be written, or remove it")
 
 
 async def changed_files(
@@ -119,15 +171,16 @@ async def _git(cwd: Path, *arguments: str) -> str:
     return result.stdout.decode(errors="replace")
 
 
-def read_report(path: Path) -> Report | None:
-    """Read the JUnit XML at `path`; None when there is none, or none that can be trusted.
+def read_report(folder: Folder, name: str) -> Report | None:
+    """Read the JUnit XML of that name; None when there is none, or none that can be trusted.
 
     pytest lists a test twice when its teardown failed too, an xfail as skipped, an xpass as passed.
     """
     try:
-        if not path.is_file() or path.stat().st_size > MAX_REPORT_BYTES:
+        document = folder.read(name, MAX_REPORT_BYTES + 1)
+        if len(document) > MAX_REPORT_BYTES:
             return None
-        top = parse(path, forbid_dtd=True)
+        top = fromstring(document, forbid_dtd=True)
     except (OSError, ValueError, LookupError, ParseError):  # broken, entities, unknown encoding
         return None
     seen, skipped, failures = set[str](), set[str](), dict[str, str]()

@@ -1,175 +1,122 @@
-"""Builds as they happen, on a terminal or in a log: a display that is a sink, and `watch`."""
+"""Builds as they happen, told on a display."""
 
 import asyncio
-import io
 import os
-import select
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain, islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Generator
+from contextlib import aclosing, contextmanager, suppress
+from fcntl import F_GETFL, fcntl
+from stat import S_ISFIFO
 
-from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from anyio import CancelScope
 
-from guardkit.clock import SystemClock
+from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.changes import Changes
-from guardkit.monitor.verdict import Judge, Verdict
-from guardkit.places.words import MARKS, Story, board, clean, is_over, order
-from guardkit.progress.journal import Spot, read_on
-from guardkit.progress.paths import build_dir
-from guardkit.progress.reader import read_progress
-from guardkit.progress.snapshot import Snapshot
-from guardkit.progress.worker import Writer
+from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.verdict import Verdict
+from guardkit.places.display import Display
+from guardkit.places.output import unread
+from guardkit.places.story import MARKS
+from guardkit.places.words import OVER, clean, is_over, is_past_watching, run_of
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
-STYLES = {r"(?m)^\[[\d:]{8}\] ": "dim", r"\[OK\] ": "green", r"\[(FAIL|CANCELLED)\] ": "red"}
-
-
-class QuietFile(io.FileIO):
-    """A file whose reader may go away: what nobody takes is dropped, and nothing is raised."""
-
-    def write(self, data: Any, /) -> int:
-        """Write `data`, as far as anybody takes it."""
-        with suppress(OSError):
-            super().write(data)
-        return memoryview(data).nbytes
-
-
-class Display:
-    """A sink that prints to a descriptor: a line per event, and a summary when a build ends.
-
-    On a terminal, while the context manager `shown` is entered, what runs ticks below the lines.
-    `labels` puts the task id into every line.
-    """
-
-    transitions = True
-
-    def __init__(self, fd: int, *, labels: bool = False) -> None:
-        self._labels = labels
-        self._stories: dict[str, Story] = {}
-        self._writer = Writer()
-        file = QuietFile(fd, "w", closefd=False)  # unbuffered: an exit need not wait for the rest
-        stream = io.TextIOWrapper(file, errors="replace", write_through=True)
-        self.console = Console(file=stream, force_terminal=stream.isatty())
-        self.shown: AbstractContextManager[object] = nullcontext()
-        if self.console.is_interactive:
-            self.shown = Live(console=self.console, get_renderable=self._board, transient=True)
-
-    async def write(self, snapshot: Snapshot, /) -> None:
-        """Print what is new in `snapshot`."""
-        if lines := self.tell(snapshot):
-            await self.say(*lines)
-
-    def tell(self, snapshot: Snapshot) -> list[str]:
-        """Return the lines that are new with `snapshot`, for `say`."""
-        story = self._stories.setdefault(snapshot.task_id, Story(label=self._labels))
-        return story.tell(snapshot)
-
-    async def say(self, *lines: str) -> None:
-        """Print lines in a thread: a pipe that nobody empties holds up no build, and no exit."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.print, *lines)
-
-    def print(self, *lines: str) -> None:
-        """Print lines at once, whole: a terminal wraps what is too long for it."""
-        text = Text("\n".join(lines))
-        for pattern, style in STYLES.items():
-            text.highlight_regex(pattern, style)
-        self.console.print(text, soft_wrap=True)
-
-    def unread(self) -> bool:
-        """Return whether this prints to a pipe that nobody will ever read from again."""
-        looking = select.poll()
-        looking.register(self.console.file, 0)
-        return any(events & select.POLLERR for _, events in looking.poll(0))
-
-    def _board(self) -> Text:
-        snapshots = (story.last for story in self._stories.values())
-        running = (each for each in snapshots if each and not each.terminal)
-        shown = islice(running, self.console.height)  # what is below is not seen
-        lines = board(shown, SystemClock().now())
-        return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
-
-
-def cut(text: str, width: int) -> str:
-    """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
+TICK = 1.0  # seconds between two looks at what ticks on a terminal
 
 
 async def watch(
-    task_ids: Sequence[str], display: Display, *, root: Path, judge: Judge
-) -> list[Verdict]:
-    """Feed `display` until all the builds have ended or are gone, or nobody reads.
+    builds: Builds,
+    task_ids: Collection[str],
+    display: Display,
+    *,
+    past: Collection[Look] = (),
+    follow: bool = False,
+    clock: Clock | None = None,
+) -> dict[str, Verdict]:
+    """Tell a display of builds until all have ended or are gone, or nobody reads.
 
-    Returns the last verdicts. What is wrong with a build that has not ended is printed when it
-    changes.
+    builds: where they are looked for.
+    task_ids: which ones; none stands for all that run now, or begin meanwhile.
+    past: looks at builds of which nothing is told if they have ended: nobody has asked for them.
+    follow: whether it goes on for ever.
+    clock: by default the machine's.
+    Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
     """
-    builds = [Watched(task_id, root, past=len(task_ids) <= PAST_MAX) for task_id in task_ids]
-    left = {build.folder: build for build in builds}
-    async with Changes(left, SystemClock()) as changes:
-        changed = {*left}
-        while True:
-            found = [left[folder] for folder in sorted(changed & left.keys())]
-            if lines := _tell(found, display, judge):
-                await display.say(*lines)
-            left = {folder: build for folder, build in left.items() if not build.over}
-            if not left or display.unread():
-                return [build.verdict for build in builds]
-            changed = await changes.next()
+    watching = Watching(display, past=past)
+    ticking = asyncio.create_task(_tick(builds, display, clock or SYSTEM_CLOCK))
+    try:
+        with CancelScope() as scope, until_unread(display.fd, scope):
+            history = len(task_ids or past) <= PAST_MAX
+            async with aclosing(builds.watch(task_ids, past=history)) as looks:
+                async for look in looks:
+                    await display.say(*watching.tell(look))
+                    if unread(display.fd) or (watching.is_over(len(task_ids)) and not follow):
+                        break
+    finally:
+        ticking.cancel()
+    return watching.verdicts
 
 
-def _tell(builds: Sequence["Watched"], display: Display, judge: Judge) -> list[str]:
-    """Return the lines that are new of some builds."""
-    lines: list[str] = []
-    seen: dict[Watched, Snapshot] = {}
-    for build in builds:
-        with suppress(GuardKitError):  # a read that fails is no evidence of anything
-            seen[build], news = build.read()
-            lines += chain.from_iterable(map(display.tell, news))
-    for (build, snapshot), verdict in zip(seen.items(), judge([*seen.values()]), strict=True):
-        if verdict.state not in {build.verdict.state, "running", *MARKS}:
-            lines.append(f"{build.task_id} {verdict.state}: {clean(verdict.evidence)}")
-        build.judge(snapshot, verdict)
-    return lines
+class Watching:
+    """What was told of some builds so far.
 
-
-class Watched:
-    """One build that is watched, and how much of it has been told.
-
-    Of its `past`, which the journal has, all is told, or nothing.
+    verdicts: the last one on each of them.
+    past: looks at runs of which nothing is told if they have ended, as nobody asks for them.
     """
 
-    def __init__(self, task_id: str, root: Path, *, past: bool) -> None:
-        folder = build_dir(root, task_id)
-        self.task_id = task_id
-        self.folder = os.fspath(folder)
-        self.verdict = Verdict(state="running", evidence="")
-        self.over = False
-        self._root = root
-        self._journal = folder / "events.jsonl"
-        self._spot = Spot()
-        if not past:
-            with suppress(OSError):
-                status = self._journal.stat()
-                self._spot = Spot(status.st_ino, status.st_size)
+    def __init__(self, display: Display, *, past: Collection[Look] = ()) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self._display = display
+        self._past = {each.task_id: run_of(each) for each in past if is_over(each.verdict)}
 
-    def read(self) -> tuple[Snapshot, list[Snapshot]]:
-        """Return the newest snapshot, and what is to be told, in order; raises as `read_progress`.
+    def tell(self, look: Look) -> list[str]:
+        """Return the lines that are new with a look."""
+        task_id, verdict = look.task_id, look.verdict
+        if is_over(verdict) and task_id in self._past and self._past[task_id] == run_of(look):
+            return []
+        before = self.verdicts.get(task_id)
+        self.verdicts[task_id] = verdict
+        self._display.labels |= len(self.verdicts) > 1
+        lines: list[str] = []
+        if look.snapshot:
+            of_run = (each.progress for each in look.events if each.run_id == run_of(look))
+            lines = [line for each in (*of_run, look.snapshot) for line in self._display.tell(each)]
+            self._display.show(look.snapshot, verdict)
+        return [*lines, *_trouble(look, before)]
 
-        The journal is read after the file, as it is written before it.
-        """
-        snapshot = read_progress(self.task_id, root=self._root)
-        events, self._spot = read_on(self._journal, self._spot)
-        run_id = order(snapshot)[0]
-        return snapshot, [*(each.progress for each in events if each.run_id == run_id), snapshot]
+    def is_over(self, number: int) -> bool:
+        """Return whether so many builds at least have been told of, and all of them are over."""
+        found = self.verdicts.values()
+        return len(found) >= max(number, 1) and all(map(is_past_watching, found))
 
-    def judge(self, snapshot: Snapshot, verdict: Verdict) -> None:
-        """Note the verdict on what has been read; it is `over` when nothing more comes of it."""
-        self.verdict = verdict
-        self.over = is_over(snapshot, verdict)
+
+def _trouble(look: Look, before: Verdict | None) -> list[str]:
+    """Return the line that says that a build is in trouble now, or no longer."""
+    (state, evidence), was = look.verdict, before.state if before else "running"
+    is_new = state not in {was, *MARKS} and (state, was) not in {("running", each) for each in OVER}
+    if is_new if look.snapshot else look.verdict != before:
+        return [f"{look.task_id} {state}: {clean(evidence)}"]
+    return []
+
+
+async def _tick(builds: Builds, display: Display, clock: Clock) -> None:
+    """Look at what ticks on a terminal, as heartbeats are no changes that a watch tells of."""
+    while True:
+        await clock.sleep(TICK)
+        if task_ids := display.ticking:
+            with suppress(GuardKitError):
+                for look in await builds.look(task_ids):
+                    if look.snapshot:
+                        display.show(look.snapshot, look.verdict)
+
+
+@contextmanager
+def until_unread(fd: int, scope: CancelScope) -> Generator[None]:
+    """Cancel a scope as soon as the reader of a pipe has gone."""
+    loop, is_writing = asyncio.get_running_loop(), fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+    is_pipe = is_writing and S_ISFIFO(os.fstat(fd).st_mode)
+    if is_pipe:  # there is never anything to read from it, but the reader's going is told
+        loop.add_reader(fd, scope.cancel)
+    try:
+        yield
+    finally:
+        if is_pipe:
+            loop.remove_reader(fd)

@@ -1,23 +1,30 @@
-"""What a person sees of builds: from snapshots and verdicts to lines of text.
+"""What people read of builds: words and lines for snapshots, verdicts and events.
 
-Lines hold only printable characters, whatever a build says. Times of day are local.
+Lines hold printable characters only, whatever a build says. Times of day are local. A status line
+starts with this module, so that it needs the standard library alone.
 """
+
+from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from guardkit.monitor.verdict import Verdict
-from guardkit.progress.snapshot import Metrics, Snapshot
+from guardkit.progress.lock import boot_id
 
-TYPE_CHECKING = False
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from guardkit.progress.journal import Event
+    from collections.abc import Iterable, Sequence
+
+    from guardkit.monitor.builds import Look
+    from guardkit.monitor.verdict import Verdict
+    from guardkit.progress.snapshot import Event, Snapshot
 
 ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
-MARKS = {"completed": "OK", "failed": "FAIL", "cancelled": "CANCELLED"}
+OVER = frozenset({"completed", "failed", "cancelled", "crashed", "lost"})
+WELL = frozenset({"running", "completed", "cancelled"})  # what needs no person
+TASK_STATES = ("running", "failed", "cancelled", "pending")  # besides those that are completed
 
 
 def clean(text: str | None) -> str:
@@ -37,64 +44,117 @@ def duration(seconds: float) -> str:
     return " ".join(words[0 if hours else 1 if minutes else 2 :])
 
 
-def one_line(snapshot: Snapshot, now: datetime | None = None) -> str:
+def age(snapshot: Snapshot, now: float) -> float:
+    """Return seconds since a snapshot was written, 0.0 where this machine cannot know.
+
+    now: seconds of this boot's monotonic clock. Only builders of the same boot have written down
+        what it showed; clocks of the wall step, and those of two machines never agree.
+    """
+    tracker = snapshot.tracker
+    known = tracker.boot_id and tracker.boot_id == boot_id()
+    return max(0.0, now - tracker.beat) if known else 0.0
+
+
+def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
-    only the phase stands in the brackets, before the first phase only the turn, before both
-    `starting`. The time counts up to `now`, for a build that has gone on since its snapshot.
+    the brackets hold the phase alone, before the first phase the turn, before both `starting`.
+
+    since: seconds for which the build has gone on since its snapshot.
     """
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
     where = ", ".join(filter(None, (turn, clean(snapshot.phase)))) or "starting"
-    since = max(int((now - snapshot.updated_at).total_seconds()), 0) if now else 0
     build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)} ({where})"
-    return f"{build} - {duration(snapshot.metrics.elapsed_seconds + since)} elapsed"
+    return f"{build} - {duration(snapshot.metrics.elapsed_seconds + int(since))} elapsed"
 
 
-def counts(metrics: Metrics) -> list[str]:
-    """Return what has been made: `3 files created`, `1 modified`, `4 of 5 tests passing`."""
+def counts(snapshot: Snapshot) -> list[str]:
+    """Return what has been made, such as `4,200 of 11,800 rows` and `3 files created`."""
+    metrics = snapshot.metrics
     created, modified = metrics.files_created, metrics.files_modified
     passed, total = metrics.tests_passed, max(metrics.tests_passed, metrics.tests_total)
-    files, some = "" if created else " file" + "s" * (modified != 1), f"{passed} of "
+    files, some = "" if created else " file" + "s" * (modified != 1), f"{passed:,} of "
     parts = (
-        (created, f"{created} file{'s' * (created != 1)} created"),
-        (modified, f"{modified}{files} modified"),
-        (total, f"{some * (passed < total)}{total} test{'s' * (total != 1)} passing"),
+        (created, f"{created:,} file{'s' * (created != 1)} created"),
+        (modified, f"{modified:,}{files} modified"),
+        (total, f"{some * (passed < total)}{total:,} test{'s' * (total != 1)} passing"),
     )
-    return [text for number, text in parts if number]
+    return [*_work(snapshot), *(text for number, text in parts if number)]
 
 
-def order(snapshot: Snapshot) -> tuple[str, int]:
-    """Return the run that a snapshot is of, and its place in it; "" and 0 where unknown."""
-    return snapshot.tracker.run_id, snapshot.tracker.seq
+def _work(snapshot: Snapshot) -> list[str]:
+    if not (work := snapshot.work):
+        return []
+    of = "" if work.total is None else f" of {work.total:,}"
+    return [f"{work.done:,}{of} {clean(work.unit)}".rstrip()]
 
 
-def is_over(snapshot: Snapshot, verdict: Verdict) -> bool:
+def used(snapshot: Snapshot) -> list[str]:
+    """Return what the agents have used, such as `81,500 tokens` and `$3.40`."""
+    if not (usage := snapshot.usage):
+        return []
+    tokens = f"{usage.tokens:,} token{'s' * (usage.tokens != 1)}" if usage.tokens else ""
+    return [*filter(None, (tokens, f"${usage.cost_usd:,.2f}" if usage.cost_usd else ""))]
+
+
+def tasks(snapshot: Snapshot) -> list[str]:
+    """Return how the tasks of a feature are, such as `3 of 7 tasks completed`, `2 running`."""
+    if not (found := snapshot.tasks):
+        return []
+    states = [(getattr(found, state), state) for state in TASK_STATES]
+    first = f"{found.completed:,} of {found.total:,} task{'s' * (found.total != 1)} completed"
+    return [first, *(f"{number:,} {state}" for number, state in states if number)]
+
+
+def is_over(verdict: Verdict) -> bool:
     """Return whether nothing more comes of a build: it has ended, or its builder is gone."""
-    return snapshot.terminal or verdict.state in {"crashed", "lost"}
+    return verdict.state in OVER
 
 
-def look_line(snapshot: Snapshot, verdict: Verdict, now: datetime, *, width: int = 0) -> str:
-    """Return one look at a build in one line: its state, where it is, and what is wrong."""
-    line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
-    well = verdict.state in {"running", "completed", "cancelled"}
-    why = "" if well else f" - {clean(verdict.evidence)}"
-    return f"{verdict.state + ':':<{width}} {line}{why}"
+def run_of(look: Look) -> str | None:
+    """Return the run_id of what a look has seen, None where that has no snapshot."""
+    return look.snapshot.tracker.run_id if look.snapshot else None
 
 
-def status_lines(builds: Sequence[tuple[Snapshot, Verdict]], now: datetime) -> list[str]:
-    """Return one look at some builds: a few lines about one, a line for each of several."""
-    if len(builds) != 1:
-        width = max(len(verdict.state) + 1 for _, verdict in builds)
-        return [look_line(snapshot, verdict, now, width=width) for snapshot, verdict in builds]
-    [(snapshot, verdict)] = builds
-    line = one_line(snapshot, None if is_over(snapshot, verdict) else now)
-    state = f"{verdict.state}: {clean(verdict.evidence)}"
-    made = ", ".join(counts(snapshot.metrics))
-    return [line, state, *filter(None, (made, clean(snapshot.message)))]
+def is_past_watching(verdict: Verdict) -> bool:
+    """Return whether a build is over, or cannot be looked at."""
+    return verdict.state in OVER or verdict.state == "unreadable"
 
 
-def log_line(event: "Event") -> str:
+def look_line(look: Look, now: float, *, width: int = 0) -> str:
+    """Return one look at a build in one line: its state, where it is, and what is wrong.
+
+    now: seconds of this boot's monotonic clock. width: of the state, in characters.
+    """
+    state, evidence = look.verdict
+    why = "" if state in WELL and look.snapshot else f" - {clean(evidence)}"
+    return f"{state + ':':<{width}} {_where(look, now)}{why}"
+
+
+def status_lines(looks: Sequence[Look], now: float) -> list[str]:
+    """Return one look at some builds: a few lines about one, a line for each of several.
+
+    now: seconds of this boot's monotonic clock.
+    """
+    snapshot = looks[0].snapshot if len(looks) == 1 else None
+    if not snapshot:
+        width = max((len(look.verdict.state) + 1 for look in looks), default=0)
+        return [look_line(look, now, width=width) for look in looks]
+    [look] = looks
+    state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
+    more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
+    return [_where(look, now), state, *filter(None, (*more, clean(snapshot.message)))]
+
+
+def _where(look: Look, now: float) -> str:
+    """Return the one-line form of a build, its id alone where there is no snapshot."""
+    if not look.snapshot:
+        return clean(look.task_id)
+    return one_line(look.snapshot, 0.0 if is_over(look.verdict) else age(look.snapshot, now))
+
+
+def log_line(event: Event) -> str:
     """Return an event of the journal in a line."""
     now, name = event.progress, clean(event.event)
     turn = f"Turn {now.turn}/{now.turn_max}" if now.turn else ""
@@ -102,10 +162,12 @@ def log_line(event: "Event") -> str:
     ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
     what: dict[str, tuple[str | None, ...]] = {
         "build.started": (now.task_name,),
-        "build.ended": (ended, now.error),
+        "build.ended": (ended, now.error, ", ".join(used(now))),
+        "wave.started": (f"Wave {now.wave}/{now.wave_total}",),
+        "wave.ended": (f"Wave {now.wave}/{now.wave_total}", ", ".join(tasks(now))),
         "turn.started": (turn,),
         "turn.ended": (turn,),
-        "phase.ended": (phase, now.phase_status, ", ".join(counts(now.metrics))),
+        "phase.ended": (phase, now.phase_status, ", ".join(counts(now))),
         "decided": (now.decision, now.message),
         "failed": (now.error,),
     }
@@ -113,87 +175,29 @@ def log_line(event: "Event") -> str:
     at = now.updated_at
     with suppress(ValueError):
         at = datetime.fromisoformat(event.at)
-    return f"{_local(at, '%Y-%m-%d %H:%M:%S')}  {name:<13}  {told}".rstrip()
+    return f"{local(at, '%Y-%m-%d %H:%M:%S')}  {name:<13}  {told}".rstrip()
 
 
-def board(snapshots: Iterable[Snapshot], now: datetime) -> list[str]:
-    """Return the lines that tick below the events: each build that runs, and its signs of life."""
+def heading(event: Event) -> str:
+    """Return the line that stands above the events of a run."""
+    return f"== Run {clean(event.run_id) or 'of another program'} =="
+
+
+def board(builds: Iterable[tuple[Snapshot, float, Verdict]]) -> list[str]:
+    """Return the lines that tick below the events: builds that run, and their signs of life.
+
+    builds: snapshots, the seconds since each was written, and how the build is.
+    """
     lines: list[str] = []
-    for snapshot in snapshots:
-        if not snapshot.terminal:
-            signs = counts(snapshot.metrics)
-            if active := snapshot.tracker.activity_at:
-                beat, activity = now - snapshot.updated_at, now - active
-                signs.append(f"heartbeat {duration(beat.total_seconds())} ago")
-                signs.append(f"activity {duration(activity.total_seconds())} ago")
-            lines += filter(None, (one_line(snapshot, now), ", ".join(signs)))
+    for snapshot, since, verdict in builds:
+        state = "" if verdict.state == "running" else f"{verdict.state}: "
+        signs = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
+        lines += one_line(snapshot, since), ", ".join((*signs, state + clean(verdict.evidence)))
     return lines
 
 
-class Story:
-    """What has been told of a task, so that of its next snapshot only what is new is told.
-
-    `last` is the newest snapshot. `label` puts the task id into the lines, for several builds.
-    """
-
-    last: Snapshot | None = None
-    _since: Snapshot  # the one before the phase began, or of the latest decision
-    _outcomes: list[str]  # the summary's line for each phase that has ended
-
-    def __init__(self, *, label: bool = False) -> None:
-        self._label = label
-
-    def tell(self, now: Snapshot) -> list[str]:
-        """Return the lines that are new with `now`.
-
-        The first snapshot of a run gives its one-line form; then there is a line for each phase
-        that begins, message, phase that ends and decision; none for a snapshot older than the
-        last. The one that ends the run gives the summary, too.
-        """
-        before = self.last if self.last and order(self.last)[0] == order(now)[0] else None
-        if before and order(now) < order(before):
-            return []
-        self.last = now
-        label = f"{clean(now.task_id)} " if self._label else ""
-        if before is None:
-            self._since, self._outcomes = now, []
-            text = one_line(now)
-        elif text := self._news(before, now):
-            turn = f"Turn {now.turn}/{now.turn_max}: " if now.turn else ""
-            text = label + turn + text
-        lines = [f"[{_local(now.updated_at, '%H:%M:%S')}] {text}"] if text else []
-        if now.terminal and not (before and before.terminal):
-            word = now.decision if now.status == "completed" and now.decision else now.status
-            status = " - ".join(filter(None, (f"Status: {clean(word).upper()}", clean(now.error))))
-            lines += ["", f"== AutoBuild Summary {label}==", *self._outcomes, status]
-        return lines
-
-    def _news(self, before: Snapshot, now: Snapshot) -> str:
-        """Return what is new, or `""`."""
-        old, new = _place(before), _place(now)
-        said = clean(now.message) if now.message != self._since.message else ""
-        if now.phase_status == "in_progress":
-            if new != old and new[0] >= old[0]:  # else an outer phase is shown again
-                self._since = before
-                return f"{clean(now.phase)} starting..."
-            return said if now.message != before.message else ""
-        if new != old and now.phase_status in MARKS:
-            mark, known = MARKS[now.phase_status], counts(self._since.metrics)
-            made = ", ".join(each for each in counts(now.metrics) if each not in known)
-            how = (now.phase_status == "failed" and clean(now.error)) or made or said
-            title = (f"Turn {now.turn}: " if now.turn else "") + clean(now.phase)
-            self._outcomes.append(" - ".join(filter(None, (title, mark, how))))
-            return f"[{mark}] {how or clean(now.phase)}"
-        if now.decision != before.decision or now.message != before.message:
-            self._since = now
-            return ": ".join(filter(None, (clean(now.decision), said)))
-        return ""
-
-
-def _place(snapshot: Snapshot) -> tuple[datetime, int, str, str]:
-    began = snapshot.tracker.phase_started_at or snapshot.started_at
-    return began, snapshot.turn, snapshot.phase, snapshot.phase_status
-
-
-def _local(at: datetime, form: str) -> str:
-    return time.strftime(form, time.localtime(at.timestamp()))
+def local(at: datetime, form: str) -> str:
+    """Return an instant in local time, in a form of `strftime`; of year 1 or 9999 in UTC."""
+    with suppress(ValueError, OverflowError, OSError):
+        return time.strftime(form, time.localtime(at.timestamp()))
+    return at.strftime(form)

@@ -1,27 +1,41 @@
 """What a build does, told as it happens: `track_build`."""
 
 import asyncio
+import inspect
 import os
 import secrets
 import socket
 from collections.abc import Iterable
+from datetime import datetime
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from anyio import CancelScope
 from msgspec import Meta
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
-from guardkit.errors import BuildAlreadyRunningError, MisuseError
-from guardkit.progress.files import FileFeed
+from guardkit.errors import BuildAlreadyRunningError, MisuseError, ScopeError
+from guardkit.progress.disk import Round
+from guardkit.progress.lock import boot_id
 from guardkit.progress.paths import check_task_id
-from guardkit.progress.publisher import Publisher
-from guardkit.progress.scopes import Scope, Seconds, Turn
-from guardkit.progress.sinks import Sink
-from guardkit.progress.snapshot import COUNT_MAX, BuildType, Outcome, Snapshot, Tracker, check, clip
+from guardkit.progress.publisher import Publisher, Stage
+from guardkit.progress.scope import Scope
+from guardkit.progress.scopes import Seconds, Turn, Wave
+from guardkit.progress.sinks import Delivery, Sink
+from guardkit.progress.snapshot import (
+    BuildType,
+    Count,
+    Ordinal,
+    Outcome,
+    Snapshot,
+    Tracker,
+    check,
+    clip,
+)
 from guardkit.progress.state import NAME_SIZE, State
+from guardkit.progress.tally import Tally
 
-Number = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+Pause = Annotated[float, Meta(ge=0, lt=1e308)]
 
 
 def track_build(
@@ -33,6 +47,7 @@ def track_build(
     wave: int = 1,
     wave_total: int = 1,
     turn_max: int = 5,
+    task_total: int = 0,
     root: str | os.PathLike[str] | None = ".",
     debounce: float = 0.1,
     heartbeat: float = 5.0,
@@ -41,101 +56,245 @@ def track_build(
 ) -> "Build":
     """Return an async context manager, for one use, that tells what a build does while it runs.
 
-    The progress file and the journal are written below `root` (None: nothing on disk); `sinks`
-    come on top. `debounce` is the least time between two writes that updates cause, `heartbeat`
-    the most between any two, in seconds. `build_id` defaults to `task_id`.
+    ```
+    async with track_build("TASK-FB-002", turn_max=5) as build:
+        async with build.turn() as turn, turn.phase("Player Implementation") as phase:
+            phase.update(files_created=2)
+    ```
 
-    Raises MisuseError for arguments that mean nothing, InvalidTaskIdError among them. Entering
-    raises BuildAlreadyRunningError while another builder is at this task; no I/O failure does.
+    task_id: letters, digits, `.`, `_` and `-`, 128 at most, the first a letter or a digit.
+    task_name: the title that people are shown.
+    build_id: what the task is part of; the task itself by default.
+    build_type: `task`, or `feature`, which has waves of tasks.
+    wave, wave_total: which wave of how many, from 1.
+    turn_max: how many turns there may be, from 1.
+    task_total: of a feature, how many tasks it has.
+    root: the folder below which the progress file and the journal are written; None: none are.
+    debounce: the least time between two writes that updates cause, in seconds.
+    heartbeat: the most time between any two writes, in seconds.
+    sinks: where snapshots go besides, see `Sink`.
+    clock: the time; a `guardkit.testing.FakeClock` in tests.
+
+    Raises MisuseError for arguments without a meaning, InvalidTaskIdError among them. Entering
+    raises BuildAlreadyRunningError while another builder has the task, and MisuseError where `root`
+    is no folder; no failure of I/O is raised.
     """
-    build_id = check_task_id(task_id) if build_id is None else build_id
-    clock = clock or SYSTEM_CLOCK
-    now = clock.now()
+    clock, heartbeat = clock or SYSTEM_CLOCK, check("heartbeat", heartbeat, Seconds)
+    snapshot = _first(
+        task_id,
+        task_name=task_name,
+        build_id=task_id if build_id is None else build_id,
+        build_type=build_type,
+        wave=wave,
+        wave_total=wave_total,
+        turn_max=turn_max,
+        now=clock.now(),
+        heartbeat=heartbeat,
+    )
+    publisher = Publisher(
+        State(snapshot, clock),
+        _check_root(root),
+        [Delivery(sink, asyncio.Lock()) for sink in _check_sinks(sinks)],
+        clock=clock,
+        debounce=check("debounce", debounce, Pause),
+        heartbeat=heartbeat,
+    )
+    return Build(publisher, task_total=int(check("task_total", task_total, Count)))
+
+
+def _first(
+    task_id: str,
+    *,
+    task_name: str,
+    build_id: str,
+    build_type: str,
+    wave: int,
+    wave_total: int,
+    turn_max: int,
+    now: datetime,
+    heartbeat: float,
+    parent_run: str | None = None,
+) -> Snapshot:
+    """Return the snapshot of a build that is not entered yet; raise MisuseError."""
+    task_id = check_task_id(task_id)
     snapshot = Snapshot(
         build_id=clip(check("build_id", build_id, str), NAME_SIZE),
         build_type=check("build_type", build_type, BuildType),
-        wave=int(check("wave", wave, Number)),
-        wave_total=int(check("wave_total", wave_total, Number)),
-        task_id=check_task_id(task_id),
+        wave=int(check("wave", wave, Ordinal)),
+        wave_total=int(check("wave_total", wave_total, Ordinal)),
+        task_id=task_id,
         task_name=clip(check("task_name", task_name, str), NAME_SIZE),
-        turn_max=int(check("turn_max", turn_max, Number)),
+        turn_max=int(check("turn_max", turn_max, Ordinal)),
         started_at=now,
         updated_at=now,
         tracker=Tracker(
             run_id=secrets.token_hex(8),
             host=clip(socket.gethostname(), NAME_SIZE),
             pid=os.getpid(),
-            heartbeat_seconds=check("heartbeat", heartbeat, Seconds),
+            heartbeat_seconds=heartbeat,
+            boot_id=boot_id(),
+            parent_run=parent_run,
         ),
     )
-    sinks = tuple(sinks)
-    for sink in sinks:
-        if not callable(getattr(sink, "write", None)):
-            raise MisuseError(f"{sink!r} is no sink: give objects with `async def write(snapshot)`")
-    publisher = Publisher(
-        State(snapshot, clock),
-        None if root is None else FileFeed(check("root", os.fspath(root), str), task_id),
-        sinks,
-        clock=clock,
-        debounce=check("debounce", debounce, Annotated[float, Meta(ge=0, lt=1e308)]),
-        heartbeat=snapshot.tracker.heartbeat_seconds,
-    )
-    return Build(publisher)
+    if snapshot.wave > snapshot.wave_total:
+        raise MisuseError(f"{wave=} is beyond {wave_total=}: pass a larger wave_total")
+    return snapshot
+
+
+def _check_root(root: str | os.PathLike[str] | None) -> str | None:
+    try:
+        return None if root is None else str(check("root", os.fspath(root), str))
+    except TypeError:
+        raise MisuseError(f"{root=} is no path: pass text, a Path, or None for no files") from None
+
+
+def _check_sinks(sinks: object) -> list[Sink]:
+    """Return the sinks in a list; raise MisuseError, which says what to pass instead."""
+    if not isinstance(sinks, Iterable):
+        raise MisuseError(f"{sinks=} is not iterable: pass a list, sinks=[{sinks!r}]")
+    found: list[Sink] = []
+    for sink in cast("Iterable[Sink]", sinks):
+        if isinstance(sink, type):
+            raise MisuseError(f"{sink!r} is a class: pass an object of it")
+        write = getattr(sink, "write", None)
+        if not callable(write):
+            raise MisuseError(f"{sink!r} is no sink: pass objects with `async def write(snapshot)`")
+        if not inspect.iscoroutinefunction(write):
+            raise MisuseError(f"the `write` of {sink!r} is not async: make it `async def write`")
+        found.append(sink)
+    return found
 
 
 class Build(Scope):
-    """A build that is tracked; made by `track_build`."""
+    """A build that is tracked; made by `track_build` and `wave.task`."""
+
+    def __init__(self, publisher: Publisher, *, task_total: int = 0) -> None:
+        super().__init__(publisher)
+        snapshot = self._state.view()
+        self.task_id = snapshot.task_id
+        self._tally: Tally | None = None
+        if snapshot.build_type == "feature" and snapshot.tracker.parent_run is None:
+            self._tally = Tally(self._left, task_total)
+        self._stage = Stage.NEW
+
+    def __del__(self) -> None:
+        """Say nothing: to make a build and drop it is no mistake."""
 
     def __str__(self) -> str:
-        return f"the build of {self._state.view().task_id}"
+        return f"the build of {self.task_id}"
 
     @property
     def snapshot(self) -> Snapshot:
         """The state as of now; from its end on, the terminal one."""
         return self._state.view()
 
+    @property
+    def folder(self) -> str | None:
+        """The folder of the progress file and the journal; None: nothing is on disk."""
+        return self._publisher.folder
+
     async def __aenter__(self) -> Self:
-        self._claim()
+        if self._stage is not Stage.NEW:
+            raise ScopeError(f"{self} was entered before: make another one")
+        self._check_loop()
+        self._stage = Stage.OPEN
+        last: Round | None = None
         try:
-            await self._publisher.open()
-            self._enter()
-            await self._publisher.settle()
-        except (asyncio.CancelledError, BuildAlreadyRunningError) as error:  # no __aexit__ follows
-            if isinstance(error, asyncio.CancelledError):
+            lock = await self._publisher.open(self)
+            last = self._start(lock)
+            await self._publisher.settle(last)
+        except (asyncio.CancelledError, BuildAlreadyRunningError, MisuseError) as error:
+            if isinstance(error, asyncio.CancelledError):  # no __aexit__ follows
                 if self not in self._open:
-                    self._enter()
-                self._leave("cancelled")
-            await _until_done(self._publisher.finish())
+                    self._start(None)
+                last = self._leave("cancelled")
+            self._stage = Stage.CLOSED
+            await _until_done(self._publisher.finish(last))
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if not self._publisher.forked:
-            self._close(exc)
-            ending = self._publisher.finish()
-            if not isinstance(exc, GeneratorExit):  # which forbids to wait
-                await _until_done(ending)
+        if self._publisher.forked:
+            return
+        self._check_loop()
+        ending = self._publisher.finish(self._leave(*self._outcome(exc)))
+        if not isinstance(exc, GeneratorExit):  # which forbids to wait
+            await _until_done(ending)
 
     def turn(self, number: int | None = None) -> Turn:
-        """Return a Player and Coach round, to be entered; `number` where a build resumes.
+        """Return a Player and Coach round, to be entered with `async with`.
 
-        Raises ScopeError while another turn is open, MisuseError for a number that was used or is
-        beyond `turn_max`.
+        `number`: the one after the latest by default; another where a build resumes. Raises
+        ScopeError while another turn is open, MisuseError for a number that was used or is beyond
+        `turn_max`.
         """
         return Turn(self._publisher, (self,), number)
 
-    def _begin(self) -> None:
+    def wave(self, number: int) -> Wave:
+        """Return a wave of this feature, to be entered with `async with`.
+
+        Raises ScopeError while another wave is open, MisuseError for a number that is not in 1 to
+        `wave_total`, and where this is no feature.
+        """
+        self._check_feature()
+        return Wave(self._publisher, (self,), number, self._task)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Count a task that an earlier run of this feature has finished.
+
+        Raises MisuseError where this is no feature, ScopeError unless it is open.
+        """
+        snapshot = check("snapshot", snapshot, Snapshot)
+        tally = self._check_feature()
+        self._check_build()
+        tally.add(snapshot)
+        self._told()
+
+    def _start(self, lock: str | None) -> Round | None:
+        self._begin(lock)
+        self._open.append(self)
+        return self._publisher.begin()
+
+    def _begin(self, lock: str | None = None) -> None:
         self._state.start()
-        self._publisher.publish("build.started")
+        self._state.step("build.started", lock=lock)
 
-    def _end(self, outcome: Outcome, error: dict[str, str]) -> None:
+    def _end(self, outcome: Outcome, error: str | None) -> None:
         # What a turn or phase has failed of is no error of a build that got over it.
-        self._publisher.publish("build.ended", status=outcome, **{"error": None} | error)
+        self._state.step("build.ended", status=outcome, error=error)
+
+    def _check_feature(self) -> "Tally":
+        if self._tally is None:
+            remedy = "pass build_type='feature' to track_build"
+            raise MisuseError(f"{self} is no feature, which alone has waves and tasks: {remedy}")
+        return self._tally
+
+    def _task(self, wave: int, task_id: str, task_name: str, turn_max: int) -> "Build":
+        mine, publisher = self._state.view(), self._publisher
+        snapshot = _first(
+            task_id,
+            task_name=task_name,
+            build_id=mine.build_id,
+            build_type="feature",
+            wave=wave,
+            wave_total=mine.wave_total,
+            turn_max=turn_max,
+            now=publisher.clock.now(),
+            heartbeat=publisher.heartbeat,
+            parent_run=mine.tracker.run_id,
+        )
+        return Build(publisher.like(State(snapshot, publisher.clock), self._hear))
+
+    def _hear(self, snapshot: Snapshot) -> None:
+        """Count what one of the tasks does."""
+        if self._tally and self._tally.add(snapshot):
+            self._left.touched = self._publisher.clock.monotonic()
+        self._told()
 
 
-async def _until_done(task: asyncio.Task[None]) -> None:
+async def _until_done(task: "asyncio.Task[None]") -> None:
     """Wait for a task whatever is cancelled meanwhile; raise the cancellation after it."""
     cancelled = None
     with CancelScope(shield=True):

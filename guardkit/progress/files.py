@@ -1,235 +1,264 @@
-"""The progress file on disk, and how it is replaced.
+"""What the thread does for a build: takes the task, appends to the journal, replaces the file.
 
-`open(path, "w")` shows torn files to readers; a temporary file in the same directory and
-`os.replace` never do. Nothing is synced: the page cache survives a killed process.
+No asyncio, no sleep. `open(path, "w")` shows torn files to readers; a temporary file in the same
+folder and a rename never do. Nothing is synced: the page cache survives a killed process.
 """
 
 import os
-import socket
-import time
-from collections import deque
+import stat
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
-from pathlib import Path
+from enum import Enum
 
-import aiofiles.os
+import msgspec
 from msgspec.structs import replace
 
-from guardkit.errors import BuildAlreadyRunningError, GuardKitError
-from guardkit.progress.journal import Happened, append, read_last
-from guardkit.progress.paths import build_dir, builds_dir, lock_path
+from guardkit.clock import Clock
+from guardkit.errors import (
+    BuildAlreadyRunningError,
+    GuardKitError,
+    InvalidProgressError,
+    MisuseError,
+    ProgressNotFoundError,
+)
+from guardkit.progress.folder import Folder, open_builds
+from guardkit.progress.journal import append, read_last
+from guardkit.progress.lock import BEATS_MISSED, Hold, Locks, UnprovenError, boot_id, look
+from guardkit.progress.paths import PROGRESS
 from guardkit.progress.reader import read_progress
-from guardkit.progress.sinks import QUEUE_MAX, Feed
-from guardkit.progress.snapshot import Snapshot, encode
-from guardkit.progress.worker import Writer
-
-LOOKS, LOOK_EVERY = 20, 0.01  # for who has taken a task, and every how many seconds
-LAST_TRIES, TRY_EVERY = 16, 0.05  # to write the end of a build, and every how many seconds
+from guardkit.progress.snapshot import Event, Snapshot, encode, is_newer, make_event
+from guardkit.progress.state import News
 
 
-def replace_file(path: str, document: bytes, temporary: str) -> None:
-    """Make `document` the content of `path`, whole, with mode 0666 less the umask.
+class Work(msgspec.Struct, frozen=True, gc=False):
+    """What is to be done for a build: see that the task is ours, and write what is new.
 
-    `temporary` is a free name in the same directory. Raises OSError, and then nothing has changed.
-    """
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            done = os.write(fd, document)
-            while done < len(document):  # near a full disk, it takes less, without an error
-                done += os.write(fd, document[done:])
-        finally:
-            os.close(fd)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-class FileFeed(Feed):
-    """Brings one build to its progress file and its journal, in the thread that a disk lends.
-
-    A write takes what is newest, whatever has become of the event loop when it begins.
+    `last`: let go of the task afterwards, whatever has come of it.
     """
 
-    due = False  # see `Job`
-    queued = landed = 0
+    news: News | None = None
+    last: bool = False
 
-    def __init__(self, root: str, task_id: str) -> None:
-        super().__init__()
-        with suppress(FileNotFoundError):  # the working directory, which the build may change
-            root = os.path.abspath(root)
+    def then(self, newer: "Work") -> "Work":
+        """Return both in one."""
+        news = self.news.then(newer.news) if self.news and newer.news else newer.news or self.news
+        return Work(news, self.last or newer.last)
+
+
+LET_GO = Work(last=True)
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """How it went.
+
+    error: what failed, or None.
+    lock: which file proves that the builder lives, None where nothing does, and then
+    doubt: why.
+    over: the end of the build stands in its file, and the task is given back.
+    """
+
+    error: Exception | None = None
+    lock: str | None = None
+    doubt: str = ""
+    over: bool = False
+
+
+class Place:
+    """What the thread keeps below one root: a descriptor of the folder of all builds, the locks.
+
+    `written`: how many pieces of work are done, to be read from anywhere.
+    """
+
+    def __init__(self, root: str, clock: Clock) -> None:
         self.root = root
-        self._folder = str(build_dir(root, task_id))
-        self._path, self._journal = f"{self._folder}/progress.json", f"{self._folder}/events.jsonl"
-        self._temporary = f"{self._folder}/.progress.{os.getpid()}."  # and a number
-        self._lock = str(lock_path(root, task_id))
+        self.clock = clock
+        self.locks = Locks()
+        self.written = 0
+        self._builds: Folder | None = None
+
+    def builds(self) -> Folder:
+        """Return the folder of all builds, made if need be below a root that is there."""
+        if not self._builds:
+            self._builds = open_builds(self.root, make=True)
+            with suppress(OSError):
+                if ".gitignore" not in self._builds.names():
+                    self._builds.replace(".gitignore", b"*\n", temporary())
+        return self._builds
+
+    def check(self) -> None:
+        """See whether that folder still is where it was; otherwise open the one that is there."""
+        if self._builds and not self._builds.is_at(self.root):
+            self.close()
+
+    def close(self) -> None:
+        """Close the folder; the next use opens it anew."""
+        if self._builds:
+            self._builds.close()
+            self._builds = None
+
+
+class Claim(Enum):
+    """Whether the task is ours."""
+
+    NOT_YET = "not taken yet"
+    PROVEN = "a lock proves it"
+    UNPROVEN = "there are no locks to be relied on"
+    GIVEN_BACK = "it was"
+
+
+class Files:
+    """The files of one build; used in the thread alone."""
+
+    def __init__(self, task_id: str, run_id: str) -> None:
         self._task_id = task_id
-        self._owner = False
-        self._newest: Snapshot | None = None
-        self._written: Snapshot | None = None
-        self._number = count()
-        self._events: deque[Happened] = deque()
+        self._run_id = run_id
+        self._claim = Claim.NOT_YET
+        self._doubt = ""
         self._mend = True  # the journal, which may end in half a line
-        self._refused = False
+        self._told = 0  # the seq of the last event in the journal
+        self._shown: Snapshot | None = None  # by the file
 
-    def __str__(self) -> str:
-        return f"writing below {self._folder!r}"
+    def do(self, place: Place, work: Work, *, check: bool) -> Landed:
+        """Do what is asked for; what is done already is not done twice."""
+        error = self._try(place, work, check=check)
+        if isinstance(error, FileNotFoundError):  # somebody deleted a folder: once more, anew
+            place.close()
+            error = self._try(place, work, check=True)
+        if work.last:
+            self._let_go(place)
+        proven = self._claim is Claim.PROVEN
+        lock, over = place.locks.identity if proven else None, self._claim is Claim.GIVEN_BACK
+        return Landed(error=error, lock=lock, doubt=self._doubt, over=over)
 
-    async def open(self) -> None:
-        """Take the task; raises BuildAlreadyRunningError."""
-        self.start()
-        await self.hub.disk.settle(self)
-        if self._refused:
-            who, writer = "another builder", Writer()  # of its own, as it may take a while
-            try:
-                with suppress(OSError):  # no thread is to be had
-                    who = await aiofiles.os.wrap(self._find_holder)(executor=writer)
-            finally:
-                writer.shutdown()
-            see = f"see `guardkit status {self._task_id}`"
-            raise BuildAlreadyRunningError(f"{self._task_id} is being built by {who}: {see}")
+    def holder(self, place: Place) -> str | None:
+        """Name who builds the task, None where no document tells of it yet.
 
-    def put(self, snapshot: Snapshot, event: str | None) -> None:
-        """Set what the next write brings to disk: the document, and a line of the journal."""
-        if event:
-            self._events.append((event, self.hub.clock.now(), snapshot))
-            if len(self._events) > QUEUE_MAX:
-                self._events.popleft()
-                self.warn("lost", f"the journal lost events, as {QUEUE_MAX} of them wait")
-        self._newest = snapshot
-        self.start()
-
-    def start(self) -> None:
-        """Have a thread write."""
-        self.hub.disk.put(self)
-
-    def failed(self, error: Exception) -> None:
-        """See that the task is not ours; of other failures warn, and try again in a while."""
-        if isinstance(error, BuildAlreadyRunningError) and (self._refused or not self._newest):
-            self._refused = True
-        else:
-            super().failed(error)
-
-    async def finish(self) -> None:
-        """Wait for the last write, which gives the task back for the next builder."""
-        self._closed = True
-        await self.hub.disk.settle(self, last=True)
-
-    def write(self) -> None:
-        """Bring to disk what is newest, in a thread; raises OSError, BuildAlreadyRunningError.
-
-        The end of the build is worth several tries, as nothing comes after it.
+        Raises InvalidProgressError, and OSError.
         """
-        if not (self._newest and self._newest.terminal):
-            self._write()
-            return
-        tries = LAST_TRIES
+        with suppress(ProgressNotFoundError):
+            snapshot = read_progress(self._task_id, root=place.root)
+            tracker = snapshot.tracker
+            run = self._task_id, tracker.run_id, tracker.boot_id, tracker.lock
+            if look(place.builds(), [run]) == [Hold.LIVES] or self._may_live(place, snapshot):
+                since = f"{snapshot.started_at:%Y-%m-%d %H:%M:%S} UTC"
+                return f"process {tracker.pid} on {tracker.host}, since {since}"
+        return None
+
+    def _may_live(self, place: Place, snapshot: Snapshot) -> bool:
+        """Return whether a build without a lock that is seen from here has a fresh heartbeat."""
+        tracker = snapshot.tracker
+        silent = place.clock.monotonic() - tracker.beat
+        here = tracker.boot_id == boot_id() != "" and tracker.lock != place.locks.identity
+        fresh = 0 <= silent < BEATS_MISSED * tracker.heartbeat_seconds
+        return here and fresh and not snapshot.terminal and tracker.run_id != self._run_id
+
+    def _try(self, place: Place, work: Work, *, check: bool) -> Exception | None:
         try:
-            while tries:
-                tries = self._try(tries - 1)
-        finally:
-            self._owner = False
-            self.hub.disk.locks[self._lock].give_back(self._task_id)
+            if self._claim is not Claim.GIVEN_BACK and work != LET_GO:
+                self._do(place, work, check=check)
+        except (OSError, GuardKitError) as error:
+            return error
+        return None
 
-    def _try(self, left: int) -> int:
-        """Write, and return how many tries are still needed: none, or those that are `left`."""
-        try:
-            self._write()
-        except FileNotFoundError:  # nothing will bring the root back
-            raise
-        except OSError:
-            if not left or self._written is self._newest:  # then it is but the journal
-                raise
-            time.sleep(TRY_EVERY)
-            return left
-        return 0
+    def _do(self, place: Place, work: Work, *, check: bool) -> None:
+        if not work.news:  # it is the first that is asked for
+            _check_root(place.root)
+        self._own(place, check=check)
+        if work.news:
+            with place.builds().folder(self._task_id, make=True) as folder:
+                self._write(place, folder, work.news)
 
-    def _write(self) -> None:
-        try:
-            self._own()
-            self._append_and_replace()
-        except FileNotFoundError:  # somebody deleted the folder: once more, in a new one
-            self._make_folders()
-            self.hub.disk.locks[self._lock].sure = False
-            self._own()
-            self._append_and_replace()
+    def _own(self, place: Place, *, check: bool) -> None:
+        """See that the task is ours; raise BuildAlreadyRunningError where it is another's."""
+        if self._claim is Claim.NOT_YET or check:
+            first = self._claim is not Claim.PROVEN and self._shown is None
+            builds = place.builds()
+            try:
+                place.locks.take(builds, self._task_id, self._run_id)
+            except UnprovenError as doubt:
+                self._claim, self._doubt = Claim.UNPROVEN, str(doubt)
+                return
+            who: str | None = None
+            with suppress(InvalidProgressError, OSError):
+                who = self.holder(place) if first else None
+            if who:
+                place.locks.give_back(self._task_id, self._run_id)
+                raise BuildAlreadyRunningError(f"{who} builds {self._task_id}, by another lock")
+            self._claim, self._doubt = Claim.PROVEN, ""
+            if first:
+                with builds.folder(self._task_id, make=True) as folder:
+                    self._clean_up(place, folder)
 
-    def _own(self) -> None:
-        """See that the task is ours; raises BuildAlreadyRunningError."""
-        locks = self.hub.disk.locks[self._lock]
-        if self._owner:
-            if not locks.keep(self._lock, self._task_id):
-                raise BuildAlreadyRunningError(f"another builder has taken {self._task_id}")
-            return
-        self._make_folders()
-        try:
-            self._owner = locks.take(self._lock, self._task_id)
-        except OSError as error:  # perhaps there are no locks on this mount: it goes without
-            self.warn("unproven", f"no proof of life: {error}")
-            return
-        if not self._owner:
-            raise BuildAlreadyRunningError(f"another builder is at {self._task_id}")
-        for leftover in Path(self._folder).glob(".progress.*.tmp"):
-            with suppress(OSError):
-                leftover.unlink()
-        self._close_crashed()
+    def _clean_up(self, place: Place, folder: Folder) -> None:
+        """Remove what a killed builder has left, and have the journal tell of its end."""
+        for name in folder.names():
+            if name.startswith(".progress.") and name.endswith(".tmp"):
+                with suppress(OSError):
+                    folder.remove(name)
+        if event := self._find_crashed(place, folder):
+            append(folder, [event])
 
-    def _close_crashed(self) -> None:
-        """Have the journal tell of the end of a run that could not do so itself."""
-        last = read_last(self._journal)
-        if last and last.event != "build.ended":
-            end = last.progress
-            with suppress(GuardKitError):
-                newest = read_progress(self._task_id, root=self.root)
-                if newest.tracker.run_id == last.run_id and newest.tracker.seq >= last.seq:
-                    end = newest
-            if not end.terminal:
-                who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1
-                tracker = replace(end.tracker, seq=seq)
-                error = f"crashed: {who} ended without a word"
-                end = replace(end, status="failed", error=error, tracker=tracker)
-            self._events.appendleft(("build.ended", self.hub.clock.now(), end))
+    def _find_crashed(self, place: Place, folder: Folder) -> Event | None:
+        """Return the end of a run that could not write it itself."""
+        last = read_last(folder)
+        if not last or last.event == "build.ended" or last.run_id == self._run_id:
+            return None
+        end = last.progress
+        with suppress(GuardKitError):
+            newest = read_progress(self._task_id, root=place.root)
+            if newest.tracker.run_id == last.run_id and newest.tracker.seq >= last.seq:
+                end = newest
+        if not end.terminal:
+            who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1
+            error = f"crashed: {who} ended without a word"
+            end = replace(end, status="failed", error=error, tracker=replace(end.tracker, seq=seq))
+        return make_event("build.ended", place.clock.now(), end)
 
-    def _find_holder(self) -> str:
-        """Name who builds the task; a builder that has just begun is about to say so."""
-        here = socket.gethostname()
-        for _ in range(LOOKS):
-            with suppress(GuardKitError):
-                holder = read_progress(self._task_id, root=self.root)
-                pid, host = holder.tracker.pid, holder.tracker.host
-                alive = pid and (host != here or os.path.exists(f"/proc/{pid}"))
-                if alive and not holder.terminal:
-                    return (
-                        f"process {pid} on {host}, since {holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-                    )
-            time.sleep(LOOK_EVERY)
-        return "another builder"
-
-    def _make_folders(self) -> None:
-        folder = self.root  # which must exist: recreating it would break `git worktree remove`
-        for name in Path(self._folder).relative_to(folder).parts:
-            folder = os.path.join(folder, name)
-            with suppress(FileExistsError):
-                os.mkdir(folder)
-        ignore = builds_dir(self.root) / ".gitignore"
-        if not ignore.exists():
-            with suppress(OSError):
-                replace_file(os.fspath(ignore), b"*\n", self._next_temporary())
-
-    def _next_temporary(self) -> str:
-        return f"{self._temporary}{next(self._number)}.tmp"
-
-    def _append_and_replace(self) -> None:
+    def _write(self, place: Place, folder: Folder, news: News) -> None:
         """Write the journal, and then the file: what this shows is to be found in that."""
-        newest = self._newest
         try:
-            if self._events:
+            if events := [event for event in news.events if event.seq > self._told]:
                 mend, self._mend = self._mend, True
-                append(self._journal, self._events, mend=mend)
-                self._mend = False
+                append(folder, events, mend=mend)
+                self._mend, self._told = False, events[-1].seq
         finally:
-            if newest and newest is not self._written:
-                replace_file(self._path, encode(newest), self._next_temporary())
-                self._written = newest
+            if self._shown is None or is_newer(news.snapshot, self._shown):
+                folder.replace(PROGRESS, encode(news.snapshot), temporary())
+                self._shown = news.snapshot
+            if self._shown.terminal:
+                self._let_go(place)
+
+    def _let_go(self, place: Place) -> None:
+        if self._claim is Claim.PROVEN:
+            with suppress(OSError):  # then the last one to close the file does it
+                place.locks.give_back(self._task_id, self._run_id)
+        self._claim = Claim.GIVEN_BACK
+
+
+def work_off(place: Place, works: Sequence[tuple[Files, Work]], *, check: bool) -> list[Landed]:
+    """Do what is asked for of each build; return how that went, in the same order.
+
+    `check`: whether to see first that the folder and its lock file are still in place.
+    """
+    if check:
+        place.check()
+    landed: list[Landed] = []
+    for files, work in works:
+        landed.append(files.do(place, work, check=check))
+        place.written += 1
+    return landed
+
+
+def temporary() -> str:
+    """Return a name for a temporary file that nobody can guess, and so occupy."""
+    return f".progress.{os.urandom(8).hex()}.tmp"
+
+
+def _check_root(root: str) -> None:
+    try:
+        found = stat.S_ISDIR(os.stat(root).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a NUL, a surrogate
+        found = False
+    if not found:
+        remedy = "make it first, or pass root=None for no files"
+        raise MisuseError(f"root={root!r} is no folder: {remedy}")

@@ -1,134 +1,127 @@
 """The journal: one JSON object a line for each transition, the history that the file forgets."""
 
-import errno
 import os
-from collections import deque
+import re
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from guardkit.progress.paths import build_dir, open_file
-from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.folder import Folder, open_builds, write_all
+from guardkit.progress.paths import JOURNAL, check_task_id
+from guardkit.progress.snapshot import Event, decode_event
 
-SIZE_MAX = 4 * 2**20  # bytes
-TAIL = 2**16  # bytes, in which there is more than one line
-
-
-Happened = tuple[str, datetime, Snapshot]  # which event, when, and the document after it
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A transition: what happened, when (UTC, to the millisecond), and the document after it."""
-
-    event: str
-    at: str
-    run_id: str
-    seq: int
-    progress: Snapshot
-
-
-def make_event(name: str, at: datetime, snapshot: Snapshot) -> Event:
-    """Return the event of that name which `snapshot` shows."""
-    when = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    tracker = snapshot.tracker
-    return Event(event=name, at=when, run_id=tracker.run_id, seq=tracker.seq, progress=snapshot)
-
-
-def append(path: str, events: deque[Happened], *, mend: bool = True) -> None:
-    """Move `events` to the end of the file, one write each.
-
-    To mend is to end a half line before them, as a builder leaves it that was killed. A file past
-    4 MiB becomes `{path}.1`. Raises OSError, also for a link, which may point at anything; what is
-    not written stays in `events`.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(path, flags, 0o666)
-    try:
-        if mend and (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
-            os.write(fd, b"\n")
-        while events:
-            event = events.popleft()
-            line = msgspec.json.encode(make_event(*event)) + b"\n"
-            try:
-                if os.write(fd, line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-            except OSError:
-                events.appendleft(event)
-                raise
-        size = os.lseek(fd, 0, os.SEEK_CUR)
-    finally:
-        os.close(fd)
-    if size > SIZE_MAX:
-        os.replace(path, f"{path}.1")
-
-
-def read_last(path: str) -> Event | None:
-    """Return the last event that was appended; None where none can be found."""
-    for name in (path, f"{path}.1"):
-        with suppress(OSError), open_file(name) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            for line in reversed(file.read().splitlines()):
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                    return msgspec.json.decode(line, type=Event)
-    return None
-
-
-def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Event]:
-    """Return what the journal of `task_id` below `root` tells of all its builds, oldest first.
-
-    Lines that are no events are passed over, as is a last one that is half written.
-    """
-    events, _ = read_all(build_dir(root, task_id) / "events.jsonl")
-    return events
+OLDER = f"{JOURNAL}.1"
+SIZE_MAX = 4 * 2**20  # bytes, past which nothing is appended to a file
+READ_MAX = 2 * SIZE_MAX  # bytes of a file that are read, the newest; there is room for a batch more
+LINE_MIN, LINE_MAX = 100, 2**16  # bytes of a line that is read; that of an event has some 2,000
+LINE = re.compile(rb"^[^\n]{%d,%d}\n" % (LINE_MIN, LINE_MAX), re.MULTILINE)
 
 
 class Spot(NamedTuple):
-    """How far a journal was read: the file, by its inode (0: whichever is there), and bytes."""
+    """How far a journal was read.
+
+    file: inode of `events.jsonl`, 0: whichever is there.
+    offset: bytes of it that were read.
+    """
 
     file: int = 0
     offset: int = 0
 
 
-def read_all(path: str | os.PathLike[str]) -> tuple[list[Event], Spot]:
-    """Return the events of a journal, oldest first, and from where on to `read_on`."""
-    newer, spot = read_on(path, Spot())  # first: it may become the older one meanwhile
-    older, _ = read_on(f"{os.fspath(path)}.1", Spot())
+def append(folder: Folder, events: Iterable[Event], *, mend: bool = True) -> None:
+    """Append events to the journal, either all of them or none.
+
+    A file past 4 MiB becomes `events.jsonl.1` first.
+
+    folder: that of the build.
+    mend: whether to end a half-written line first, as a killed builder leaves it.
+    Raises OSError; then the file is as it was, or ends in a half-written line.
+    """
+    _append(folder, msgspec.json.Encoder().encode_lines(events), mend=mend)
+
+
+def _append(folder: Folder, lines: bytes, *, mend: bool) -> None:
+    fd = folder.file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if size > SIZE_MAX:
+            folder.rename(JOURNAL, OLDER)
+            _append(folder, lines, mend=mend)
+            return
+        if mend and size and os.pread(fd, 1, size - 1) != b"\n":
+            lines = b"\n" + lines
+        try:
+            write_all(fd, lines)
+        except OSError:
+            with suppress(OSError):  # so that nothing stands there twice after the next try
+                os.ftruncate(fd, size)
+            with folder.naming(JOURNAL):
+                raise
+    finally:
+        os.close(fd)
+
+
+def read_last(folder: Folder) -> Event | None:
+    """Return the last event of the journal in a build's folder, None where none can be found."""
+    for name in (JOURNAL, OLDER):
+        with suppress(OSError):
+            lines = LINE.findall(folder.read(name, LINE_MAX, tail=True) + b"\n")
+            for line in reversed(lines):
+                if event := decode_event(line):
+                    return event
+    return None
+
+
+def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Event]:
+    """Return the events of all runs of `task_id` below `root`, oldest first.
+
+    They are those that the journal still has, which is bounded in size. A line that is no event is
+    passed over, as is the last one if it is half-written. Empty where no journal can be read.
+    Raises InvalidTaskIdError.
+    """
+    check_task_id(task_id)
+    with suppress(OSError), open_builds(root) as builds, builds.folder(task_id) as folder:
+        return read_all(folder)[0]
+    return []
+
+
+def read_all(folder: Folder) -> tuple[list[Event], Spot]:
+    """Return the events in a build's folder, oldest first, and from where on to `read_on`."""
+    newer, spot = _read(folder, JOURNAL, Spot())  # first: it may become the older one meanwhile
+    older, _ = _read(folder, OLDER, Spot())
     events = {(event.run_id, event.seq, event.event): event for event in (*older, *newer)}
     return list(events.values()), spot
 
 
-def read_on(path: str | os.PathLike[str], spot: Spot) -> tuple[list[Event], Spot]:
-    """Return the events in the whole lines past a spot, and where these end.
+def read_on(folder: Folder, spot: Spot) -> tuple[list[Event], Spot]:
+    """Return the events in the whole lines past `spot`, and where these end.
 
-    Where there is another file, those come first that are in the one which was moved away.
+    After a rotation the rest of `events.jsonl.1` comes first.
     """
-    events: list[Event] = []
-    with suppress(OSError), open_file(path) as file:
-        status = os.fstat(file.fileno())
-        if spot.file not in {0, status.st_ino}:
-            events = _read_moved(f"{os.fspath(path)}.1", spot)
-        is_same = spot.file in {0, status.st_ino} and spot.offset <= status.st_size
-        found, spot = _read_lines(file, spot.offset if is_same else 0)
-        events += found
-    return events, spot
+    events, now = _read(folder, JOURNAL, spot)
+    if spot.file not in {0, now.file}:
+        events = _read(folder, OLDER, spot)[0] + events
+    return events, now
 
 
-def _read_moved(path: str, spot: Spot) -> list[Event]:
-    """Return the events past a spot, or all if this is a newer file than that."""
-    with suppress(OSError), open_file(path) as file:
-        is_same = os.fstat(file.fileno()).st_ino == spot.file
-        return _read_lines(file, spot.offset if is_same else 0)[0]
-    return []
+def _read(folder: Folder, name: str, spot: Spot) -> tuple[list[Event], Spot]:
+    """Read the whole lines of a file, those past `spot` if it is of this file.
 
-
-def _read_lines(file: BinaryIO, offset: int) -> tuple[list[Event], Spot]:
-    events: list[Event] = []
-    file.seek(offset)
-    for line in file:
-        if line.endswith(b"\n"):
-            offset += len(line)
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                events.append(msgspec.json.decode(line, type=Event))
-    return events, Spot(os.fstat(file.fileno()).st_ino, offset)
+    Of a file that cannot be read there are no events, and the spot stays where it is.
+    """
+    try:
+        with open(folder.file(name), "rb") as file:
+            status = os.fstat(file.fileno())
+            goes_on = spot.file == status.st_ino and spot.offset <= status.st_size
+            start = max(spot.offset if goes_on else 0, status.st_size - READ_MAX)
+            file.seek(start)
+            text = file.read(status.st_size - start)
+    except OSError:
+        return [], spot
+    whole = text.rfind(b"\n") + 1
+    if len(text) - whole > LINE_MAX:  # no event is that long
+        whole = len(text)
+    events = [event for line in LINE.finditer(text) if (event := decode_event(line[0]))]
+    return events, Spot(status.st_ino, start + whole)

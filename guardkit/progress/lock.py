@@ -1,143 +1,244 @@
-"""Proof of life: who builds a task holds a byte of a file locked, until it dies.
+"""Proof of life: whoever builds a task holds two bytes of a file locked, until it dies.
 
-A few lock files serve all the tasks below a root, a byte each: a thousand builds hold as few
-descriptors.
-The locks are those of an open file description (Linux): the kernel lets go of them when the holder
-dies, across pid namespaces too, and a reader can ask without taking anything.
+`.guardkit/autobuild/.lock` serves all builds below a root. A living builder has write-locked the
+byte of its run and that of its task. It takes the run's first and lets go of it last: so a task's
+byte that is held while a run's is not is held by another run. A read lock is no builder's, as
+whoever may read the file can take one. The locks are those of an open file description (Linux): the
+kernel lets go of them when the holder dies, across pid namespaces too, and a reader can ask without
+taking anything.
 """
 
 import errno
 import os
 import struct
 import sys
-import weakref
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
-from functools import cache, partial
-from hashlib import sha256
-from pathlib import Path
-from threading import Lock
+from contextlib import suppress
+from enum import Enum
+from functools import cache
+from weakref import WeakSet
 
-from guardkit.progress.paths import builds_dir, lock_name, open_file
+from guardkit.errors import BuildAlreadyRunningError
+from guardkit.progress.folder import Folder
+from guardkit.progress.paths import LOCK
 
 if sys.platform == "linux":
     import fcntl
 
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Asked = tuple[str, str, str, str | None]  # task_id, run_id, boot_id, lock
+
+BEATS_MISSED = 3  # heartbeats, without which a builder that cannot be examined counts as gone
 FLOCK = struct.Struct("hhqqi0q")  # l_type, l_whence, l_start, l_len, l_pid
+PLACES = 0x278DDE6E5FD2A09B  # for bytes in the file; a prime, see `_byte`
+TRIES = 10  # to take a byte that is refused, though no builder holds it any more
+NO_WORD = {errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}  # on locks
+
+
+class Hold(Enum):
+    """What the locks tell of a run.
+
+    LIVES: its builder lives.
+    TAKEN: it does not, and another run, which does, has taken the task.
+    GONE: its builder is gone, and no other one has taken the task; this is proven.
+    UNKNOWN: what is seen from here proves nothing.
+    """
+
+    LIVES = "lives"
+    TAKEN = "taken"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+class UnprovenError(OSError):
+    """A build can prove neither that it lives nor that it is alone, as locks do not work for it."""
+
+
+@cache
+def boot_id() -> str:
+    """Return the kernel's name for this boot of the machine, "" where there is none."""
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read(64).decode().strip()
+    return ""
+
+
+def look(folder: Folder, asked: "Iterable[Asked]") -> list[Hold]:
+    """Return what the locks tell of each of some runs. Nothing is taken, nobody is disturbed.
+
+    folder: that of the builds below a root, as `open_builds` returns it.
+    asked: of each run the name of its folder, and run_id, boot_id and lock of its tracker, from a
+        document that was read before. Where it is GONE, what is read after is its last document.
+    """
+    asked = list(asked)
+    try:
+        with open(folder.file(LOCK), "rb", buffering=0) as file:
+            here = _identity(os.fstat(file.fileno()))
+            holds = [_look(file.fileno(), here, each) for each in asked]
+            # Who lives may have gone over to another file between the two looks.
+            moved = Hold.GONE in holds and here != _identity(os.lstat(f"{folder.path}/{LOCK}"))
+    except OSError:
+        return [Hold.UNKNOWN for _ in asked]
+    return [Hold.UNKNOWN if moved and hold is Hold.GONE else hold for hold in holds]
+
+
+def _look(fd: int, here: str, asked: "Asked") -> Hold:
+    """Ask for the run first, as its byte is let go of last."""
+    task_id, run_id, boot, lock = asked
+    if _ask(fd, _byte(task_id, run_id)) == fcntl.F_WRLCK:
+        return Hold.LIVES
+    if _ask(fd, _byte(task_id)) == fcntl.F_WRLCK:
+        return Hold.TAKEN
+    return Hold.GONE if lock == here and boot == boot_id() != "" else Hold.UNKNOWN
 
 
 class Locks:
-    """The tasks that the builds of one event loop hold in one lock file.
+    """The tasks that the builds of one event loop hold below one root; for use in one thread.
 
-    `sure` is whether the file was looked at lately.
+    identity: "DEVICE:INODE" of the lock file in which the last call of `take` has found the locks,
+        None while there is none.
     """
 
     def __init__(self) -> None:
-        self.sure = False
+        self.identity: str | None = None
         self._fd = -1
-        self._held: set[str] = set()
-        self._guard = Lock()
+        self._held: dict[str, str] = {}  # run_id by task_id
         _all.add(self)
 
     def __del__(self) -> None:
         self.close()
 
-    def take(self, path: str | os.PathLike[str], task_id: str) -> bool:
-        """Hold the task; False where another builder does. Raises OSError without such locks."""
-        with self._guard:
-            if task_id in self._held:
-                return False
-            self._renew(path)
-            try:
-                _ask(self._fd, "F_OFD_SETLK", "F_WRLCK", task_id)
-                self._held.add(task_id)
-            except BlockingIOError:
-                return False
-            finally:
-                if not self._held:
-                    self.close()
-            return True
+    def take(self, folder: Folder, task_id: str, run_id: str) -> None:
+        """Hold a task for a run; to be called again and again, as the lock file may be replaced.
 
-    def keep(self, path: str | os.PathLike[str], task_id: str) -> bool:
-        """Return whether a task is still held, in the file that is at `path` now.
-
-        If the file is not there any more, another builder may hold the task in a new one. Raises
-        OSError.
+        folder: that of the builds below the root, as `open_builds` returns it.
+        Raises BuildAlreadyRunningError where another run holds the task, UnprovenError where locks
+        do not work here, and other OSErrors where the folder was deleted or there is no room.
         """
-        with self._guard:
-            if not self.sure:
-                self._renew(path)
-                self.sure = True
-            return task_id in self._held
+        try:
+            if self._held.get(task_id, run_id) != run_id:
+                raise _taken(task_id)
+            self._find(folder)
+            if task_id not in self._held:
+                _lock(folder, self._fd, task_id, run_id)
+                self._held[task_id] = run_id
+        except OSError as error:
+            if look(folder, [(task_id, run_id, "", None)]) == [Hold.TAKEN]:
+                raise _taken(task_id) from None  # by the owner of a file that we may only read
+            if error.errno in NO_WORD:
+                raise
+            path = os.path.join(folder.path, LOCK)
+            raise UnprovenError(error.errno, error.strerror, path) from error
+        finally:
+            if not self._held:
+                self.close()
 
-    def give_back(self, task_id: str) -> None:
-        """Let go of a task; the last one closes the descriptor."""
-        with self._guard:
-            if task_id in self._held:
-                self._held.remove(task_id)
-                _ask(self._fd, "F_OFD_SETLK", "F_UNLCK", task_id)
+    def give_back(self, task_id: str, run_id: str) -> None:
+        """Let go of a task, if the run holds it. Raises OSError."""
+        if self._held.get(task_id) == run_id:
+            del self._held[task_id]
+            try:
+                _unlock(self._fd, task_id, run_id)
+            finally:
                 if not self._held:
                     self.close()
 
     def close(self) -> None:
-        """Close the descriptor; in a forked child, where that takes nothing from the parent."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Let go of all tasks; in a forked child that takes nothing from its parent."""
+        fd, self._fd = self._fd, -1
+        self._held.clear()
+        self.identity = None
+        if fd >= 0:
+            os.close(fd)
 
-    def _renew(self, path: str | os.PathLike[str]) -> None:
-        """Have the file open that is at `path`, and locked in it what is held."""
-        if self._fd >= 0:
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._fd), os.lstat(path)):
-                    return
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW  # a link may point at anything
-        try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL)
-            os.fchmod(fd, 0o666)  # there is nothing in it, and all must be able to lock it
-        except FileExistsError:
-            fd = os.open(path, flags)
-        for task_id in sorted(self._held):
-            try:
-                _ask(fd, "F_OFD_SETLK", "F_WRLCK", task_id)
-            except BlockingIOError:
-                self._held.remove(task_id)
-        self.close()
-        self._fd = fd
-
-
-def is_held(root: str | os.PathLike[str], task_id: str) -> bool | None:
-    """Return whether a living builder holds a task below `root`; None where that cannot be told."""
-    [held] = are_held(root, [task_id])
-    return held
+    def _find(self, folder: Folder) -> None:
+        """Have the file open that is at its path now, and locked in it what is held."""
+        self.identity, same = None, False
+        with suppress(FileNotFoundError):
+            same = self._fd >= 0 and os.path.samestat(folder.status(LOCK), os.fstat(self._fd))
+        if not same:
+            fd = folder.file(LOCK, os.O_RDWR | os.O_CREAT, 0o644)  # others may look, not lock
+            old, self._fd = self._fd, fd  # at once: a fork has to find it
+            for each in list(self._held.items()):
+                try:
+                    _lock(folder, fd, *each)
+                except (BuildAlreadyRunningError, OSError):
+                    del self._held[each[0]]  # the next `take` of it says why
+            if old >= 0:
+                os.close(old)
+        self.identity = _identity(os.fstat(self._fd))
 
 
-def are_held(root: str | os.PathLike[str], task_ids: Iterable[str]) -> list[bool | None]:
-    """Return `is_held` of each task; each file is opened once, as closing it walks its locks."""
-    with ExitStack() as stack:
-        look = cache(partial(_open, stack, builds_dir(root)))
-        return [_is_held(look, task_id) for task_id in task_ids]
-
-
-def _open(stack: ExitStack, folder: Path, name: str) -> int:
-    return stack.enter_context(open_file(folder / name)).fileno()
-
-
-def _is_held(look: Callable[[str], int], task_id: str) -> bool | None:
+def _lock(folder: Folder, fd: int, task_id: str, run_id: str) -> None:
+    """Lock both bytes, or none. Raises BuildAlreadyRunningError, OSError."""
+    run = _byte(task_id, run_id)
     try:
-        return _ask(look(lock_name(task_id)), "F_OFD_GETLK", "F_WRLCK", task_id)
-    except OSError:
-        return None
+        _lock_byte(fd, run, task_id)
+        with open(folder.file(LOCK, os.O_RDWR), "rb", buffering=0) as second:
+            prove(second.fileno(), run)
+        _lock_byte(fd, _byte(task_id), task_id)
+    except (BuildAlreadyRunningError, OSError):
+        with suppress(OSError):
+            _unlock(fd, task_id, run_id)
+        raise
 
 
-def _ask(fd: int, command: str, kind: str, task_id: str) -> bool:
-    """Apply a lock command to the task's byte; return whether the answer is that of a lock."""
+def _lock_byte(fd: int, byte: int, task_id: str) -> None:
+    for _ in range(TRIES):
+        with suppress(BlockingIOError):
+            _call(fd, "F_OFD_SETLK", "F_WRLCK", byte)
+            return
+        if _ask(fd, byte) == fcntl.F_WRLCK:
+            raise _taken(task_id)
+    raise BlockingIOError(errno.EAGAIN, "it is locked, but not as a builder does")
+
+
+def prove(second: int, byte: int) -> None:
+    """See that the kernel keeps a byte for the descriptor that has locked it: not all do.
+
+    second: another descriptor of that file, from a call of open of its own. Raises OSError.
+    """
+    with suppress(BlockingIOError):
+        _call(second, "F_OFD_SETLK", "F_WRLCK", byte)
+        _call(second, "F_OFD_SETLK", "F_UNLCK", byte)  # not every mount lets go at the closing
+        raise OSError(errno.ENOLCK, "several can lock it at once")
+    if _ask(second, byte) != fcntl.F_WRLCK:
+        raise OSError(errno.ENOLCK, "it does not show who has locked it")
+
+
+def _unlock(fd: int, task_id: str, run_id: str) -> None:
+    for byte in (_byte(task_id), _byte(task_id, run_id)):
+        _call(fd, "F_OFD_SETLK", "F_UNLCK", byte)
+
+
+def _ask(fd: int, byte: int) -> int:
+    """Return which lock of others there is on a byte: F_WRLCK, F_RDLCK, or F_UNLCK for none."""
+    return _call(fd, "F_OFD_GETLK", "F_WRLCK", byte)
+
+
+def _call(fd: int, command: str, kind: str, byte: int) -> int:
     if sys.platform != "linux":
         raise OSError(errno.ENOTSUP, "this platform has no locks of open file descriptions")
-    byte = int.from_bytes(sha256(task_id.encode()).digest()[:7], "big")
     asked = FLOCK.pack(getattr(fcntl, kind), os.SEEK_SET, byte, 1, 0)
-    answer: bytes = fcntl.fcntl(fd, getattr(fcntl, command), asked)
-    return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+    answer = fcntl.fcntl(fd, getattr(fcntl, command), asked)
+    return int(FLOCK.unpack(answer)[0])
+
+
+def _byte(*words: str) -> int:
+    """Return the place in the file of a task, or of a task and a run.
+
+    A remainder spreads names as well as sha256 does, which takes a third of Python's start to load.
+    """
+    return int.from_bytes("\n".join(words).encode(errors="surrogatepass"), "big") % PLACES
+
+
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _taken(task_id: str) -> BuildAlreadyRunningError:
+    return BuildAlreadyRunningError(f"another builder has taken {task_id}")
 
 
 def _close_all() -> None:
@@ -147,5 +248,5 @@ def _close_all() -> None:
 
 
 # Of the process, as a call that is registered cannot be taken back.
-_all: "weakref.WeakSet[Locks]" = weakref.WeakSet()
+_all: WeakSet[Locks] = WeakSet()
 os.register_at_fork(after_in_child=_close_all)

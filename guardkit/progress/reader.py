@@ -1,12 +1,11 @@
-"""Reading progress from outside: once, or on every change."""
+"""Reading progress from outside, once."""
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import suppress
 
-from guardkit.clock import Clock, SystemClock
-from guardkit.errors import GuardKitError, InvalidProgressError, ProgressNotFoundError
-from guardkit.progress.paths import TASK_ID, build_dir, builds_dir, open_file, progress_path
+from guardkit.errors import InvalidProgressError, ProgressNotFoundError
+from guardkit.progress.folder import Folder, open_builds
+from guardkit.progress.lock import Hold, look
+from guardkit.progress.paths import PROGRESS, TASK_ID, build_dir, check_task_id
 from guardkit.progress.snapshot import Snapshot, decode
 
 SIZE_MAX = 2**16  # bytes; a document has 4 KiB at most
@@ -18,63 +17,69 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
     Raises ProgressNotFoundError where there is none, InvalidProgressError where it cannot be read
     as one, and InvalidTaskIdError.
     """
-    path = progress_path(root, task_id)
     try:
-        with open_file(path) as file:
-            return decode(file.read(SIZE_MAX))
+        with open_builds(root) as builds, builds.folder(check_task_id(task_id)) as folder:
+            return read_in(folder)
     except FileNotFoundError:
+        path = f"{build_dir(root, task_id)}/{PROGRESS}"
         raise ProgressNotFoundError(f"no build of {task_id}: there is no {path}") from None
     except OSError as error:
-        raise InvalidProgressError(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(error) from error
+
+
+def read_in(folder: Folder) -> Snapshot:
+    """Return what the progress file in a build's folder says now; raises as `read_progress`."""
+    path = f"{folder.path}/{PROGRESS}"
+    try:
+        return decode(folder.read(PROGRESS, SIZE_MAX))
+    except FileNotFoundError:
+        raise ProgressNotFoundError(f"there is no {path}") from None
+    except OSError as error:
+        raise _unreadable(error) from error
     except InvalidProgressError as error:
-        raise InvalidProgressError(f"{path}: {error}") from error
+        remedy = "update guardkit, or remove the file"
+        raise InvalidProgressError(f"{path}: {error}; {remedy}") from error
 
 
 def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
-    """Return the ids of the tasks that have a progress file below `root`, sorted."""
-    try:
-        names = os.listdir(builds_dir(root))
-    except OSError:
-        return []
-    ids = sorted(filter(TASK_ID.fullmatch, names))
-    return [task_id for task_id in ids if os.path.exists(progress_path(root, task_id))]
+    """Return the ids of the tasks below `root` that have been built or are being built, sorted.
 
-
-def watch_progress(
-    task_id: str,
-    *,
-    root: str | os.PathLike[str] = ".",
-    nats: str | None = None,
-    clock: Clock | None = None,
-) -> AsyncGenerator[Snapshot]:
-    """Yield the progress of `task_id` now and on every change, heartbeats included.
-
-    Ends with the terminal snapshot. Raises as `read_progress` does, at the first look; a file that
-    cannot be read later on is waited for. A build that dies changes nothing: see `assess`.
-
-    `nats` is the URL of a server that is watched instead of the files (`""`: that in NATS_URL, or
-    of the selected context of the `nats` command). Then NatsError is raised at the first look.
+    Raises InvalidProgressError where there are builds that cannot be listed.
     """
-    if nats is not None:
-        from guardkit.nats.subscriber import follow
+    try:
+        with open_builds(root) as builds:
+            return list_in(builds)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(error) from error
 
-        return follow(task_id, nats)
-    return _watch(task_id, root, clock or SystemClock())
+
+def list_in(builds: Folder) -> list[str]:
+    """Return the ids of the tasks in the folder of all builds, sorted. Raises OSError.
+
+    They are those with a progress file, whether or not it can be read, and those that a builder
+    has taken which has not written yet.
+    """
+    names = sorted(filter(TASK_ID.fullmatch, builds.names()))
+    built = {name for name in names if _is_built(builds, name)}
+    rest = [name for name in names if name not in built]
+    holds = look(builds, [(name, "", "", None) for name in rest])
+    built.update(name for name, hold in zip(rest, holds, strict=True) if hold is Hold.TAKEN)
+    return sorted(built)
 
 
-async def _watch(
-    task_id: str, root: str | os.PathLike[str], clock: Clock
-) -> AsyncGenerator[Snapshot]:
-    from guardkit.monitor.changes import Changes
+def _is_built(builds: Folder, name: str) -> bool:
+    try:
+        with builds.folder(name) as folder:
+            folder.status(PROGRESS)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # such as a link: what is wrong with it is told by who reads it
+        return True
+    return True
 
-    folder = os.fspath(build_dir(root, task_id))
-    async with Changes([folder], clock) as changes:
-        latest = read_progress(task_id, root=root)
-        yield latest
-        while not latest.terminal:
-            await changes.next()
-            before = latest
-            with suppress(GuardKitError):
-                latest = read_progress(task_id, root=root)
-            if latest != before:
-                yield latest
+
+def _unreadable(error: OSError) -> InvalidProgressError:
+    remedy = "make it readable, or remove it"
+    return InvalidProgressError(f"{error.filename} cannot be read: {error.strerror}; {remedy}")

@@ -1,27 +1,30 @@
-"""Ways to a sink: a call at a time, one warning for each kind of failure, and another try."""
+"""Sinks, and the delivery to one: one call at a time, one warning a kind, a retry."""
 
 import asyncio
 import errno
 import logging
-from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from guardkit.progress.disk import PATIENCE
-from guardkit.progress.hub import Hub
 from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.state import News
+from guardkit.progress.timer import Timer
 
 log = logging.getLogger("guardkit.progress")
 
 RETRY = 1.0  # seconds until what failed is tried again
-QUEUE_MAX = 1000  # transitions that wait for a sink; then the oldest are dropped
+QUEUE_MAX = 1000  # snapshots that wait for a sink; then the oldest are dropped
+PATIENCE = 0.8  # seconds that a sink has at the end for its last writes, and for its closing
 
 
 class Sink(Protocol):
-    """Where snapshots go. Calls never overlap, and what it raises does not reach the build.
+    """Where snapshots go. Calls never overlap, and what a sink raises does not reach the build.
 
     A sink whose attribute `transitions` is true is given every transition, in order; any other
-    one only the newest snapshot. `async def aclose(self)` is called at the end, if it is there.
+    one only the newest snapshot. If they are there, `def attach(self, build)` is called when a
+    build begins, with its `task_id` and the `folder` of its files (None: nothing is on disk), and
+    `async def aclose(self)` when it has ended.
     """
 
     async def write(self, snapshot: Snapshot, /) -> None:
@@ -29,72 +32,69 @@ class Sink(Protocol):
         ...
 
 
-class Feed(ABC):
-    """What brings the snapshots of one build to one place, in spite of failures."""
+class Warner:
+    """Warns in the log `guardkit.progress`, once for each kind of failure."""
 
-    hub: Hub  # set when the build is entered
-
-    def __init__(self) -> None:
+    def __init__(self, where: str) -> None:
+        self._where = where
         self._warned: set[str] = set()
-        self._retrying = self._closed = False
-
-    @abstractmethod
-    def start(self) -> None:
-        """Bring on what is waiting, unless that is under way."""
-
-    def failed(self, error: Exception) -> None:
-        """Warn, if it is the first failure of its kind, and try again in a while."""
-        number = error.errno if isinstance(error, OSError) else None
-        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
-        if not self._retrying:
-            self._retrying = True
-            self.hub.timer.call_in(RETRY, self._try_again)
 
     def warn(self, kind: str, what: str) -> None:
-        """Say once of each kind what has gone wrong."""
+        """Say what has gone wrong, if it is the first of its kind."""
         if kind not in self._warned:
             self._warned.add(kind)
-            log.warning("%s, the build goes on: %s", self, what)
+            log.warning("%s, the build goes on: %s", self._where, what)
 
-    def _try_again(self) -> None:
-        self._retrying = False
-        if not self._closed:
-            self.start()
+    def failed(self, error: BaseException) -> None:
+        """Warn of a failure; its kind is that of the exception, or the number of the OSError."""
+        number = error.errno if isinstance(error, OSError) else None
+        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
 
 
-class SinkFeed(Feed):
-    """Feeds a sink of the user's: the newest snapshot wins, unless the sink asks for more."""
+class Delivery:
+    """Gives one sink of the user's what is published: the newest wins, unless it asks for more.
 
-    def __init__(self, sink: Sink) -> None:
-        super().__init__()
-        self._sink = sink
+    `gate` is held during each call of the sink; builds that share a sink share it. `closes`:
+    whether the sink is closed at the end of this build.
+    """
+
+    def __init__(self, sink: Sink, gate: asyncio.Lock, *, closes: bool = True) -> None:
+        self.sink = sink
+        self.gate = gate
+        self._closes = closes
         self._keeps = bool(getattr(sink, "transitions", False))
-        self._queue: list[tuple[Snapshot, bool]] = []
+        self._warner = Warner(f"the sink {sink}")
+        self._queue: deque[tuple[Snapshot, bool]] = deque()  # and whether it has to be kept
         self._task: asyncio.Task[None] | None = None
         self._given = 0  # snapshots so far
+        self._retry = self._closed = False
 
-    def __str__(self) -> str:
-        return f"the sink {self._sink}"
+    def open(self, timer: Timer, build: object) -> None:
+        """Begin, with the build that the sink may want to know."""
+        self._timer = timer
+        if attach := getattr(self.sink, "attach", None):
+            try:
+                attach(build)
+            except Exception as error:  # the sink's
+                self._warner.failed(error)
 
-    def put(self, snapshot: Snapshot, event: str | None) -> None:
-        """Queue a snapshot, in place of the last one unless that has to be kept."""
+    def put(self, news: News) -> None:
+        """Queue news, in place of the last snapshot unless that has to be kept."""
         if self._queue and not self._queue[-1][1]:
             self._queue.pop()
-        self._queue.append((snapshot, self._keeps and event is not None))
-        if len(self._queue) > QUEUE_MAX:
-            self._queue.pop(0)
-            self.warn("lost", f"it lost transitions, as {QUEUE_MAX} of them wait")
-        self.start()
-
-    def start(self) -> None:
-        """Give the sink what is queued, unless that is under way."""
-        if self._queue and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._drain())
+        events = news.events if self._keeps else ()
+        self._queue.extend((event.progress, True) for event in events)
+        if not events or events[-1].seq != news.snapshot.tracker.seq:
+            self._queue.append((news.snapshot, False))
+        while len(self._queue) > QUEUE_MAX:
+            self._queue.popleft()
+            self._warner.warn("lost", f"it lost transitions, as {QUEUE_MAX} of them wait")
+        self._start()
 
     async def finish(self) -> None:
         """Wait until the sink has what is left, the last snapshot at least, and close it.
 
-        For each of the two it has as long as a disk that hangs, and is then cancelled.
+        For each of the two it has 0.8 seconds, and is then cancelled.
         """
         self._closed = True
         given, late = self._given, await self._late()
@@ -102,49 +102,67 @@ class SinkFeed(Feed):
             late = await self._late()
         if late and not await self._cancel(late):
             return
-        closing = asyncio.create_task(self._close(given < self._given))
-        if await self.hub.timer.hangs(closing, PATIENCE):
+        closing = asyncio.create_task(self._close(slow=given < self._given))
+        if await self._timer.hangs(closing, PATIENCE):
             await self._cancel(closing)
+
+    def _start(self) -> None:
+        if self._queue and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._drain())
+
+    def _again(self) -> None:
+        self._retry = False
+        if not self._closed:
+            self._start()
 
     async def _late(self) -> asyncio.Task[None] | None:
         """Give the sink what is queued; return the task that does so if it takes too long."""
-        self.start()
+        self._start()
         task = self._task
-        return task if task and await self.hub.timer.hangs(task, PATIENCE) else None
+        return task if task and await self._timer.hangs(task, PATIENCE) else None
 
     async def _cancel(self, task: asyncio.Task[None]) -> bool:
         """Cancel a task; return whether it ends."""
         task.cancel()
-        return not await self.hub.timer.hangs(task, PATIENCE)
+        return not await self._timer.hangs(task, PATIENCE)
 
-    async def _close(self, slow: bool) -> None:
+    async def _close(self, *, slow: bool) -> None:
         if slow and self._queue:
-            await self._call(self._sink.write, self._queue[-1][0])
-        if aclose := getattr(self._sink, "aclose", None):
+            await self._call(self.sink.write, self._queue[-1][0])
+        if self._closes and (aclose := getattr(self.sink, "aclose", None)):
             await self._call(aclose)
 
     async def _drain(self) -> None:
         while self._queue:
-            snapshot, keep = self._queue.pop(0)
-            if not await self._call(self._sink.write, snapshot):
+            snapshot, keep = self._queue.popleft()
+            if not await self._call(self.sink.write, snapshot):
                 if keep or not self._queue:
-                    self._queue.insert(0, (snapshot, keep))
+                    self._queue.appendleft((snapshot, keep))
                 break
             self._given += 1
 
     async def _call(self, method: Callable[..., Awaitable[None]], *snapshot: Snapshot) -> bool:
+        """Call the sink; return whether it did not fail."""
         try:
-            await method(*snapshot)
+            async with self.gate:
+                await method(*snapshot)
         except asyncio.CancelledError as error:
-            if self._is_ours():
+            if _is_ours():
                 raise
-            self.failed(RuntimeError(f"its own work was cancelled: {error!r}"))
+            self._failed(RuntimeError(f"its own work was cancelled: {error!r}"))
             return False
-        except Exception as error:  # whatever it is, it is the sink's own affair
-            self.failed(error)
+        except Exception as error:  # the sink's
+            self._failed(error)
             return False
         return True
 
-    def _is_ours(self) -> bool:
-        task = asyncio.current_task()
-        return task is None or task.cancelling() > 0
+    def _failed(self, error: Exception) -> None:
+        self._warner.failed(error)
+        if not self._retry:
+            self._retry = True
+            self._timer.call_in(RETRY, self._again)
+
+
+def _is_ours() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

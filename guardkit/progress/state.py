@@ -1,131 +1,213 @@
-"""The state of one build as it changes: no waiting, no files."""
+"""The state of one build as it changes: no waiting, no files, no locks.
 
-from datetime import datetime, timedelta
-from threading import Lock
-from typing import Any
+Any thread, signal handler or finaliser may look and change. Each change makes a new immutable
+`Moment` of the one that was there, and takes its place only if that is still there, else it is made
+again: so nothing is lost, nobody waits, and nobody sees half a change. CPython switches to another
+thread or handler only at calls and at the end of loops, so that neither a comparison with the store
+behind it nor a row of plain stores is ever interrupted.
+"""
 
+from datetime import UTC, datetime
+from itertools import count
+from typing import TypedDict, Unpack
+
+import msgspec
 from msgspec.structs import replace
 
 from guardkit.clock import Clock
-from guardkit.progress.snapshot import COUNT_MAX, Metrics, Snapshot, clip
+from guardkit.progress.counts import Counts, Left
+from guardkit.progress.snapshot import COUNT_MAX, Event, Metrics, Snapshot, Usage, clip, make_event
 
-NAME_SIZE, TEXT_SIZE = 256, 640  # bytes of JSON; all texts at their most, it is below 4 KiB
-SECOND = timedelta(seconds=1)
+NAME_SIZE, TEXT_SIZE, UNIT_SIZE = 192, 512, 48  # bytes of JSON; all at most: below 4 KiB
+EVENTS_MAX = 1000  # that wait to be written; then the oldest are dropped
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The phase that is shown: its name, the how manieth it is, since when, and its budget.
+
+    `since` is an instant of the monotonic clock, None before the first phase; `budget` seconds.
+    """
+
+    name: str = ""
+    number: int = 0
+    since: float | None = None
+    budget: float | None = None
+
+
+class Change(TypedDict, total=False):
+    """What a transition sets in the document."""
+
+    status: str
+    wave: int
+    turn: int
+    phase_status: str
+    shown: Shown
+    decision: str
+    error: str | None
+    lock: str | None
+
+
+class News(msgspec.Struct, frozen=True, gc=False):
+    """What goes to the sinks: the newest snapshot, and the transitions before it, oldest first.
+
+    `lost`: how many transitions were dropped, as too many waited.
+    """
+
+    snapshot: Snapshot
+    events: tuple[Event, ...] = ()
+    lost: int = 0
+
+    def then(self, newer: "News") -> "News":
+        """Return these news with newer ones behind them; the oldest events are dropped."""
+        events = self.events + newer.events
+        lost = self.lost + newer.lost + max(0, len(events) - EVENTS_MAX)
+        return News(newer.snapshot, events[-EVENTS_MAX:], lost)
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A build at one instant.
+
+    began, active: when it began and last did something, on the monotonic clock.
+    zero: the wall time of that clock's zero, as the wall clock says now; seconds since 1970.
+    counts: what the snapshot shows of what was left.
+    events, lost: the transitions that nobody has taken yet, and how many were dropped.
+    """
+
+    snapshot: Snapshot
+    shown: Shown = Shown()
+    began: float
+    active: float
+    zero: float
+    counts: Counts
+    events: tuple[Event, ...] = ()
+    lost: int = 0
 
 
 class State:
-    """What is known of a build; a snapshot of it is made when somebody looks.
-
-    The counts and the message are what `update` has left, `since` and `budget` are those of the
-    phase that is shown. Instants are kept in seconds of the monotonic clock, and shown as the wall
-    clock says now: it may have been set meanwhile.
-    """
-
-    __slots__ = (  # as `update` is to be quick
-        "_active",
-        "_began",
-        "_changes",
-        "_clock",
-        "_lock",
-        "_now",
-        "_seq",
-        "_snapshot",
-        "_zero",
-        "_zero_at",
-        "budget",
-        "clean",
-        "files_created",
-        "files_modified",
-        "message",
-        "since",
-        "tests_passed",
-        "tests_total",
-    )
+    """What is known of a build; a snapshot of it is made when somebody looks."""
 
     def __init__(self, snapshot: Snapshot, clock: Clock) -> None:
+        self.left = Left()
         self._clock = clock
-        self._lock = Lock()  # `build.snapshot` may be asked for in any thread
-        self._snapshot = snapshot
-        self._changes: dict[str, Any] = {}  # fields of it, since it was made
-        self.start()
+        self._numbers = count(1)  # of phases
+        self._moment = self._first(snapshot)
 
     def start(self) -> None:
-        """Let the time of the build count from now, and nothing that was left before."""
-        self.files_created = self.files_modified = self.tests_passed = self.tests_total = 0
-        self.message: str | None = None
-        self.clean = True  # `update` has left nothing that nobody was told of
-        self.since: float | None = None
-        self.budget: float | None = None
-        self._seq = 0
-        now = self._clock.now()
-        self._began = self._active = self._clock.monotonic()
-        self._zero = self._began - now.microsecond / 1e6  # when a second of the wall clock began,
-        self._zero_at = self._now = now.replace(microsecond=0)  # and which
-        self._snapshot = replace(self._snapshot, started_at=self._now)
+        """Let the time of the build count from now."""
+        self._moment = self._first(self._moment.snapshot)
 
-    def change(self, changes: dict[str, Any], now: float) -> None:
-        """Change fields of the document; its `seq` rises by one."""
-        with self._lock:
-            self._changes.update(changes)
-            self._seq += 1
-            self._active = now
+    @property
+    def shown(self) -> Shown:
+        """The phase that is shown."""
+        return self._moment.shown
+
+    def begin_phase(self, shown: Shown) -> Shown:
+        """Show a phase from now on; return it with its number and its beginning."""
+        number, now = next(self._numbers), self._clock.monotonic()
+        shown = replace(shown, number=number, since=now)
+        self.step("phase.started", shown=shown, phase_status="in_progress")
+        return shown
 
     def view(self) -> Snapshot:
-        """Return the snapshot as of now; its `seq` rises if `update` has left anything new."""
-        with self._lock:
-            if not self._snapshot.terminal:
-                self._snapshot = self._make()
-            return self._snapshot
+        """Return the snapshot as of now; its `seq` rises if there is anything new."""
+        return self._step(None, {}).snapshot
 
-    def _make(self) -> Snapshot:
-        old, now, zero_at, wall = (
-            self._snapshot,
-            self._clock.monotonic(),
-            self._zero_at,
-            self._wall(),
+    def step(self, event: str | None, **change: Unpack[Change]) -> Snapshot:
+        """Make a change, a transition if it has an event; return the snapshot that shows it.
+
+        After the end of the build nothing changes any more.
+        """
+        return self._step(event, change).snapshot
+
+    def take(self) -> News:
+        """Return the newest snapshot, and the transitions since the last time."""
+        while True:
+            moment = self._moment
+            if not (moment.events and self.left.clean):  # else it is as new as it can be
+                moment = self._step(None, {})
+            rest = replace(moment, events=(), lost=0)
+            if self._moment is moment:
+                self._moment = rest
+                return News(moment.snapshot, moment.events, moment.lost)
+
+    def _first(self, snapshot: Snapshot) -> Moment:
+        now, wall = self._clock.monotonic(), self._clock.now()
+        zero, second = wall.timestamp() - now, wall.replace(microsecond=0)
+        tracker = replace(snapshot.tracker, activity_at=second, beat=round(now, 3))
+        snapshot = replace(snapshot, started_at=second, updated_at=second, tracker=tracker)
+        return Moment(snapshot=snapshot, began=now, active=now, zero=zero, counts=Left().take())
+
+    def _step(self, event: str | None, change: Change) -> Moment:
+        while True:
+            old = self._moment
+            if old.snapshot.terminal:
+                self.left.clean = True  # so that the next call sees that the build has ended
+                return old
+            new = self._next(old, event, change)
+            if self._moment is old:
+                self._moment = new
+                return new
+
+    def _next(self, old: Moment, event: str | None, change: Change) -> Moment:
+        """Return the moment that follows from an old one, a change, and what was left."""
+        counts, touched = self.left.take(), self.left.touched
+        wall, now = self._clock.now(), self._clock.monotonic()
+        zero = wall.timestamp() - now
+        news = event is not None or bool(change) or counts != old.counts
+        new = Moment(
+            snapshot=old.snapshot,
+            shown=change.get("shown", old.shown),
+            began=old.began,
+            active=now if news else max(old.active, touched),
+            zero=old.zero if -1 < zero - old.zero < 1 else zero,  # the clock was set
+            counts=old.counts if counts == old.counts else counts,
+            events=old.events,
+            lost=old.lost,
         )
-        metrics, message, tracker = old.metrics, old.message, old.tracker
-        if not self.clean:
-            self.clean = True  # first: what comes from here on is told of again
-            if self.message is not None:
-                message = clip(self.message, TEXT_SIZE)
-            metrics = Metrics(
-                elapsed_seconds=metrics.elapsed_seconds,
-                files_created=min(self.files_created, COUNT_MAX),
-                files_modified=min(self.files_modified, COUNT_MAX),
-                tests_passed=min(self.tests_passed, COUNT_MAX),
-                tests_total=min(self.tests_total, COUNT_MAX),
-            )
-            if self._seq == tracker.seq and (metrics, message) != (old.metrics, old.message):
-                self._seq += 1
-                self._active = now
-        elapsed = max(0, int(now - self._began))
-        if elapsed != metrics.elapsed_seconds:
-            metrics = replace(metrics, elapsed_seconds=elapsed)
-        if self._seq != tracker.seq or self._zero_at != zero_at:
-            tracker = replace(
-                tracker,
-                seq=self._seq,
-                activity_at=self._show(self._active),
-                phase_started_at=None if self.since is None else self._show(self.since),
-                budget_seconds=self.budget,
-            )
-        changes, self._changes = self._changes, {}
-        return replace(
-            old, metrics=metrics, message=message, updated_at=wall, tracker=tracker, **changes
+        seq = old.snapshot.tracker.seq + news
+        snapshot = _show(new, old, change, wall.replace(microsecond=0), now, seq=seq)
+        if event:
+            events = (*old.events, make_event(event, wall, snapshot))
+            lost = old.lost + (len(events) > EVENTS_MAX)
+            return replace(new, snapshot=snapshot, events=events[-EVENTS_MAX:], lost=lost)
+        return replace(new, snapshot=snapshot)
+
+
+def _show(
+    new: Moment, old: Moment, change: Change, wall: datetime, now: float, *, seq: int
+) -> Snapshot:
+    """Return the document of a moment; the clocks say `wall`, of whole seconds, and `now`."""
+    before, shown, tracker = old.snapshot, new.shown, old.snapshot.tracker
+    fields: dict[str, object] = {k: v for k, v in change.items() if k not in {"shown", "lock"}}
+    elapsed, set_ = max(0, int(now - new.began)), new.zero != old.zero
+    files, tests, message, work, work_of, used, tasks = new.counts
+    if new.counts is not old.counts or elapsed != before.metrics.elapsed_seconds:
+        least = (min(number, COUNT_MAX) for number in (*files, *tests))
+        fields["metrics"] = Metrics(elapsed, *least)
+    if new.counts is not old.counts or shown is not old.shown:
+        fields["work"] = work if work_of == shown.number else None
+        fields["phase"] = shown.name
+    if new.counts is not old.counts:
+        fields["usage"] = None if used == (None, None) else Usage(used[0] or 0, used[1] or 0.0)
+        fields["tasks"] = tasks
+        fields["message"] = before.message if message is None else clip(message, TEXT_SIZE)
+    if shown is not old.shown or set_:
+        tracker = replace(
+            tracker,
+            phase_started_at=None if shown.since is None else _instant(new, shown.since, wall),
+            phase_number=shown.number,
+            budget_seconds=shown.budget,
         )
+    active = tracker.activity_at
+    if new.active != old.active or set_:
+        active = wall if new.active == now else _instant(new, new.active, wall)
+    if active is None or active > wall:  # the clock was set back by less than a second
+        active = wall
+    lock = change.get("lock", tracker.lock)
+    tracker = replace(tracker, seq=seq, beat=round(now, 3), activity_at=active, lock=lock)
+    return replace(before, updated_at=wall, tracker=tracker, **fields)
 
-    def _wall(self) -> datetime:
-        """Return the wall time in whole seconds, and see whether the clock was set."""
-        now = self._clock.now()
-        if not self._now <= now < self._now + SECOND:
-            self._now = now.replace(microsecond=0)
-            passed = timedelta(seconds=self._clock.monotonic() - self._zero)
-            set_by = now - self._zero_at - passed
-            if abs(set_by) >= SECOND:
-                self._zero_at += timedelta(seconds=round(set_by.total_seconds()))
-        return self._now
 
-    def _show(self, instant: float) -> datetime:
-        """Return a time of the monotonic clock as one of the wall clock, in whole seconds."""
-        return min(self._zero_at + timedelta(seconds=int(instant - self._zero)), self._now)
+def _instant(moment: Moment, since: float, wall: datetime) -> datetime:
+    """Return an instant of the monotonic clock as the wall clock says now, in whole seconds."""
+    return min(datetime.fromtimestamp(int(moment.zero + since), UTC), wall)

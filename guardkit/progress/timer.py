@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from guardkit.clock import Clock
+from guardkit.progress.shared import Shared
 
 
 class Call(msgspec.Struct, order=True):
@@ -24,12 +25,20 @@ class Call(msgspec.Struct, order=True):
         """Take it back."""
         self.function = None
 
+    def is_due(self, now: float) -> bool:
+        """Return whether there is nothing to wait for, as for what was taken back."""
+        return self.function is None or self.when - self.slack <= now
 
-class Timer:
-    """Makes calls when they are due, from the first that is asked for until it is closed."""
+
+class Timer(Shared):
+    """Makes calls when they are due, for all builds of an event loop and a clock.
+
+    Without slack the heartbeats of 1,000 builds are as many rounds of writing, and cost 6.0
+    instead of 2.3 bare writes each.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._calls: list[Call] = []  # a heap
         self._order = count()
         self._task: asyncio.Task[None] | None = None
@@ -48,10 +57,12 @@ class Timer:
 
     def call_in(self, seconds: float, function: Callable[[], object]) -> Call:
         """Call some seconds from now."""
-        return self.call_at(self._clock.monotonic() + seconds, function)
+        return self.call_at(self.clock.monotonic() + seconds, function)
 
     async def hangs(self, work: "asyncio.Future[Any]", seconds: float) -> bool:
         """Wait for `work` for some seconds; return whether it takes longer."""
+        if work.done():
+            return False
         enough = asyncio.Event()
         work.add_done_callback(lambda _: enough.set())
         limit = self.call_in(seconds, enough.set)
@@ -62,7 +73,7 @@ class Timer:
         return not work.done()
 
     async def close(self) -> None:
-        """Make no more calls, and end what was started here."""
+        """Make no more calls, and end the task that sleeps."""
         self._calls.clear()
         if task := self._task:
             task.cancel()
@@ -81,10 +92,10 @@ class Timer:
     async def _run(self) -> None:
         while self._calls:
             self._wakes = self._calls[0].when
-            await self._clock.sleep(self._wakes - self._clock.monotonic())
+            await self.clock.sleep(self._wakes - self.clock.monotonic())
             self._wakes = -inf  # what is added meanwhile is seen here
-            now = self._clock.monotonic()
-            while self._calls and (call := self._calls[0]).when - call.slack <= now:
+            now = self.clock.monotonic()
+            while self._calls and (call := self._calls[0]).is_due(now):
                 heappop(self._calls)
                 if call.function:
                     call.function()

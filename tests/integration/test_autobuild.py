@@ -578,6 +578,16 @@ async def test_what_a_player_makes_of_its_report_does_not_hurt_the_build(
     assert left(root, "player_turn_1.json")["tests_passed"] is None
 
 
+async def test_a_player_that_puts_a_link_in_place_of_the_build_s_folder_fails_the_build(
+    root: Path, build: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    ours = "${GUARDKIT_REPORT_FILE%/*}"
+    with pytest.raises(WorkspaceError, match="autobuild/T1 cannot be used: it is a link, which"):
+        await build(f"{GREEN}; mv {ours} {root}/away; ln -s {tmp_path}/elsewhere {ours}")
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
 async def test_a_player_that_destroys_its_worktree_fails_the_build(
     root: Path, build: Build
 ) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import fcntl
 import json
 import os
@@ -7,18 +8,20 @@ import select
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guardkit import Snapshot, read_progress, track_build
-from guardkit.cli.parser import find_root
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.places.watch import Display
-from guardkit.progress.snapshot import encode
+from guardkit.places.display import Display
+from guardkit.progress.lock import boot_id
+from guardkit.progress.snapshot import Tracker, encode
 
 GUARDKIT = (sys.executable, "-m", "guardkit.cli.main")
 BUILD = """
@@ -141,24 +144,32 @@ def test_help_fits_a_terminal_and_describes_each_word(command: str) -> None:
 @pytest.mark.parametrize(
     ("words", "wrong", "command"),
     [
-        ("--nonsense", "--nonsense", "guardkit"),
-        ("nonsense", "'nonsense'", "guardkit"),
-        ("autobuild nonsense", "'nonsense'", "guardkit autobuild"),
-        ("autobuild task TASK-1", "--player", "guardkit autobuild task"),
-        ("autobuild task --player x", "TASK-ID", "guardkit autobuild task"),
-        ("autobuild task T --player x --max-turns 0", "'0'", "guardkit autobuild task"),
-        ("autobuild task T --player x --max-turns 1.5", "'1.5'", "guardkit autobuild task"),
-        ("autobuild task T --player x --test-timeout 0", "'0'", "guardkit autobuild task"),
-        ("status --nonsense", "--nonsense", "guardkit status"),
-        ("status --js", "--js", "guardkit status"),
-        ("status T --stall-after -1", "'-1'", "guardkit status"),
-        ("status T --root", "--root", "guardkit status"),
-        ("wait", "ID", "guardkit wait"),
-        ("wait T U", "U", "guardkit wait"),
-        ("wait T --until lunch", "'lunch'", "guardkit wait"),
-        ("wait T --timeout nan", "'nan'", "guardkit wait"),
-        ("wait T --timeout soon", "'soon'", "guardkit wait"),
-        ("schema T", "T", "guardkit schema"),
+        ("--nonsense", "there is no option --nonsense", "guardkit"),
+        ("nonsense", "there is no command 'nonsense'", "guardkit"),
+        ("statsu", "there is no command 'statsu' (did you mean status?)", "guardkit"),
+        ("autobuild tsk", "there is no command 'tsk' (did you mean task?)", "guardkit autobuild"),
+        ("autobuild task T", "required: --player", "guardkit autobuild task"),
+        ("autobuild task --player x", "required: TASK-ID", "guardkit autobuild task"),
+        (
+            "autobuild task T --player x --max-turns 0",
+            "--max-turns: a whole number from 1 up is wanted",
+            "guardkit autobuild task",
+        ),
+        (
+            "autobuild task T --player x --test-timeout 0",
+            "--test-timeout: a duration of 0.001s at least is wanted",
+            "guardkit autobuild task",
+        ),
+        ("status --jsn", "there is no option --jsn (did you mean --json?)", "guardkit status"),
+        ("status --js", "there is no option --js (did you mean --json?)", "guardkit status"),
+        ("status T --stall-after -1", "--stall-after: a duration is wanted", "guardkit status"),
+        ("status T --root", "--root: expected one argument", "guardkit status"),
+        ("wait", "required: ID", "guardkit wait"),
+        ("wait T --until chnage", "did you mean change?", "guardkit wait"),
+        ("wait T --timeout nan", "--timeout: a duration is wanted", "guardkit wait"),
+        ("wait T --run xyz", "16 hexadecimal digits, as --detach prints", "guardkit wait"),
+        ("log T U V", "too many arguments: U V", "guardkit log"),
+        ("schema T", "too many arguments: T", "guardkit schema"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_where_help_is(
@@ -170,6 +181,49 @@ def test_wrong_usage_exits_with_2_and_says_where_help_is(
     assert said.startswith("guardkit: ")
     assert wrong in said
     assert said.endswith(f"; see {command} --help")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status --nats s3cret",
+        "status --nats s3cret/+=",
+        "status --nats=s3cret",
+        "status --nats nats://s3cret@host",
+        "status --token=s3cret",
+        "status -ps3cret",
+        "schema --nats s3cret",
+        "wait T --until s3cret",
+        "wait T --timeout s3cret",
+        "wait T --run s3cret",
+        "log T --nats s3cret",
+        "relay --nats s3cret",
+        "autobuild task --player x --nats s3cret",
+        "autobuild task T --player x --max-turns s3cret",
+        "nats init --max-age s3cret",
+        "nats://me:s3cret@host",
+        "status nats://me:s3cret@host",
+        "status --json nats://me:s3cret@host",
+        "wait T --json nats://me:s3cret@host",
+        "log nats://me:s3cret@host",
+        "schema me:s3cret@host",
+        "autobuild task nats://me:s3cret@host --player x",
+    ],
+)
+def test_what_may_be_a_login_is_never_repeated(tmp_path: Path, words: str) -> None:
+    nowhere = {"NATS_URL": "nats://127.0.0.1:1", "HOME": str(tmp_path)}
+    ended = guardkit(*words.split(), cwd=tmp_path, env=os.environ | nowhere)
+    assert ended.returncode in {2, 7}
+    assert "s3cret" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "wait", "log"])
+def test_a_mistyped_id_is_answered_with_the_nearest(tmp_path: Path, command: str) -> None:
+    progress_file(tmp_path, "TASK-FB-002").write_bytes(encode(foreign("TASK-FB-002")))
+    ended = guardkit(command, "TASK-FB-02", "--root", str(tmp_path))
+    assert ended.returncode == 6
+    why = f"no build of TASK-FB-02 is known below {tmp_path} (did you mean TASK-FB-002?)"
+    assert complaint(ended) == f"guardkit: {why}"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +256,8 @@ def test_a_complaint_never_goes_to_the_standard_output() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["status"], ["schema"]])
 def test_quick_commands_import_nothing_slow(words: list[str], tmp_path: Path) -> None:
     progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
-    slow = "{'asyncio', 'anyio', 'rich', 'yaml', 'guardkit.orchestrator'}"
+    slow = "{'asyncio', 'anyio', 'rich', 'yaml', 'pathlib', 'traceback', 'difflib', "
+    slow += "'guardkit.nats', 'guardkit.orchestrator'}"
     code = f"import sys, atexit; atexit.register(lambda: print({slow} & {{*sys.modules}}))\n"
     code += "from guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, *words)
@@ -210,17 +265,27 @@ def test_quick_commands_import_nothing_slow(words: list[str], tmp_path: Path) ->
     assert ended.stdout.endswith("set()\n")
 
 
-@pytest.mark.parametrize("mark", [".guardkit", ".git"])
-def test_the_root_is_the_nearest_marked_folder_upwards(tmp_path: Path, mark: str) -> None:
-    inner = tmp_path / "project" / "src" / "deep"
-    inner.mkdir(parents=True)
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "project" / mark).mkdir()
-    assert find_root(inner) == tmp_path / "project"
+def test_inside_a_worktree_of_ours_the_builds_are_those_of_the_checkout(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    inside = tmp_path / ".guardkit" / "worktrees" / "TASK-1" / "src"
+    inside.mkdir(parents=True)
+    (inside.parent / ".git").write_text("gitdir: elsewhere\n")
+    ended = guardkit("status", "TASK-1", cwd=inside)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_without_a_marked_folder_the_root_is_where_we_are() -> None:
-    assert find_root(Path("/proc/self")) == Path("/proc/self")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_mark_of_another_owner_is_passed_over_with_one_line(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    os.chown(tmp_path / ".guardkit", 4321, 4321)
+    start = tmp_path / "mine"
+    start.mkdir()
+    os.chown(start, 1234, 1234)
+    ended = guardkit("status", cwd=start)
+    passed, missing = ended.stderr.splitlines()
+    assert passed.startswith(f"guardkit: {tmp_path}/.guardkit belongs to user 4321 ")
+    assert (ended.returncode, missing) == (6, f"guardkit: no build is known below {start}")
+    assert guardkit("status", "--root", str(tmp_path)).returncode == 0
 
 
 def test_status_shows_a_build_that_runs(tmp_path: Path) -> None:
@@ -244,7 +309,7 @@ def test_status_prints_json(tmp_path: Path) -> None:
     assert build["progress"] == json.loads(progress_file(tmp_path, "TASK-1").read_bytes())
 
 
-def test_status_of_several_builds_is_a_line_each_and_the_highest_code_counts(
+def test_status_of_several_builds_is_a_line_each_and_the_worst_code_counts(
     tmp_path: Path,
 ) -> None:
     built(tmp_path, "TASK-1")
@@ -278,9 +343,14 @@ def foreign(task_id: str, message: str | None = None) -> Snapshot:
 
 
 def test_a_stalled_build_exits_with_5(tmp_path: Path) -> None:
-    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
+    now = datetime.now(UTC)
+    tracker = Tracker(
+        boot_id=boot_id(), beat=time.monotonic(), activity_at=now - timedelta(hours=1)
+    )
+    idle = replace(foreign("TASK-1"), updated_at=now, tracker=tracker)
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(idle))
     assert guardkit("status", "--root", str(tmp_path)).returncode == 5
-    assert guardkit("status", "--root", str(tmp_path), "--stall-after", "1e12").returncode == 0
+    assert guardkit("status", "--root", str(tmp_path), "--stall-after", "2h").returncode == 0
 
 
 @pytest.mark.parametrize("command", ["status", "watch"])
@@ -330,30 +400,51 @@ NEWER = encode(foreign("TASK-1")).replace(b'"schema_version": 1', b'"schema_vers
         pytest.param(None, id="a directory"),
     ],
 )
-@pytest.mark.parametrize("command", ["status", "watch"])
+@pytest.mark.parametrize("command", ["status", "watch", "wait"])
 def test_a_file_that_cannot_be_read_gives_one_line(
     tmp_path: Path, content: bytes | None, command: str
 ) -> None:
     path = progress_file(tmp_path, "TASK-1")
     path.mkdir() if content is None else path.write_bytes(content)
     ended = guardkit(command, "TASK-1", "--root", str(tmp_path))
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert str(path) in complaint(ended)
+    assert (ended.returncode, ended.stderr) == (7, "")
+    [line] = ended.stdout.splitlines()
+    assert "TASK-1" in line
+    assert "unreadable: " in line
+    assert str(path) in line
 
 
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     built(tmp_path, "TASK-2")
     progress_file(tmp_path, "TASK-1").write_text("{")
     ended = guardkit("status", "--root", str(tmp_path))
-    assert ended.returncode == 1
-    assert "TASK-1" in complaint(ended)
-    assert "TASK-2" in ended.stdout
+    assert (ended.returncode, ended.stderr) == (7, "")
+    first, second = ended.stdout.splitlines()
+    assert first.startswith("unreadable: TASK-1 - ")
+    assert second.startswith("completed:  Wave 1/3, TASK-2 ")
+
+
+def test_in_json_a_file_that_cannot_be_read_stands_with_its_reason(tmp_path: Path) -> None:
+    progress_file(tmp_path, "TASK-1").write_text("{")
+    ended = guardkit("status", "--json", "--root", str(tmp_path))
+    [build] = json.loads(ended.stdout)
+    assert (build["task_id"], build["progress"]) == ("TASK-1", None)
+    assert build["verdict"]["state"] == "unreadable"
+    assert "not a progress file" in build["verdict"]["evidence"]
 
 
 def test_texts_of_a_build_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     evil = foreign("TASK-1", "\x1b]0;x\x07[red]\u202e日本\n\x1b[2J")
     progress_file(tmp_path, "TASK-1").write_bytes(encode(evil))
     assert guardkit("status", "--root", str(tmp_path)).stdout.endswith("\n[red]日本\n")
+
+
+def test_json_has_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    evil = "\x9b2J\u202e\u2066\u2028\x7f"
+    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1", evil)))
+    told = guardkit("status", "--json", "--root", str(tmp_path)).stdout
+    assert json.loads(told)[0]["progress"]["message"] == evil
+    assert all(" " <= character <= "~" or character == "\n" for character in told)
 
 
 def test_what_an_output_cannot_encode_is_replaced(tmp_path: Path) -> None:
@@ -449,7 +540,7 @@ def test_watch_ends_when_nobody_reads_it(tmp_path: Path) -> None:
         assert watching.stdout is not None
         lines_until(watching.stdout, "Player Implementation starting")
         watching.stdout.close()
-        assert watching.wait() == 0
+        assert watching.wait() == 7
 
 
 def ignore(_: str) -> None:
@@ -486,7 +577,7 @@ def test_on_a_terminal_what_runs_ticks_below_the_events(tmp_path: Path, columns:
     with building(tmp_path, "TASK-1") as build:
 
         def let_it_end(printed: str) -> None:
-            if "heartbeat" in printed and build.stdin and not build.stdin.closed:
+            if "last activity" in printed and build.stdin and not build.stdin.closed:
                 build.stdin.close()
 
         command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
@@ -494,10 +585,21 @@ def test_on_a_terminal_what_runs_ticks_below_the_events(tmp_path: Path, columns:
     assert code == 0
     assert printed.count("\x1b[?25l") == printed.count("\x1b[?25h") == 1, "the cursor is back"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
-    assert max(map(len, re.findall(r"[^\r\n]*heartbeat[^\r\n]*", plain))) <= columns
+    assert max(map(len, re.findall(r"[^\r\n]*last activity[^\r\n]*", plain))) <= columns
     assert "Status: APPROVED\r\n" in plain
-    rest = printed[printed.rindex("heartbeat") :]
+    rest = printed[printed.rindex("last activity") :]
     assert rest.count("\x1b[2K") >= 3, "the board is wiped out"
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+def test_a_terminal_that_says_it_has_no_room_is_shown_all_the_same(
+    tmp_path: Path, name: str
+) -> None:
+    built(tmp_path, "TASK-1")
+    command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
+    code, printed = on_terminal(80, *command, before=ignore, env={name: "0"})
+    assert code == 0
+    assert "Status: APPROVED\r\n" in printed
 
 
 def test_no_color_is_heeded(tmp_path: Path) -> None:
@@ -534,9 +636,10 @@ def test_a_closed_output_does_not_disturb_the_build(tmp_path: Path) -> None:
         assert process.stdout is not None
         lines_until(process.stdout, "Player Implementation starting")
         process.stdout.close()
-        assert process.wait() == 0
+        assert process.wait() == 7
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        why = "completed, but not all of its output could be written: Broken pipe"
+        assert process.stderr.read() == f"guardkit: {TASK_ID} {why}\n"
     assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
 
 
@@ -564,18 +667,25 @@ def test_a_build_whose_output_nobody_reads_ends(tmp_path: Path) -> None:
     ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(reader)
     os.close(writer)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 7
+    assert complaint(ended).endswith("not all of its output could be written: nobody reads it")
     assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
 
 
-@pytest.mark.parametrize("to", [">&-", "> /dev/full"], ids=["closed", "a full disk"])
-def test_an_output_that_takes_nothing_does_not_disturb_the_build(tmp_path: Path, to: str) -> None:
+@pytest.mark.parametrize(
+    ("to", "code"), [(">&-", 0), ("> /dev/full", 7)], ids=["closed", "a full disk"]
+)
+def test_an_output_that_takes_nothing_does_not_disturb_the_build(
+    tmp_path: Path, to: str, code: int
+) -> None:
     root = make_demo(tmp_path)
     command = autobuild(root, "--player", player(), "--test", TEST)
     ended = subprocess.run(
         ("sh", "-c", f'exec "$@" {to}', "sh", *command), capture_output=True, text=True, check=False
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == code
+    assert ("No space left on device" in ended.stderr) == (code == 7)
+    assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
 
 
 def test_a_full_disk_gives_one_line(tmp_path: Path) -> None:
@@ -583,7 +693,7 @@ def test_a_full_disk_gives_one_line(tmp_path: Path) -> None:
     command = (*GUARDKIT, "status", "--root", str(tmp_path))
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 7
     assert ended.stderr == "guardkit: [Errno 28] No space left on device\n"
 
 
@@ -608,5 +718,63 @@ def test_without_git_there_is_no_place_to_work(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "TASK-1.md").write_text("---\nid: TASK-1\n---\n")
     ended = guardkit("autobuild", "task", "TASK-1", "--player", "x", "--root", str(tmp_path))
-    assert ended.returncode == 1
+    assert ended.returncode == 7
     assert "git" in complaint(ended)
+
+
+def test_a_task_file_that_cannot_be_read_is_no_failed_build(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "TASK-1-x.md").write_text("no frontmatter")
+    ended = guardkit("autobuild", "task", "TASK-1", "--player", "x", "--root", str(tmp_path))
+    assert ended.returncode == 7
+    assert "TASK-1-x.md" in complaint(ended)
+
+
+def test_a_defect_is_no_failed_build() -> None:
+    code = "import sys; sys.modules['msgspec'] = None; from guardkit.cli.main import main; main()"
+    command = (sys.executable, "-c", code, "schema")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 7
+    assert ended.stderr.startswith("Traceback ")
+
+
+def unblocked(*words: str) -> tuple[int, bytes]:
+    """Run a command whose output is a pipe of one page that does not block, read slowly."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    with subprocess.Popen((*GUARDKIT, *words), stdout=writer) as process:
+        os.close(writer)
+        taken = bytearray()
+        while chunk := os.read(reader, 100):
+            taken += chunk
+        os.close(reader)
+        return process.wait(), bytes(taken)
+
+
+async def build_in_many_turns(root: Path) -> None:
+    async with track_build("TASK-1", root=root, turn_max=100) as build:
+        for _ in range(100):
+            async with build.turn() as turn, turn.phase("Player Implementation"):
+                pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["status", "status --json", "wait --json", "watch TASK-1", "log TASK-1", "log TASK-1 --json"],
+)
+def test_an_output_that_does_not_block_is_given_all(tmp_path: Path, words: str) -> None:
+    asyncio.run(build_in_many_turns(tmp_path))
+    ids = [f"TASK-{number}" for number in range(2, 300)]
+    for task_id in ids:
+        ended = replace(foreign(task_id), status="completed")
+        progress_file(tmp_path, task_id).write_bytes(encode(ended))
+    command = (*words.split(), *(ids if "wait" in words else ()), "--root", str(tmp_path))
+    code, taken = unblocked(*command)
+    assert (code, taken) == (0, guardkit(*command).stdout.encode())
+    assert len(taken) > 3 * 4096
+
+
+@pytest.mark.parametrize("word", ["schema", "--help"])
+def test_an_output_that_does_not_block_is_given_what_no_build_is_needed_for(word: str) -> None:
+    assert unblocked(word) == (0, guardkit(word).stdout.encode())

@@ -110,7 +110,7 @@ def test_without_pytest_the_demo_says_how_to_get_it() -> None:
     code = "import sys; sys.modules['pytest'] = None; from guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, "demo")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (7, "")
     assert ended.stderr == (
         f"guardkit: the demo needs pytest: {sys.executable} -m pip install pytest\n"
     )
@@ -120,7 +120,7 @@ def test_without_git_the_demo_says_so(tmp_path: Path) -> None:
     command = (*GUARDKIT, "demo", "--root", str(tmp_path))
     environment = os.environ | {"PATH": str(tmp_path)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (7, "")
     [line] = ended.stderr.splitlines()
     assert line.startswith("guardkit: cannot make the demo: ")
     assert "git" in line

@@ -1,5 +1,7 @@
-"""The examples do what they say."""
+"""The examples and the README do what they say."""
 
+import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -8,11 +10,37 @@ from pathlib import Path
 
 import pytest
 
-from guardkit import track_build, watch_progress
+from guardkit import read_progress, track_build
+from guardkit.cli import codes
+from guardkit.nats import follow
+from guardkit.progress.snapshot import encode
 
 from ..nats_server import NatsServer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES = REPOSITORY / "examples"
+README = (REPOSITORY / "README.md").read_text()
+APART = {"many_machines", "test_with_fake_clock"}  # have tests of their own
+PROGRAMS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - APART)
+BLOCKS = [  # heading, language, text
+    (section.partition("\n")[0], match[1], match[2])
+    for section in re.split(r"(?m)^#+ ", README)
+    for match in re.finditer(r"(?ms)^```(\w+)\n(.*?)^```$", section)
+]
+INSTALLS = "pip install"  # blocks with this need a network, and are not run here
+
+TASK = """\
+---
+id: TASK-FB-002
+title: Implement text output fallback
+---
+# Implement text output fallback
+"""
+CLAUDE = """\
+#!/bin/sh
+case "$1 $2" in "-p "*"text output fallback"*) ;; *) exit 1 ;; esac
+echo 'def test_fallback(): pass' > test_fallback.py
+"""
 
 
 def prints_what_it_says(name: str, *words: str) -> bool:
@@ -21,12 +49,47 @@ def prints_what_it_says(name: str, *words: str) -> bool:
     said = re.search(r"Prints:\n(.*?)\"\"\"", path.read_text(), re.DOTALL)
     assert said
     expected = [line.strip() for line in said[1].splitlines() if line.strip()]
-    command = [sys.executable, str(path), *words]
+    command = [sys.executable, "-W", "error", str(path), *words]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     return printed.stdout.splitlines() == expected and not printed.stderr
 
 
-@pytest.mark.parametrize("name", ["nested_turns", "several_builds", "custom_orchestrator"])
+def blocks(language: str) -> list[str]:
+    """Return the README's blocks of a language that can be run here."""
+    return [text for _, kind, text in BLOCKS if kind == language and INSTALLS not in text]
+
+
+def heading(block: str) -> str:
+    """Return under which heading a block of the README stands."""
+    return next(heading for heading, _, text in BLOCKS if text == block)
+
+
+def rows(begin: str) -> list[list[str]]:
+    """Return the cells of the README's table with a first cell like that."""
+    found = re.search(rf"(?m)^\| {re.escape(begin)}.*\n\|[-:|]+\n((?:\|.*\n)+)", README)
+    assert found, begin
+    return [[cell.strip(" `") for cell in row[1:-1].split("|")] for row in found[1].splitlines()]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the project of somebody who reads the README: a task, and an agent on the PATH."""
+    root, programs = tmp_path / "project", tmp_path / "bin"
+    (root / "tasks").mkdir(parents=True)
+    (root / "tasks" / "TASK-FB-002.md").write_text(TASK)
+    programs.mkdir()
+    (programs / "claude").write_text(CLAUDE)
+    (programs / "claude").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "A Tester")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "tester@example.invalid")
+    for words in ("init -q -b main", "add .", "commit -q -m Begin"):
+        subprocess.run(["git", *words.split()], cwd=root, check=True)
+    return root
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_an_example_prints_what_it_says(name: str) -> None:
     assert prints_what_it_says(name)
 
@@ -38,7 +101,7 @@ async def test_the_example_of_many_machines_is_seen_on_the_server(
     monkeypatch.setenv("NATS_URL", nats_server.url)
     assert prints_what_it_says("many_machines", "0")
     for task_id in ("TASK-1", "TASK-2"):
-        seen = [each async for each in watch_progress(task_id, nats=nats_server.url)]
+        seen = [each async for each in follow(task_id, nats_server.url)]
         assert [each.status for each in seen] == ["completed"]
 
 
@@ -74,3 +137,50 @@ def test_every_example_is_short_and_says_how_to_run_it() -> None:
             assert len(text.splitlines()) < 40, path.name
             assert "Run:" in text, path.name
             assert "Prints:" in text, path.name
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=heading)
+def test_a_python_block_of_the_readme_runs_as_it_stands(block: str, project: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", block]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("block", blocks("sh"), ids=heading)
+async def test_a_shell_block_of_the_readme_runs_as_it_stands(block: str, project: Path) -> None:
+    async with track_build("TASK-FB-002", root=project):
+        pass
+    command = ["sh", "-eu", "-c", block]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "completed" in ended.stdout
+
+
+def test_the_document_in_the_readme_has_the_keys_of_a_real_one(tmp_path: Path) -> None:
+    [shown] = [text for _, kind, text in BLOCKS if kind == "json"]
+    path = tmp_path / ".guardkit" / "autobuild" / "TASK-FB-002" / "progress.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(shown)
+    real = encode(read_progress("TASK-FB-002", root=tmp_path)).decode()
+    keys = re.compile(r'(?m)^(?: {2}| {4})"(\w+)":')
+    last = real.index('"tracker"')
+    assert keys.findall(shown) == [*keys.findall(real[:last]), "tracker"]
+
+
+def test_the_readme_tells_of_each_parameter_and_its_default() -> None:
+    told: dict[str, str] = {}
+    for names, default, _ in rows("`track_build(…)`"):
+        told |= dict.fromkeys(re.findall(r"\w+", names), default)
+    real = inspect.signature(track_build).parameters
+    assert told == {
+        name: "" if each.default is each.empty else repr(each.default).replace("'", '"')
+        for name, each in real.items()
+    }
+
+
+def test_the_readme_tells_of_each_verdict_and_its_exit_code() -> None:
+    told = {state: int(code.split(",")[0]) for state, _, code in rows("verdict")}
+    assert told == codes.BY_STATE
+    [order] = re.findall(r"in the order\s+([\d ]+)\.", README)
+    assert tuple(map(int, order.split())) == codes.ORDER

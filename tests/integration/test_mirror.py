@@ -12,14 +12,13 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from guardkit import assess, read_events, read_progress, track_build
-from guardkit.clock import SYSTEM_CLOCK
+from guardkit import Builds, Snapshot, Verdict, read_events, read_progress, track_build
 from guardkit.errors import NatsError
-from guardkit.monitor.verdict import assess_each
 from guardkit.nats import NatsSink
 from guardkit.nats.messages import BEAT
-from guardkit.nats.mirror import mirrored
+from guardkit.nats.mirror import Mirror, mirrored
 from guardkit.nats.settings import find_settings
 from guardkit.progress.reader import list_builds
 from guardkit.testing import FakeClock
@@ -41,6 +40,18 @@ async def build(server: NatsServer, root: Path, task_id: str = "TASK-1") -> None
     sink = NatsSink(server.url, root=root)
     async with track_build(task_id, root=root, sinks=[sink]) as building, building.turn() as turn:
         turn.decide("approve", "Coach approved")
+
+
+def silence(mirror: Mirror, snapshot: Snapshot) -> float:
+    silent = mirror.silence(snapshot)
+    return inf if silent is None else silent
+
+
+def verdict_on(mirror: Mirror, later: float = 0.0) -> Verdict:
+    """Return the verdict on the only build, when nothing more is heard for some seconds."""
+    builds = Builds(mirror.root, silence=lambda shown: silence(mirror, shown) + later)
+    [look] = builds.look_now()
+    return look.verdict
 
 
 async def test_it_has_what_the_builds_have_on_their_disks(
@@ -99,19 +110,15 @@ async def test_what_happens_later_comes_after_it(nats_server: NatsServer, tmp_pa
 
 
 async def test_a_build_is_lost_after_three_heartbeats_and_never_crashed(
-    nats_server: NatsServer, tmp_path: Path, clock: FakeClock
+    nats_server: NatsServer, tmp_path: Path
 ) -> None:
     """... though it is one of this machine, and its builder would hold a lock if it lived."""
     sink = NatsSink(nats_server.url, root=tmp_path)
     async with track_build("TASK-1", root=tmp_path, sinks=[sink]):
         await until_whole(nats_server, tmp_path)
         with mirrored(find_settings(nats_server.url)) as mirror:
-            root = mirror.root
-            snapshot = read_progress("TASK-1", root=root)
-            clock.jump((snapshot.updated_at - clock.now()).total_seconds())
-            assert assess(snapshot, root=root, clock=clock).state == "running"
-            clock.jump(17)
-            verdict = assess(snapshot, root=root, clock=clock)
+            assert verdict_on(mirror).state == "running"
+            verdict = verdict_on(mirror, later=17.0)
             assert verdict.state == "lost"
             assert verdict.evidence.endswith("cannot be examined from here")
 
@@ -123,27 +130,21 @@ async def test_no_build_is_lost_because_the_server_is_away_or_its_clock_is_behin
     sink = NatsSink(nats_server.url, root=tmp_path)
 
     def lag() -> float:
-        return (SYSTEM_CLOCK.now() - mirror.now()).total_seconds()
+        return time.monotonic() - mirror._place.until
 
     with mirrored(find_settings(nats_server.url)) as mirror:
         async with track_build("TASK-1", root=tmp_path, sinks=[sink], clock=clock) as building:
-            await asyncio.to_thread(wait_until, lambda: mirror.silence("TASK-1") < BEAT)
+            shown = building.snapshot
+            await asyncio.to_thread(wait_until, lambda: silence(mirror, shown) < BEAT)
             nats_server.kill()
-            before = mirror.silence("TASK-1")
+            before = mirror.silence(shown)
             wait_until(lambda: lag() > 2 * BEAT)
-            assert mirror.silence("TASK-1") == before
-            assert mirror.silence("TASK-2") == inf
+            assert mirror.silence(shown) == before
+            assert mirror.silence(replace(shown, task_id="TASK-2")) is None
             nats_server.start()
             await asyncio.to_thread(wait_until, lambda: lag() < 2 * BEAT)
-            assert mirror.silence("TASK-1") < BEAT
-            [verdict] = assess_each(
-                [building.snapshot],
-                root=mirror.root,
-                stall_after=inf,
-                now=mirror.now,
-                silence=mirror.silence,
-            )
-    assert verdict.state == "running"
+            assert silence(mirror, shown) < BEAT
+            assert verdict_on(mirror).state == "running"
 
 
 async def test_where_no_server_is_it_does_not_begin(nats_server: NatsServer) -> None:

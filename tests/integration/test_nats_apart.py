@@ -42,10 +42,10 @@ asyncio.run(main())
 """
 WATCH = """
 import asyncio, sys
-from guardkit import watch_progress
+from guardkit.nats import follow
 
 async def main():
-    async for snapshot in watch_progress("TASK-1", nats=sys.argv[1]):
+    async for snapshot in follow("TASK-1", sys.argv[1]):
         print(snapshot.tracker.seq, snapshot.phase, snapshot.message, flush=True)
 
 asyncio.run(main())
@@ -164,7 +164,7 @@ def test_watch_prints_elsewhere_what_it_prints_of_files(places: tuple[Place, Pla
     assert without_times(told_elsewhere) == without_times(told)
 
 
-def test_watch_progress_yields_elsewhere_what_happens(two_machines: tuple[Place, Place]) -> None:
+def test_follow_yields_elsewhere_what_happens(two_machines: tuple[Place, Place]) -> None:
     here, there = two_machines
     command = (*there.there, sys.executable, "-c", WATCH, there.url)
     with building(here, there) as build, started(*command) as watching:

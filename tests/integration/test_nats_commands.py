@@ -115,7 +115,7 @@ AUTOBUILD = ("autobuild", "task", "TASK-1", "--player", "x")
     [
         ("nats://me:hidden@127.0.0.1", 2, "a login does not belong on a command line: set NATS_"),
         ("nats://hidden@127.0.0.1", 2, "a login does not belong on a command line: set NATS_"),
-        ("http://127.0.0.1", 1, "that is no URL of a NATS server: write nats://HOST:PORT"),
+        ("http://127.0.0.1", 7, "that is no URL of a NATS server: write nats://HOST:PORT"),
     ],
     ids=["a password", "a token", "another URL"],
 )
@@ -131,7 +131,7 @@ def test_a_url_that_is_none_or_tells_too_much_is_refused(
 def test_a_login_where_none_is_wanted_is_not_repeated(tmp_path: Path) -> None:
     ended = guardkit("relay", "nats://me:hidden@127.0.0.1", "x", "--root", str(tmp_path))
     assert ended.returncode == 2
-    assert "unrecognized arguments: (a login) x;" in complaint(ended)
+    assert "too many arguments" in complaint(ended)
     assert "hidden" not in ended.stderr
 
 
@@ -153,7 +153,7 @@ def test_a_server_that_is_not_there_gives_one_line(
 ) -> None:
     nats_server.kill()
     ended = guardkit(*words, "--nats", nats_server.url)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (7, "")
     assert complaint(ended).startswith(f"guardkit: no server answers at {nats_server.url}: ")
 
 
@@ -161,7 +161,7 @@ def test_a_server_that_takes_too_few_bytes_gives_one_line(tmp_path: Path) -> Non
     with serving(tmp_path / "server", "max_payload: 100") as server:
         for words in (("nats", "init"), ("status",), ("watch", "TASK-1"), ("log", "TASK-1")):
             ended = guardkit(*words, "--nats", server.url)
-            assert (ended.returncode, ended.stdout) == (1, "")
+            assert (ended.returncode, ended.stdout) == (7, "")
             assert complaint(ended).endswith("set its max_payload to 64KB at least")
 
 
@@ -172,7 +172,7 @@ def test_without_the_extra_one_is_told_what_to_install(words: tuple[str, ...]) -
     code = "import sys; sys.modules['nats'] = None\nfrom guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, *words, "--nats")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (7, "")
     assert complaint(ended).endswith("pip install 'guardkit[nats]'")
 
 
@@ -204,7 +204,7 @@ def test_the_stream_is_made_and_its_limits_are_changed(nats_server: NatsServer) 
         "  max-bytes  unlimited",
     ]
     refused = guardkit(*init, "--replicas", "3")
-    assert refused.returncode == 1
+    assert refused.returncode == 7
     assert "refuses: " in complaint(refused)
 
 
@@ -214,7 +214,7 @@ def test_the_stream_is_made_and_its_limits_are_changed(nats_server: NatsServer) 
 def test_what_is_no_limit_is_wrong_usage(words: list[str]) -> None:
     ended = guardkit("nats", "init", *words)
     assert ended.returncode == 2
-    assert f"'{words[1]}' is not a number of " in complaint(ended)
+    assert f"{words[0]}: a number of " in complaint(ended)
 
 
 def test_a_relay_ends_by_ctrl_c(nats_server: NatsServer, tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ from guardkit.nats.outbox import YIELD, YIELD_MAX, Outbox
 from guardkit.nats.settings import find_settings
 from guardkit.nats.source import Source
 from guardkit.nats.stream import ensure_stream, subject
-from guardkit.progress.journal import Event
-from guardkit.progress.snapshot import encode
-from guardkit.progress.worker import Writer
+from guardkit.progress.snapshot import Event, encode
+from guardkit.progress.worker import Worker
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
@@ -54,7 +53,7 @@ def make_outbox(
 async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
     nats_server: NatsServer, client: Client, tmp_path: Path
 ) -> None:
-    fast, slow = (make_outbox(client, Source(tmp_path, "TASK-1", Writer())) for _ in range(2))
+    fast, slow = (make_outbox(client, Source(tmp_path, "TASK-1", Worker())) for _ in range(2))
     async with track_build("TASK-1", root=tmp_path) as build:
         for outbox in (fast, slow):
             await outbox.deliver(build.snapshot)
@@ -76,7 +75,7 @@ class SlowSource(Source):
     def __init__(
         self, root: Path, shown: Snapshot, happens: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        super().__init__(root, "TASK-1", Writer())
+        super().__init__(root, "TASK-1", Worker())
         self._shown, self._happens = shown, happens
 
     async def newest(self) -> Snapshot:
@@ -102,7 +101,7 @@ async def test_the_neighbours_are_told_of_nothing_twice_after_another_connect(
     told: dict[str, float] = {}
     async with track_build("TASK-1", root=tmp_path) as build:
         for _ in range(2):
-            outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()), told)
+            outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()), told)
             await outbox.deliver(build.snapshot)
     await outbox.deliver(build.snapshot)
     assert len(await read_stream(nats_server)) == 2
@@ -124,7 +123,7 @@ async def test_a_state_is_not_published_after_a_run_that_began_while_the_journal
         async def begin() -> None:
             later = track_build("TASK-1", root=tmp_path, clock=FakeClock())
             build = await stack.enter_async_context(later)
-            await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(build.snapshot)
+            await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(build.snapshot)
 
         late = make_outbox(client, SlowSource(tmp_path, shown, begin))
         for _ in range(3):
@@ -159,7 +158,7 @@ async def test_two_machines_that_build_the_same_task_at_once_lose_and_double_not
         for root in roots:
             root.mkdir()
             builds.append(await stack.enter_async_context(track_build("TASK-1", root=root)))
-            outboxes.append(make_outbox(client, Source(root, "TASK-1", Writer())))
+            outboxes.append(make_outbox(client, Source(root, "TASK-1", Worker())))
         for _ in range(5):
             for build, outbox in zip(builds, outboxes, strict=True):
                 async with build.turn():
@@ -182,7 +181,7 @@ async def test_what_a_machine_delivers_late_is_not_the_last_that_is_seen(
         ended.append(build.snapshot)
         clock.jump(2.0)
     for root in reversed(roots):
-        outbox = make_outbox(client, Source(root, "TASK-1", Writer()))
+        outbox = make_outbox(client, Source(root, "TASK-1", Worker()))
         for _ in range(3):
             await outbox.deliver(None)
     messages = await read_stream(nats_server)
@@ -199,7 +198,7 @@ async def test_of_two_runs_of_one_second_on_two_machines_none_is_taken_for_the_n
         async with track_build("TASK-1", root=root, clock=FakeClock()):
             pass
     for root in (*roots, *roots):
-        outbox = make_outbox(client, Source(root, "TASK-1", Writer()))
+        outbox = make_outbox(client, Source(root, "TASK-1", Worker()))
         for _ in range(3):
             await outbox.deliver(None)
     assert [each.event for each in await read_stream(nats_server)] == [
@@ -212,14 +211,14 @@ async def test_the_end_of_a_run_comes_though_a_state_of_the_next_one_is_there_be
 ) -> None:
     clock = FakeClock()
     async with track_build("TASK-1", root=tmp_path, clock=clock) as earlier:
-        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(earlier.snapshot)
+        await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(earlier.snapshot)
     clock.jump(2.0)
     async with track_build("TASK-1", root=tmp_path, clock=clock) as later:
         hasty = make_outbox(client, None)  # as if the journal hung
         for _ in range(2):
             await hasty.deliver(later.snapshot)
     assert (await read_stream(nats_server))[-1].run_id == later.snapshot.tracker.run_id
-    outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()))
+    outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()))
     for _ in range(3):
         await outbox.deliver(None)
     assert differences(await read_stream(nats_server), tmp_path) == []
@@ -231,12 +230,12 @@ async def test_what_the_stream_has_behind_a_last_message_of_an_earlier_run_is_no
     async with track_build("TASK-1", root=tmp_path) as earlier:
         pass
     async with track_build("TASK-1", root=tmp_path) as later:
-        await make_outbox(client, Source(tmp_path, "TASK-1", Writer())).deliver(later.snapshot)
+        await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(later.snapshot)
         shown = earlier.snapshot
         headers = make_headers(shown, None, after=shown.tracker.seq, last=Mark())
         del headers["Nats-Expected-Last-Subject-Sequence"]
         await client.js.publish(subject("TASK-1"), encode(shown), headers=headers)
-        outbox = make_outbox(client, Source(tmp_path, "TASK-1", Writer()))
+        outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()))
         assert 0 < await outbox.deliver(later.snapshot) <= 2 * YIELD
         async with later.turn():
             pass
@@ -283,7 +282,7 @@ async def test_a_state_that_was_left_when_its_publisher_died_is_deleted_by_the_n
 async def test_states_are_published_while_the_disk_hangs_and_transitions_after_it(
     nats_server: NatsServer, client: Client, tmp_path: Path
 ) -> None:
-    files, free = Writer(), threading.Event()
+    files, free = Worker(), threading.Event()
     outbox = make_outbox(client, Source(tmp_path, "TASK-1", files))
     async with track_build("TASK-1", root=tmp_path) as build:
         await outbox.deliver(build.snapshot)

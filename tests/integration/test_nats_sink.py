@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -293,6 +294,53 @@ async def test_a_relay_follows_builds_that_know_nothing_of_nats(
 
         await until(is_state)
     await until_whole(nats_server, tmp_path)
+
+
+def make_link(folder: Path) -> None:
+    folder.symlink_to("TASK-1")
+
+
+def make_pipe(folder: Path) -> None:
+    folder.mkdir()
+    os.mkfifo(folder / "events.jsonl")
+    os.mkfifo(folder / "progress.json")
+
+
+def make_endless_link(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "events.jsonl").symlink_to("/dev/zero")
+    (folder / "progress.json").symlink_to("/dev/zero")
+
+
+def make_huge_file(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("events.jsonl", "progress.json"):
+        (folder / name).touch()
+        os.truncate(folder / name, 2**40)
+
+
+def make_deep_line(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("events.jsonl", "progress.json"):
+        (folder / name).write_text('{"progress": ' + '{"a": ' * 5000 + "1" + "}" * 5001 + "\n")
+
+
+@pytest.mark.parametrize(
+    "make", [make_link, make_pipe, make_endless_link, make_huge_file, make_deep_line]
+)
+async def test_what_is_no_build_costs_no_other_one(
+    nats_server: NatsServer,
+    tmp_path: Path,
+    relay: Relay,
+    make: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with track_build("TASK-1", root=tmp_path):
+        make(tmp_path / ".guardkit/autobuild/TASK-0")
+        await build(tmp_path, NatsSink(nats_server.url, root=tmp_path), "TASK-2")
+    messages = await until_whole(nats_server, tmp_path)
+    assert {each.task_id for each in messages} == {"TASK-1", "TASK-2"}
+    assert caplog.messages == []
 
 
 async def test_two_relays_and_the_build_itself_double_nothing(

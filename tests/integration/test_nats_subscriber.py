@@ -11,16 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from guardkit import (
-    ProgressNotFoundError,
-    Snapshot,
-    read_events,
-    read_progress,
-    track_build,
-    watch_progress,
-)
+from guardkit import ProgressNotFoundError, Snapshot, read_events, read_progress, track_build
 from guardkit.errors import NatsError
-from guardkit.nats import NatsSink
+from guardkit.nats import NatsSink, follow
 from guardkit.nats.connection import Client, connected
 from guardkit.nats.messages import News
 from guardkit.nats.settings import find_settings
@@ -311,11 +304,11 @@ async def test_where_it_is_not_told_of_all_in_time_it_says_so(nats_server: NatsS
             await subscription.next()
 
 
-async def test_watch_progress_is_the_same_over_nats(
+async def test_a_build_is_followed_to_its_end(
     nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NATS_URL", nats_server.url)
-    watching = watch_progress("TASK-1", nats="")
+    watching = follow("TASK-1")
     async with track_build("TASK-1", root=tmp_path, sinks=[NatsSink(root=tmp_path)]) as building:
         await until_whole(nats_server, tmp_path)
         seen = [await anext(watching)]
@@ -326,17 +319,17 @@ async def test_watch_progress_is_the_same_over_nats(
 
 
 async def test_a_build_that_is_not_known_is_not_found(nats_server: NatsServer) -> None:
-    watching = watch_progress("TASK-1", nats=nats_server.url)
+    watching = follow("TASK-1", nats_server.url)
     with pytest.raises(ProgressNotFoundError, match=f"no build of TASK-1 .* {nats_server.url}"):
         await anext(watching)
 
 
 LOOK_ONCE = """
 import asyncio, sys
-from guardkit import watch_progress
+from guardkit.nats import follow
 
 async def main():
-    async for snapshot in watch_progress("TASK-1", nats=sys.argv[1]):
+    async for snapshot in follow("TASK-1", sys.argv[1]):
         print(snapshot.task_id)
         break
 

@@ -19,8 +19,8 @@ from guardkit.orchestrator.workspace import (
     Workspace,
     of_kind,
     plan_workspace,
-    read_report,
 )
+from guardkit.progress.folder import open_root
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +34,12 @@ async def open_workspace(root: Path, task_id: str) -> Workspace:
 
 async def changed_files(place: Workspace, *without: str, live: bool = False) -> Changes:
     return await workspace.changed_files(place.path, place.base, without, live=live)
+
+
+def read_report(folder: Path) -> Report | None:
+    """Read the report `r.xml` in a folder."""
+    with open_root(folder) as opened:
+        return workspace.read_report(opened, "r.xml")
 
 
 async def changed_checkout(root: Path) -> Changes:
@@ -144,10 +150,40 @@ async def test_a_branch_named_autobuild_is_refused_in_git_s_words(root: Path) ->
     assert "\n" not in str(raised.value)
 
 
-async def test_a_folder_that_cannot_be_made_is_refused(root: Path) -> None:
-    (root / ".guardkit").write_text("a file")
-    with pytest.raises(NotADirectoryError):
+@pytest.mark.parametrize("name", [".guardkit", ".guardkit/worktrees"])
+async def test_a_folder_that_cannot_be_made_is_refused(root: Path, name: str) -> None:
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text("a file")
+    with pytest.raises(WorkspaceError, match=f"{name} cannot be used: Not a directory: make it"):
         await open_workspace(root, "TASK-1")
+
+
+@pytest.mark.parametrize("name", [".guardkit", ".guardkit/worktrees"])
+async def test_a_folder_that_is_a_link_is_refused_and_nothing_written_through_it(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "elsewhere" / "TASK-1").mkdir(parents=True)
+    (root / name).parent.mkdir(exist_ok=True)
+    planned = await plan_workspace(root, "TASK-1")
+    (root / name).symlink_to(tmp_path / "elsewhere")
+    for make in (plan_workspace(root, "TASK-1"), workspace.open_workspace(planned)):
+        with pytest.raises(WorkspaceError, match=f"{name} cannot be used: it is a link") as raised:
+            await make
+        assert "\n" not in str(raised.value)
+    assert os.listdir(tmp_path / "elsewhere") == ["TASK-1"]
+
+
+async def test_a_link_in_place_of_our_gitignore_is_replaced_and_not_followed(
+    root: Path, tmp_path: Path
+) -> None:
+    ours, theirs = root / ".guardkit" / "worktrees" / ".gitignore", tmp_path / "theirs"
+    theirs.write_text("precious")
+    ours.parent.mkdir(parents=True)
+    ours.symlink_to(theirs)
+    await open_workspace(root, "TASK-1")
+    assert theirs.read_text() == "precious"
+    assert (ours.is_symlink(), ours.read_text()) == (False, "*\n")
+    assert {*os.listdir(ours.parent)} == {".gitignore", "TASK-1"}
 
 
 async def leave_all(root: Path) -> None:
@@ -167,11 +203,17 @@ async def leave_a_plain_folder(root: Path) -> None:
     (root / ".guardkit" / "worktrees" / "TASK-1").mkdir(parents=True)
 
 
+async def leave_a_link_to_nowhere(root: Path) -> None:
+    (root / ".guardkit" / "worktrees").mkdir(parents=True)
+    (root / ".guardkit" / "worktrees" / "TASK-1").symlink_to("nowhere")
+
+
 LEFTOVERS = [
     leave_all,
     leave_only_the_branch,
     leave_the_branch_of_a_deleted_folder,
     leave_a_plain_folder,
+    leave_a_link_to_nowhere,
 ]
 
 
@@ -350,7 +392,7 @@ def test_pytest_s_report_is_counted_by_unique_test_and_worst_outcome(tmp_path: P
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["--junitxml=r.xml", "-c", os.devnull, "--rootdir", str(tmp_path)]
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    report = read_report(tmp_path / "r.xml")
+    report = read_report(tmp_path)
     assert report is not None
     assert (report.passed, len(report.failures)) == (4, 4)
     failures = dict(failure.split(": ", 1) for failure in report.failures)
@@ -381,13 +423,13 @@ def test_pytest_s_report_is_counted_by_unique_test_and_worst_outcome(tmp_path: P
 )
 def test_reports_of_other_tools_are_counted(tmp_path: Path, text: str, passed: int) -> None:
     (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path / "r.xml") == Report(passed=passed, failures=[])
+    assert read_report(tmp_path) == Report(passed=passed, failures=[])
 
 
 def test_a_failure_without_a_message_shows_its_text(tmp_path: Path) -> None:
     text = "<testsuite><testcase name='a'><failure>\n\x09one\ntwo</failure></testcase></testsuite>"
     (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path / "r.xml") == Report(passed=0, failures=["a: one"])
+    assert read_report(tmp_path) == Report(passed=0, failures=["a: one"])
 
 
 ENTITIES = """<!DOCTYPE x [<!ENTITY a "b">]><testsuite><testcase name="&a;"/></testsuite>"""
@@ -407,9 +449,15 @@ ENTITIES = """<!DOCTYPE x [<!ENTITY a "b">]><testsuite><testcase name="&a;"/></t
 def test_a_report_that_cannot_be_trusted_is_unknown(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path / "r.xml") is None
+    assert read_report(tmp_path) is None
 
 
 def test_a_report_that_is_no_file_is_unknown(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r.xml")
-    assert read_report(tmp_path / "r.xml") is None
+    assert read_report(tmp_path) is None
+
+
+def test_a_report_that_is_a_link_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "other.xml").write_text("<testsuite><testcase name='a'/></testsuite>")
+    (tmp_path / "r.xml").symlink_to("other.xml")
+    assert read_report(tmp_path) is None

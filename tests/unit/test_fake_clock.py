@@ -1,6 +1,7 @@
 """The public clock for tests: exact times, in order, writes in flight included."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -126,3 +127,48 @@ async def test_each_clock_keeps_the_protocol(clock: Clock) -> None:
     assert clock.now().utcoffset() == datetime.now(UTC).utcoffset()
     await clock.sleep(0.0)
     assert clock.monotonic() >= before
+
+
+async def test_advance_waits_for_what_is_busy(clock: FakeClock) -> None:
+    async def work() -> None:
+        with clock.busy():
+            await asyncio.to_thread(go_on.wait)
+        done.append(clock.monotonic())
+
+    go_on, done = threading.Event(), list[float]()
+    working = asyncio.create_task(work())
+    advancing = asyncio.create_task(clock.advance(5.0))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not advancing.done()
+    go_on.set()
+    await advancing
+    assert done == [0.0]
+    await working
+
+
+async def test_advance_waits_no_longer_for_what_hangs() -> None:
+    clock, never = FakeClock(hung_after=0.01), asyncio.Event()
+
+    async def hang() -> None:
+        with clock.busy():
+            await never.wait()
+
+    hanging = asyncio.create_task(hang())
+    await clock.advance(5.0)
+    assert clock.monotonic() == 5.0
+    never.set()
+    await hanging
+
+
+async def test_what_is_busy_may_nest_and_may_fail(clock: FakeClock) -> None:
+    with pytest.raises(ValueError, match="no"):
+        with clock.busy(), clock.busy():
+            raise ValueError("no")
+    await clock.advance(5.0)
+    assert clock.monotonic() == 5.0
+
+
+async def test_nothing_waits_for_what_is_busy_on_the_clock_of_the_system() -> None:
+    with SystemClock().busy():
+        await SystemClock().sleep(0.0)

@@ -1,13 +1,10 @@
 """The progress file on disk, with real files, limits, forks and processes."""
 
 import asyncio
-import json
 import os
 import stat
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -15,45 +12,11 @@ from typing import Any
 import pytest
 
 from guardkit import InvalidTaskIdError, track_build
-from guardkit.progress.files import replace_file
-from guardkit.progress.paths import build_dir, lock_path
-from guardkit.progress.worker import Writer
+from guardkit.progress.paths import build_dir
 from guardkit.testing import FakeClock
 
-OnDisk = Callable[[], dict[str, Any]]
-Run = Callable[..., dict[str, Any]]
-
-BEGIN = """
-import asyncio, json, os, resource, sys, threading
-from pathlib import Path
-from guardkit import track_build
-from guardkit.testing import FakeClock
-
-root = Path(sys.argv[1])
-folder = root / ".guardkit/autobuild/TASK-1"
-path = folder / "progress.json"
-
-def on_disk():
-    return json.loads(path.read_bytes())
-
-def say(**words):
-    print(json.dumps(words), flush=True)
-"""
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run a program in a process of its own, and return what it says."""
-
-    def run(program: str, *words: str, **options: Any) -> dict[str, Any]:
-        command = (sys.executable, "-c", BEGIN + program, str(tmp_path), *words)
-        ended = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, timeout=30, check=True, **options
-        )
-        said: dict[str, Any] = json.loads(ended.stdout)
-        return said
-
-    return run
+from ..conftest import Run
+from ..shown import OnDisk
 
 
 def folder_of(root: Path) -> Path:
@@ -103,27 +66,6 @@ asyncio.run(main())
         "names": ["events.jsonl", "progress.json"],
         "mended": "Setup",
     }
-
-
-def test_a_long_document_is_written_whole(tmp_path: Path) -> None:
-    document = os.urandom(3_000_000)
-    replace_file(str(tmp_path / "file"), document, str(tmp_path / "temporary"))
-    assert (tmp_path / "file").read_bytes() == document
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_file_that_cannot_be_replaced_is_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "file").mkdir()
-    with pytest.raises(IsADirectoryError):
-        replace_file(str(tmp_path / "file"), b"new", str(tmp_path / "temporary"))
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_temporary_name_that_is_taken_belongs_to_somebody_else(tmp_path: Path) -> None:
-    (tmp_path / "temporary").write_text("theirs")
-    with pytest.raises(FileExistsError):
-        replace_file(str(tmp_path / "file"), b"new", str(tmp_path / "temporary"))
-    assert (tmp_path / "temporary").read_text() == "theirs"
 
 
 @pytest.mark.anyio
@@ -250,8 +192,7 @@ async def test_without_a_root_nothing_is_written(
 
 
 def test_the_paths_of_a_task_are_below_the_root() -> None:
-    assert build_dir("/r", "TASK-1") == Path("/r/.guardkit/autobuild/TASK-1")
-    assert lock_path(Path("/r"), "TASK-1") == Path("/r/.guardkit/autobuild/.lock-3")
+    assert build_dir("/r", "TASK-1") == "/r/.guardkit/autobuild/TASK-1"
     with pytest.raises(InvalidTaskIdError):
         build_dir("/r", "../TASK-1")
 
@@ -345,66 +286,6 @@ async def test_a_default_thread_pool_that_is_full_does_not_delay_a_write(
     await asyncio.gather(*agents)
 
 
-def test_the_interpreter_exits_though_a_write_hangs(run: Run) -> None:
-    program = """
-async def main():
-    folder.mkdir(parents=True)
-    os.mkfifo(folder / "events.jsonl")  # a pipe that is full and that nobody reads
-    fd = os.open(folder / "events.jsonl", os.O_RDWR | os.O_NONBLOCK)
-    try:
-        while True:
-            os.write(fd, bytes(4096))
-    except BlockingIOError:
-        pass
-    async with track_build("TASK-1", root=root) as build:
-        async with build.phase("Setup"):
-            pass
-    say(status=build.snapshot.status)
-asyncio.run(main())
-"""
-    assert run(program) == {"status": "completed"}
-
-
-@pytest.mark.anyio
-async def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
-    writer = Writer()
-    with pytest.raises(ZeroDivisionError):
-        await writer.submit(lambda: 1 // 0)
-    writer.shutdown()
-
-
-@pytest.mark.anyio
-async def test_a_call_that_was_cancelled_is_not_made_or_not_heard_of() -> None:
-    writer, release = Writer(), threading.Event()
-    made: list[int] = []
-    hanging = writer.submit(release.wait)
-    waiting = writer.submit(made.append, 1)
-    assert waiting.cancel()
-    assert hanging.cancel()
-    release.set()
-    await writer.submit(made.append, 2)
-    writer.shutdown()
-    assert made == [2]
-
-
-def test_a_thread_ends_when_what_is_queued_is_done_though_the_event_loop_is_closed() -> None:
-    writer, threads, release = Writer(), list[threading.Thread](), threading.Event()
-
-    def work() -> None:
-        threads.append(threading.current_thread())
-        release.wait()
-
-    async def leave() -> None:
-        writer.submit(work)
-
-    asyncio.run(leave())
-    writer.shutdown()
-    release.set()
-    while not threads:
-        pass
-    threads[0].join()
-
-
 @pytest.mark.anyio
 async def test_builds_below_one_root_share_a_thread_and_those_elsewhere_have_another(
     tmp_path: Path, clock: FakeClock
@@ -450,3 +331,21 @@ async def main():
 asyncio.run(main())
 """
     assert run(program) == {"refused": True, "there": True}
+
+
+def test_the_interpreter_exits_though_a_write_hangs(run: Run) -> None:
+    program = """
+from guardkit.progress.disk import Disk
+from guardkit.clock import SYSTEM_CLOCK
+
+async def main():
+    disk = Disk.join(str(root), SYSTEM_CLOCK)
+    hanging = asyncio.create_task(disk.call(threading.Event().wait))
+    await asyncio.sleep(0)
+    async with track_build("TASK-1", root=root) as build:
+        async with build.phase("Setup"):
+            pass
+    say(status=build.snapshot.status)
+asyncio.run(main())
+"""
+    assert run(program) == {"status": "completed"}

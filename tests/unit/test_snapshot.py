@@ -15,7 +15,17 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from guardkit import InvalidProgressError, MisuseError, Snapshot, read_progress, track_build
-from guardkit.progress.snapshot import COUNT_MAX, Tracker, clip, decode, encode, schema
+from guardkit.progress.lock import boot_id
+from guardkit.progress.snapshot import (
+    COUNT_MAX,
+    Tracker,
+    clip,
+    decode,
+    encode,
+    is_newer,
+    moved,
+    schema,
+)
 from guardkit.testing import FakeClock, MemorySink
 
 OnDisk = Callable[[], dict[str, Any]]
@@ -36,7 +46,7 @@ KEYS = [
     "started_at",
     "updated_at",
 ]
-ADDED = ["message", "decision", "error", "tracker"]
+ADDED = ["message", "decision", "error", "work", "usage", "tasks", "tracker"]
 METRICS = ["elapsed_seconds", "files_created", "files_modified", "tests_passed", "tests_total"]
 TRACKER = [
     "schema_version",
@@ -47,7 +57,12 @@ TRACKER = [
     "heartbeat_seconds",
     "activity_at",
     "phase_started_at",
+    "phase_number",
     "budget_seconds",
+    "boot_id",
+    "beat",
+    "lock",
+    "parent_run",
 ]
 FOREIGN = {
     "build_id": "B-1",
@@ -156,9 +171,35 @@ async def test_a_document_before_its_first_turn_says_what_is_known(
         "message": None,
         "decision": None,
         "error": None,
+        "work": None,
+        "usage": None,
+        "tasks": None,
     }
     assert (tracker["schema_version"], tracker["seq"], tracker["heartbeat_seconds"]) == (1, 1, 5)
     assert (tracker["phase_started_at"], tracker["budget_seconds"]) == (None, None)
+    assert (tracker["phase_number"], tracker["beat"], tracker["parent_run"]) == (0, 0.0, None)
+
+
+@pytest.mark.anyio
+async def test_a_document_says_which_file_is_locked_and_in_which_boot_of_the_machine(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        tracker = on_disk()["tracker"]
+        status = (tmp_path / ".guardkit/autobuild/.lock").stat()
+    assert tracker["lock"] == f"{status.st_dev}:{status.st_ino}"
+    assert tracker["boot_id"] == boot_id() != ""
+
+
+@pytest.mark.anyio
+async def test_a_beat_is_the_monotonic_time_of_the_last_write(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock):
+        for heartbeat in (5.0, 10.0, 15.0):
+            await clock.advance(5.0)
+            clock.jump(-100.0)
+            assert on_disk()["tracker"]["beat"] == heartbeat
 
 
 @pytest.mark.anyio
@@ -178,7 +219,7 @@ async def test_seq_rises_by_one_with_what_differs_and_not_with_heartbeats(clock:
             await clock.advance(5.0)
             build.update(files_created=1)
             await clock.advance(8.0)
-    numbers = [snapshot.tracker.seq for snapshot in sink.snapshots if snapshot.tracker]
+    numbers = [snapshot.tracker.seq for snapshot in sink.snapshots]
     assert numbers == [1, 2, 2, 3, 3, 4, 5]
 
 
@@ -190,7 +231,7 @@ async def test_seq_rises_by_one_with_what_differs_and_not_with_heartbeats(clock:
 async def test_the_document_is_of_at_most_4_kib_whatever_goes_in(
     tmp_path: Path, clock: FakeClock, unit: str
 ) -> None:
-    text, task_id, count = unit * 5000, "T" * 128, 10**400
+    text, task_id, count, usage = unit * 5000, "T" * 128, 10**400, float.fromhex("0x1.1p+49")
     path = tmp_path / ".guardkit/autobuild" / task_id / "progress.json"
     sizes: list[int] = []
     with pytest.raises(BrokenError):
@@ -198,6 +239,8 @@ async def test_the_document_is_of_at_most_4_kib_whatever_goes_in(
             task_id,
             build_id=text,
             task_name=text,
+            build_type="feature",
+            task_total=2**53 - 1,
             root=tmp_path,
             clock=clock,
             heartbeat=0.00123456789012345,
@@ -210,8 +253,11 @@ async def test_the_document_is_of_at_most_4_kib_whatever_goes_in(
                     tests_total=count,
                     message=text,
                 )
+                build.count(count, count, text)
+                build.spent(tokens=count, cost_usd=usage + 0.123456)
                 turn.decide(text)
                 turn.fail(text)
+                await clock.advance(0.0)
                 sizes.append(path.stat().st_size)
             raise BrokenError(text)
     sizes.append(path.stat().st_size)
@@ -305,7 +351,9 @@ async def test_every_document_is_valid_and_decodes_to_an_equal_snapshot(
 ) -> None:
     sink = MemorySink(transitions=True)
     with suppress(BrokenError, asyncio.CancelledError):
-        async with track_build("TASK-1", root=None, clock=clock, sinks=[sink], wave=2) as build:
+        async with track_build(
+            "TASK-1", root=None, clock=clock, sinks=[sink], wave=2, wave_total=3
+        ) as build:
             async with build.phase("Setup", budget=1.5):
                 await clock.advance(7.7)
             async with build.turn(3) as turn:
@@ -315,6 +363,8 @@ async def test_every_document_is_valid_and_decodes_to_an_equal_snapshot(
                 async with turn.phase("Coach Validation") as phase:
                     phase.fail("flaky")
                 turn.decide("feedback", "not yet")
+            build.count(1, None, "rows")
+            build.spent(tokens=5, cost_usd=0.1)
             if end:
                 raise end
     assert sink.snapshots[-1].status == status
@@ -389,3 +439,73 @@ def test_a_snapshot_cannot_be_changed() -> None:
     snapshot: Any = msgspec.convert(FOREIGN, Snapshot)
     with pytest.raises(AttributeError):
         snapshot.turn = 3
+
+
+# which of two is newer
+
+
+def document(**tracker: Any) -> Snapshot:
+    return decode(json.dumps(FOREIGN | {"tracker": {"run_id": "a"} | tracker}).encode())
+
+
+@pytest.mark.parametrize(
+    ("one", "than", "newer"),
+    [
+        pytest.param({"seq": 2}, {"seq": 1}, True, id="a higher number"),
+        pytest.param({"seq": 1}, {"seq": 2}, False, id="a lower number"),
+        pytest.param({"seq": 1, "beat": 2}, {"seq": 1, "beat": 1}, True, id="a later beat"),
+        pytest.param({"seq": 1, "beat": 1}, {"seq": 1, "beat": 2}, False, id="an earlier beat"),
+        pytest.param({"seq": 2, "beat": 1}, {"seq": 1, "beat": 9}, True, id="number before beat"),
+        pytest.param({"seq": 1, "beat": 1}, {"seq": 1, "beat": 1}, False, id="the same"),
+        pytest.param({"run_id": "b", "seq": 1}, {"seq": 9}, True, id="another run"),
+    ],
+)
+def test_of_two_snapshots_of_a_run_the_number_and_then_the_beat_tells_the_newer(
+    one: dict[str, Any], than: dict[str, Any], newer: bool
+) -> None:
+    assert is_newer(document(**one), document(**than)) is newer
+
+
+def test_any_snapshot_is_newer_than_none() -> None:
+    assert is_newer(document(), None)
+
+
+def test_nothing_of_a_run_is_newer_than_its_end() -> None:
+    end = msgspec.structs.replace(document(seq=1), status="completed")
+    assert not is_newer(document(seq=2), end)
+    assert is_newer(document(run_id="b"), end)
+
+
+@pytest.mark.parametrize(
+    ("change", "has_moved"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"updated_at": "2025-01-31T13:35:00Z"}, False, id="the time"),
+        pytest.param({"metrics": dict.fromkeys(METRICS, 8)}, False, id="counts"),
+        pytest.param({"message": "here"}, False, id="the message"),
+        pytest.param({"wave": 2}, True, id="the wave"),
+        pytest.param({"turn": 3}, True, id="the turn"),
+        pytest.param({"phase": "Setup"}, True, id="the phase"),
+        pytest.param({"phase_status": "failed"}, True, id="the status of the phase"),
+        pytest.param({"status": "failed"}, True, id="the status"),
+        pytest.param({"decision": "approve"}, True, id="the decision"),
+        pytest.param({"error": "no"}, True, id="the error"),
+        pytest.param({"tracker": {"run_id": "b"}}, True, id="the run"),
+        pytest.param({"tracker": {"run_id": "a", "phase_number": 1}}, True, id="phase number"),
+        pytest.param(
+            {"tracker": {"run_id": "a", "phase_started_at": "2025-01-31T12:34:58Z"}},
+            False,
+            id="when the phase began, as a clock was set",
+        ),
+        pytest.param({"tracker": {"run_id": "a", "seq": 7, "beat": 3}}, False, id="the number"),
+    ],
+)
+def test_a_snapshot_has_moved_when_a_transition_lies_between(
+    change: dict[str, Any], has_moved: bool
+) -> None:
+    after = decode(json.dumps(FOREIGN | {"tracker": {"run_id": "a"}} | change).encode())
+    assert moved(after, document()) is has_moved
+
+
+def test_any_snapshot_has_moved_since_none() -> None:
+    assert moved(document(), None)

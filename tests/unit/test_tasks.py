@@ -1,6 +1,8 @@
 """Task files: what is read, and what is refused in one line."""
 
 import os
+import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -69,8 +71,8 @@ def test_files_from_other_editors_are_read(tmp_path: Path, text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param("# Only a heading\n", "begins with YAML", id="no frontmatter"),
-        pytest.param("---\nid: T1\n", "begins with YAML", id="frontmatter never ends"),
+        pytest.param("# Only a heading\n", "has no YAML frontmatter: begin", id="no frontmatter"),
+        pytest.param("---\nid: T1\n", "has no YAML frontmatter: begin", id="it never ends"),
         pytest.param("---\na: b: c\n---\n", "mapping values are not", id="not YAML"),
         pytest.param("---\n" + "[" * 5000 + "\n---\n", "begins with", id="nested too deeply"),
         pytest.param("---\n- id: T1\n---\n", "Expected `object`", id="a list"),
@@ -103,6 +105,46 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(InvalidTaskError, match="not a regular file"):
         load_task(own.with_name("A.md"))
     assert find_task("T1", root=tmp_path).path == own
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "A.md"], ids=["endless", "to itself"])
+def test_a_link_that_has_no_end_is_refused(tmp_path: Path, target: str) -> None:
+    own = write(tmp_path, "ok.md", task("T1"))
+    own.with_name("A.md").symlink_to(target)
+    with pytest.raises(InvalidTaskError, match=r"not a regular file|Too many levels"):
+        load_task(own.with_name("A.md"))
+    assert find_task("T1", root=tmp_path).path == own
+
+
+@pytest.mark.parametrize("rest", [b"", "\u20ac".encode() * 2**16], ids=["nothing", "text"])
+def test_of_a_huge_file_the_beginning_is_read(tmp_path: Path, rest: bytes) -> None:
+    path = write(tmp_path, "T1.md", task("T1").encode() + b"x" + rest)
+    os.truncate(path, 2**40)
+    tracemalloc.start()
+    try:
+        assert load_task(path).id == "T1"
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_frontmatter_that_does_not_end_in_the_beginning_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path, "T1.md", task("T1", "# a comment\n" * 10_000))
+    with pytest.raises(InvalidTaskError, match="has no YAML frontmatter"):
+        load_task(path)
+
+
+def test_folders_in_folders_are_looked_through_however_deep_and_a_link_to_one_is_not(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path.joinpath("tasks", *"d" * 1500, "T1.md")
+    subprocess.run(["mkdir", "-p", own.parent], check=True)
+    own.write_text(task("T1"))
+    (tmp_path / "tasks" / "link").symlink_to(own.parent.parent)
+    try:
+        assert find_task("T1", root=tmp_path).path == own
+    finally:
+        subprocess.run(["rm", "-r", str(tmp_path / "tasks" / "d")], check=True)
 
 
 def test_aliases_do_not_make_a_small_file_large(tmp_path: Path) -> None:

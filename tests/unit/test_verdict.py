@@ -1,9 +1,8 @@
-"""Verdicts: what follows from a snapshot, from who holds the task, and from the time."""
+"""Verdicts: what follows from a document and from what else was seen of a build."""
 
-import signal
+import os
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,22 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Snapshot, assess, read_progress, track_build
-from guardkit.monitor.verdict import assess_each, judge, look
-from guardkit.progress.paths import lock_path
-from guardkit.progress.snapshot import Metrics, Tracker, encode
+from guardkit import Snapshot, assess, track_build
+from guardkit.monitor.evidence import measure
+from guardkit.monitor.verdict import Signs, Verdict, judge, judge_feature
+from guardkit.progress.folder import open_builds
+from guardkit.progress.lock import Hold, Locks, boot_id
+from guardkit.progress.snapshot import Metrics, Tracker, encode, make_event
 from guardkit.testing import FakeClock
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
-HERE = socket.gethostname()
 TRACKER = Tracker(run_id="r", host="box", pid=7, heartbeat_seconds=5.0, activity_at=START)
+LIVES, GONE, TAKEN, UNKNOWN = Hold.LIVES, Hold.GONE, Hold.TAKEN, Hold.UNKNOWN
+HOUR = 3600.0
 
 
-def seconds(number: float) -> datetime:
-    return START + timedelta(seconds=number)
-
-
-def snapshot(**changes: Any) -> Snapshot:
-    """Return the snapshot of a build that began at second 0 and was written then."""
+def document(**changes: Any) -> Snapshot:
+    """Return the document of a build that began at second 0 and was written then."""
     values: dict[str, Any] = {
         "build_id": "TASK-1",
         "task_id": "TASK-1",
@@ -36,308 +34,500 @@ def snapshot(**changes: Any) -> Snapshot:
         "phase_status": "in_progress",
         "started_at": START,
         "updated_at": START,
+        "metrics": Metrics(elapsed_seconds=10_000),
         "tracker": TRACKER,
     }
     return Snapshot(**(values | changes))
 
 
-def working(budget: float | None = None, **changes: Any) -> Snapshot:
-    """Return the snapshot of a build whose phase began at second 0, with a late heartbeat."""
-    tracker = replace(TRACKER, phase_started_at=START, budget_seconds=budget)
-    return snapshot(updated_at=seconds(100_000), tracker=tracker, **changes)
+def working(seconds: float, budget: float | None = None, **changes: Any) -> Snapshot:
+    """Return the document of a build that has been silently at work on a phase for a time."""
+    began = START - timedelta(seconds=seconds)
+    tracker = replace(TRACKER, activity_at=began, phase_started_at=began, budget_seconds=budget)
+    return document(tracker=tracker, **changes)
 
 
-FOREIGN = snapshot(tracker=Tracker())
+BRISK = document(tracker=replace(TRACKER, heartbeat_seconds=0.1))
+FOREIGN = document(tracker=Tracker())  # as another program writes it
 
 
 @pytest.mark.parametrize(
-    ("seen", "held", "now", "state"),
+    ("seen", "signs", "state"),
     [
-        # what the snapshot says
-        pytest.param(snapshot(status="completed"), True, 0, "completed", id="completed"),
-        pytest.param(snapshot(status="failed"), False, 9e9, "failed", id="failed, long ago"),
-        pytest.param(snapshot(status="cancelled"), None, 9e9, "cancelled", id="cancelled"),
-        pytest.param(snapshot(status="completed"), True, 9e9, "completed", id="late and held"),
+        # what the document says
+        pytest.param(document(status="completed"), Signs(LIVES), "completed", id="completed"),
+        pytest.param(document(status="failed"), Signs(GONE), "failed", id="failed, and gone"),
         pytest.param(
-            snapshot(status="completed", tracker=Tracker()),
-            False,
-            9e9,
-            "completed",
-            id="by another",
+            document(status="cancelled"), Signs(UNKNOWN, age=9e9), "cancelled", id="long ago"
         ),
-        # who holds it
-        pytest.param(snapshot(), False, 0, "crashed", id="free"),
-        pytest.param(snapshot(), False, -9e9, "crashed", id="free, from the future"),
-        pytest.param(working(1.0), False, 9e8, "crashed", id="free, overdue and stalled"),
-        # heartbeats: three of five seconds, and one for the whole seconds of the document
-        pytest.param(snapshot(), True, 16.0, "running", id="held, 16 s"),
-        pytest.param(snapshot(), True, 16.001, "unresponsive", id="held, after 16 s"),
-        pytest.param(snapshot(), None, 16.0, "running", id="unknown, 16 s"),
-        pytest.param(snapshot(), None, 16.001, "lost", id="unknown, after 16 s"),
-        pytest.param(snapshot(), True, -9e9, "running", id="held, from the future"),
-        pytest.param(snapshot(), None, -9e9, "running", id="unknown, from the future"),
+        pytest.param(document(status="completed"), Signs(LIVES, 9e9), "completed", id="silent"),
+        pytest.param(document(status="completed"), Signs(TAKEN), "running", id="taken anew"),
+        # who holds the task
+        pytest.param(document(), Signs(TAKEN, 9e9), "running", id="taken, and silent"),
+        pytest.param(document(), Signs(GONE), "crashed", id="gone"),
+        pytest.param(working(9e9, 1.0), Signs(GONE, 9e9), "crashed", id="gone, all else wrong"),
+        # heartbeats by a monotonic clock: three of five seconds
+        pytest.param(document(), Signs(LIVES, 15.0), "running", id="lives, 15 s"),
+        pytest.param(document(), Signs(LIVES, 15.001), "unresponsive", id="lives, after 15 s"),
+        pytest.param(document(), Signs(UNKNOWN, 15.0), "running", id="unknown, 15 s"),
+        pytest.param(document(), Signs(UNKNOWN, 15.001), "lost", id="unknown, after 15 s"),
+        pytest.param(BRISK, Signs(LIVES, 0.25), "running", id="short heartbeat"),
+        pytest.param(BRISK, Signs(LIVES, 0.31), "unresponsive", id="short heartbeat, late"),
+        pytest.param(working(90, 1.0), Signs(LIVES, 16.0), "unresponsive", id="not overdue"),
+        # heartbeats by two wall clocks: ten minutes more, and a second
+        pytest.param(document(), Signs(UNKNOWN, age=616.0), "running", id="wall, 616 s"),
+        pytest.param(document(), Signs(UNKNOWN, age=616.1), "lost", id="wall, after 616 s"),
+        pytest.param(document(), Signs(UNKNOWN, age=-616.0), "running", id="wall, 616 s ahead"),
+        pytest.param(document(), Signs(UNKNOWN, age=-616.1), "lost", id="wall, further ahead"),
+        pytest.param(document(), Signs(LIVES, age=9e9), "running", id="wall, and lives"),
+        pytest.param(working(90, 1e9), Signs(UNKNOWN, age=600), "running", id="wall, no budget"),
+        pytest.param(FOREIGN, Signs(UNKNOWN, age=9e9), "running", id="wall, another's"),
+        # budgets, in whole seconds of the builder's wall clock, and the silence since
+        pytest.param(working(61, 60.0), Signs(LIVES), "running", id="61 s of 60 s"),
+        pytest.param(working(61, 60.0), Signs(LIVES, 0.1), "overdue", id="after 61 s of 60 s"),
+        pytest.param(working(62, 60.0), Signs(UNKNOWN), "overdue", id="unknown, 62 s of 60 s"),
+        pytest.param(working(1900, 60.0), Signs(LIVES), "overdue", id="overdue and stalled"),
         pytest.param(
-            snapshot(tracker=replace(TRACKER, heartbeat_seconds=0.1)),
-            True,
-            1.3,
-            "running",
-            id="short heartbeat",
+            working(70, 60.0, phase_status="completed"), Signs(LIVES), "running", id="phase over"
         ),
         pytest.param(
-            snapshot(tracker=replace(TRACKER, heartbeat_seconds=0.1)),
-            True,
-            1.301,
-            "unresponsive",
-            id="short heartbeat, late",
+            working(70, 60.0, phase_status="failed"), Signs(LIVES), "running", id="phase failed"
         ),
-        pytest.param(
-            replace(working(1.0), updated_at=START), True, 17, "unresponsive", id="not overdue"
-        ),
-        # budgets
-        pytest.param(working(60.0), True, 61.0, "running", id="budget of 60 s, 61 s"),
-        pytest.param(working(60.0), True, 61.001, "overdue", id="budget of 60 s, after 61 s"),
-        pytest.param(working(60.0), None, 61.001, "overdue", id="unknown, after 61 s"),
-        pytest.param(working(60.0), True, -9e9, "running", id="budget, from the future"),
-        pytest.param(working(60.0), True, 1900, "overdue", id="overdue and stalled"),
-        pytest.param(working(60.0, phase_status="completed"), True, 70, "running", id="phase over"),
-        pytest.param(working(60.0, phase_status="failed"), True, 70, "running", id="phase failed"),
+        pytest.param(working(3, 0.0), Signs(LIVES), "overdue", id="a budget of nothing"),
         # activity
-        pytest.param(working(), True, 1801.0, "running", id="1801 s without activity"),
-        pytest.param(working(), True, 1801.001, "stalled", id="after 1801 s without activity"),
-        pytest.param(working(), None, 1801.001, "stalled", id="unknown, after 1801 s"),
-        pytest.param(working(1e9), True, 1801.001, "stalled", id="stalled within the budget"),
-        # files of another writer
-        pytest.param(FOREIGN, None, 0, "running", id="another's, new"),
-        pytest.param(FOREIGN, None, 1801.0, "running", id="another's, 1801 s"),
-        pytest.param(FOREIGN, None, 1801.001, "stalled", id="another's, after 1801 s"),
-        pytest.param(FOREIGN, None, -9e9, "running", id="another's, from the future"),
+        pytest.param(working(1801), Signs(LIVES), "running", id="idle for 1801 s"),
+        pytest.param(working(1801), Signs(LIVES, 0.1), "stalled", id="idle for longer"),
+        pytest.param(working(1802), Signs(UNKNOWN), "stalled", id="unknown, idle"),
+        pytest.param(working(1802, 1e9), Signs(LIVES), "stalled", id="idle within the budget"),
+        pytest.param(working(-9e9, 60.0), Signs(LIVES), "running", id="instants in the future"),
+        # documents of another program, which has no heartbeat
+        pytest.param(FOREIGN, Signs(UNKNOWN, 1801.0), "running", id="another's, 1801 s"),
+        pytest.param(FOREIGN, Signs(UNKNOWN, 1801.1), "stalled", id="another's, after 1801 s"),
     ],
 )
 def test_the_first_state_that_matches_is_the_verdict(
-    seen: Snapshot, held: bool | None, now: float, state: str
+    seen: Snapshot, signs: Signs, state: str
 ) -> None:
-    assert judge(seen, held, seconds(now)).state == state
+    assert judge(seen, signs).state == state
 
 
-@pytest.mark.parametrize(("now", "state"), [(11.0, "running"), (11.001, "stalled")])
-@pytest.mark.parametrize("seen", [working(), FOREIGN], ids=["ours", "another's"])
-def test_how_long_may_pass_without_activity_is_up_to_the_reader(
-    seen: Snapshot, now: float, state: str
-) -> None:
-    assert judge(seen, None, seconds(now), stall_after=10.0).state == state
+@pytest.mark.parametrize(("silence", "state"), [(11.0, "running"), (11.1, "stalled")])
+def test_how_long_may_pass_without_activity_is_up_to_the_reader(silence: float, state: str) -> None:
+    assert judge(document(), Signs(LIVES, silence), stall_after=10.0).state == state
+
+
+def test_a_negative_heartbeat_is_none() -> None:
+    strange = document(tracker=replace(TRACKER, heartbeat_seconds=-1.0))
+    assert judge(strange, Signs(LIVES)).state == "running"
 
 
 @pytest.mark.parametrize(
-    ("seen", "held", "now", "evidence"),
+    ("seen", "signs", "evidence"),
     [
         pytest.param(
-            snapshot(status="completed", metrics=Metrics(elapsed_seconds=60)),
-            None,
-            0,
-            "it ended after 60 s",
+            document(status="completed", metrics=Metrics(elapsed_seconds=60)),
+            Signs(UNKNOWN),
+            "ended after 60 s",
             id="completed",
         ),
         pytest.param(
-            snapshot(status="failed", error="ValueError: wrong"),
-            None,
-            0,
-            "it ended after 0 s: ValueError: wrong",
+            document(status="failed", error="ValueError: wrong"),
+            Signs(UNKNOWN),
+            "ended after 10000 s: ValueError: wrong",
             id="failed",
         ),
         pytest.param(
-            snapshot(),
-            False,
-            0,
+            document(status="completed"),
+            Signs(TAKEN),
+            "another process has taken TASK-1 and has not written yet",
+            id="taken",
+        ),
+        pytest.param(
+            document(),
+            Signs(GONE),
             "process 7 on box no longer holds the lock of TASK-1: it ended without a word",
             id="crashed",
         ),
         pytest.param(
-            snapshot(),
-            True,
-            20,
+            document(),
+            Signs(LIVES, 20.9),
             "no heartbeat for 20 s (every 5 s is due), process 7 on box still holds the lock: "
             "its event loop is blocked",
             id="unresponsive",
         ),
         pytest.param(
-            snapshot(),
-            None,
-            20,
+            BRISK,
+            Signs(LIVES, 0.42),
+            "no heartbeat for 0.4 s (every 0.1 s is due), process 7 on box still holds the lock: "
+            "its event loop is blocked",
+            id="unresponsive, short heartbeat",
+        ),
+        pytest.param(
+            document(),
+            Signs(UNKNOWN, 20.0),
             "no heartbeat for 20 s (every 5 s is due), and process 7 on box cannot be examined "
             "from here",
             id="lost",
         ),
         pytest.param(
-            working(60.0),
-            True,
-            70,
+            document(),
+            Signs(UNKNOWN, age=700.0, restarted=True),
+            "no heartbeat for 700 s by the wall clock (every 5 s is due), and this machine has "
+            "been restarted since",
+            id="lost, restarted",
+        ),
+        pytest.param(
+            document(),
+            Signs(UNKNOWN, age=-700.0),
+            "the last heartbeat is 700 s ahead by the wall clock (every 5 s is due), and process "
+            "7 on box cannot be examined from here",
+            id="lost, from the future",
+        ),
+        pytest.param(
+            working(68, 60.0),
+            Signs(LIVES, 2.5),
             "Player Implementation has taken 70 s of 60 s",
             id="overdue",
         ),
-        pytest.param(working(), True, 2000, "no activity for 2000 s", id="stalled"),
-        pytest.param(working(), True, 3, "it did something 3 s ago", id="running"),
-        pytest.param(working(), True, -3, "it did something 0 s ago", id="running, future"),
-        pytest.param(FOREIGN, None, 2000, "no activity for 2000 s", id="another's"),
-        pytest.param(FOREIGN, None, 3, "it did something 3 s ago", id="another's, new"),
-        pytest.param(FOREIGN, None, -3, "it did something 0 s ago", id="another's, future"),
+        pytest.param(working(1999), Signs(LIVES, 1.5), "no activity for 2000 s", id="stalled"),
+        pytest.param(working(3), Signs(LIVES), "last activity 3 s ago", id="running"),
+        pytest.param(working(3), Signs(LIVES, 2.6), "last activity 5 s ago", id="silent"),
+        pytest.param(working(-3), Signs(LIVES), "last activity 0 s ago", id="future"),
+        pytest.param(
+            working(3, metrics=Metrics(elapsed_seconds=2)),
+            Signs(LIVES, 1.0),
+            "last activity 3 s ago",
+            id="no more than has elapsed",
+        ),
+        pytest.param(
+            working(3),
+            Signs(UNKNOWN, age=40.0),
+            "last activity 43 s ago by the wall clock",
+            id="by the wall clock",
+        ),
+        pytest.param(
+            working(3),
+            Signs(UNKNOWN, age=-40.0),
+            "last activity 3 s ago by the wall clock",
+            id="by a wall clock that is behind",
+        ),
     ],
 )
 def test_the_evidence_is_a_sentence_with_figures(
-    seen: Snapshot, held: bool | None, now: float, evidence: str
+    seen: Snapshot, signs: Signs, evidence: str
 ) -> None:
-    assert judge(seen, held, seconds(now)).evidence == evidence
+    assert judge(seen, signs).evidence == evidence
 
 
-@pytest.mark.parametrize(("silence", "state"), [(16.0, "running"), (17.0, "lost")])
-def test_what_was_heard_lately_counts_more_than_what_a_distant_clock_says(
-    silence: float, state: str
-) -> None:
-    seen = snapshot(tracker=replace(TRACKER, activity_at=seconds(3600)))
-    assert judge(seen, None, seconds(3600), silence=silence).state == state
-
-
-# looking
-
-
-def written(root: Path, seen: Snapshot, *, lock: bool = True) -> Snapshot:
-    """Write a snapshot as a builder that is gone has left it."""
-    folder = root / ".guardkit/autobuild/TASK-1"
-    folder.mkdir(parents=True)
-    (folder / "progress.json").write_bytes(encode(seen))
-    if lock:
-        lock_path(root, "TASK-1").touch()
-    return seen
+# features
 
 
 @pytest.mark.parametrize(
-    ("host", "lock", "held"),
+    ("own", "tasks", "state", "evidence"),
     [
-        pytest.param(HERE, True, False, id="here"),
-        pytest.param(HERE, False, None, id="here, no lock file"),
-        pytest.param("elsewhere", True, None, id="another machine"),
-        pytest.param("elsewhere", False, None, id="another machine, no lock file"),
+        pytest.param("running", [], "running", "why", id="no tasks"),
+        pytest.param("running", ["running"], "running", "why", id="all is well"),
+        pytest.param("running", ["stalled"], "stalled", "TASK-0: stalled", id="a task stalls"),
+        pytest.param(
+            "running", ["overdue", "crashed", "lost"], "crashed", "TASK-1: crashed", id="the worst"
+        ),
+        pytest.param("lost", ["stalled"], "lost", "why", id="it is worse itself"),
+        pytest.param("stalled", ["stalled"], "stalled", "why", id="it is as bad"),
+        pytest.param("running", ["failed"], "running", "why", id="a task that has failed"),
+        pytest.param("running", ["unreadable"], "running", "why", id="a task that is no file"),
+        pytest.param("failed", ["crashed"], "failed", "why", id="it has ended"),
     ],
 )
-def test_that_nobody_holds_a_task_is_proof_on_its_own_machine_only(
-    tmp_path: Path, host: str, lock: bool, held: bool | None
+def test_a_feature_is_at_best_as_its_worst_running_task(
+    own: Any, tasks: list[Any], state: str, evidence: str
 ) -> None:
-    seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=host)), lock=lock)
-    assert look([seen], tmp_path) == [held]
+    verdicts = [(f"TASK-{n}", Verdict(each, each)) for n, each in enumerate(tasks)]
+    assert judge_feature(Verdict(own, "why"), verdicts) == (state, evidence)
 
 
-def test_that_nobody_holds_the_task_of_another_writer_proves_nothing(tmp_path: Path) -> None:
-    assert look([written(tmp_path, FOREIGN)], tmp_path) == [None]
+# time
+
+
+def on(boot: str, *, beat: float = 100.0, host: str = "box") -> Snapshot:
+    return document(tracker=replace(TRACKER, boot_id=boot, beat=beat, host=host))
+
+
+def signs(seen: Snapshot, *, heard: float | None = None, wall: float = HOUR) -> Signs:
+    """Return the signs at second 107 of the monotonic clock."""
+    at = START + timedelta(seconds=wall)
+    return measure(seen, UNKNOWN, 107.0, wall=at, heard=heard)
+
+
+@pytest.mark.parametrize("wall", [-9e9, -1.0, 0.0, HOUR, 9e9])
+@pytest.mark.parametrize("heard", [None, 0.0])
+def test_on_the_same_boot_the_beat_alone_tells_of_silence(heard: float | None, wall: float) -> None:
+    assert signs(on(boot_id()), heard=heard, wall=wall) == Signs(UNKNOWN, 7.0)
+
+
+def test_a_beat_that_is_rounded_up_is_no_silence() -> None:
+    assert signs(on(boot_id(), beat=107.0005)) == Signs(UNKNOWN, 0.0)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(on("another"), id="another boot"),
+        pytest.param(on(""), id="no boot"),
+        pytest.param(on(boot_id(), beat=200.0), id="a beat that is to come"),
+    ],
+)
+def test_elsewhere_the_watcher_s_own_clock_tells_of_silence(seen: Snapshot) -> None:
+    assert signs(seen, heard=105.0) == Signs(UNKNOWN, 2.0)
+    assert signs(seen, heard=108.0) == Signs(UNKNOWN, 0.0)
+
+
+def test_a_single_look_from_elsewhere_has_the_wall_clock_only() -> None:
+    assert signs(on("another")) == Signs(UNKNOWN, age=HOUR)
+    assert signs(on("another"), wall=-5.0) == Signs(UNKNOWN, age=-5.0)
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_any_instant_can_be_measured(year: int) -> None:
+    strange = replace(on("another"), updated_at=datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert judge(strange, signs(strange)).state == "lost"
+
+
+def test_a_machine_of_the_same_name_and_another_boot_was_restarted() -> None:
+    here = socket.gethostname()
+    assert signs(on("another", host=here)).restarted
+    assert signs(on("another", host=here), heard=0.0).restarted
+    assert not signs(on("", host=here)).restarted
+    assert not signs(on(boot_id(), host=here, beat=200.0)).restarted
+
+
+# assess
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Snapshot], Snapshot]:
+    """Write a document as a builder leaves it that is killed then; its lock names the file."""
+    path = tmp_path / ".guardkit/autobuild/TASK-1/progress.json"
+    path.parent.mkdir(parents=True)
+    locks = Locks()
+    with open_builds(tmp_path) as folder:
+        locks.take(folder, "TASK-1", "r")
+        lock = locks.identity
+        locks.give_back("TASK-1", "r")
+
+    def write(seen: Snapshot) -> Snapshot:
+        tracker = replace(seen.tracker, boot_id=boot_id(), lock=lock)
+        seen = replace(seen, tracker=tracker)
+        path.write_bytes(encode(seen))
+        return seen
+
+    return write
+
+
+Write = Callable[[Snapshot], Snapshot]
+
+
+def test_a_builder_that_is_gone_has_crashed(tmp_path: Path, clock: FakeClock, write: Write) -> None:
+    assert assess(write(document()), root=tmp_path, clock=clock) == (
+        "crashed",
+        "process 7 on box no longer holds the lock of TASK-1: it ended without a word",
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"boot_id": "another"}, id="another boot"),
+        pytest.param({"boot_id": ""}, id="no boot"),
+        pytest.param({"lock": "0:0"}, id="another lock file"),
+        pytest.param({"lock": None}, id="no locks"),
+    ],
+)
+def test_absence_of_proof_is_no_proof(
+    tmp_path: Path, clock: FakeClock, write: Write, changes: dict[str, Any]
+) -> None:
+    seen = write(document())
+    seen = replace(seen, tracker=replace(seen.tracker, **changes))
+    assert assess(seen, root=tmp_path, clock=clock).state == "running"
+
+
+def test_without_a_folder_nothing_is_proven(tmp_path: Path, clock: FakeClock) -> None:
+    assert assess(document(), root=tmp_path / "nowhere", clock=clock).state == "running"
+    late = document(updated_at=START - timedelta(hours=1))
+    assert assess(late, root=tmp_path, clock=clock).state == "lost"
 
 
 @pytest.mark.anyio
-async def test_that_a_task_is_held_is_proof_whatever_the_host_is_called(
+async def test_a_builder_that_holds_its_run_lives_whatever_its_host_is_called(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
-        assert build.snapshot.tracker
         tracker = replace(build.snapshot.tracker, host="elsewhere")
-        assert look([replace(build.snapshot, tracker=tracker)], tmp_path) == [True]
-
-
-def test_without_a_root_nothing_is_proof(tmp_path: Path, clock: FakeClock) -> None:
-    seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
-    assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
-    assert assess(seen, root=None, clock=clock).state == "running"
-    late = replace(seen, updated_at=seen.updated_at - timedelta(hours=1))
-    assert assess(late, root=None, clock=clock).state == "lost"
-
-
-def test_a_build_that_has_ended_meanwhile_is_judged_by_its_end(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    seen = snapshot(tracker=replace(TRACKER, host=HERE))
-    written(tmp_path, replace(seen, status="failed", error="no"))
-    verdict = assess(seen, root=tmp_path, clock=clock)
-    assert (verdict.state, verdict.evidence) == ("failed", "it ended after 0 s: no")
-
-
-def test_a_build_whose_file_is_gone_too_has_crashed(tmp_path: Path, clock: FakeClock) -> None:
-    seen = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
-    (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").unlink()
-    assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
+        seen = replace(build.snapshot, tracker=tracker)
+        assert assess(seen, root=tmp_path, clock=clock).state == "running"
 
 
 @pytest.mark.anyio
-async def test_each_of_several_builds_is_given_its_own_verdict(
-    tmp_path: Path, clock: FakeClock
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR, 400 * 24 * HOUR])
+async def test_a_wall_clock_that_is_set_makes_no_build_look_ill(
+    tmp_path: Path, clock: FakeClock, seconds: float
 ) -> None:
-    killed = written(tmp_path, snapshot(tracker=replace(TRACKER, host=HERE)))
-    async with track_build("TASK-2", root=tmp_path, clock=clock) as ended:
-        seen = ended.snapshot
-    async with track_build("TASK-3", root=tmp_path, clock=clock) as running:
-        builds = [killed, seen, running.snapshot]
-        verdicts = assess_each(builds, root=tmp_path, stall_after=1800.0, now=clock.now)
-    assert [each.state for each in verdicts] == ["crashed", "completed", "running"]
-
-
-@pytest.mark.anyio
-async def test_an_older_snapshot_of_a_build_that_another_follows_is_not_judged_by_its_lock(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    async with track_build("TASK-1", root=tmp_path, clock=clock):
-        old = read_progress("TASK-1", root=tmp_path)
-    async with track_build("TASK-1", root=tmp_path, clock=clock):
-        new = read_progress("TASK-1", root=tmp_path)
-        assert assess(new, root=tmp_path, clock=clock).state == "running"
-        assert old.tracker != new.tracker
-
-
-def test_a_builder_that_was_killed_has_crashed_at_the_first_look(tmp_path: Path) -> None:
-    program = """
-import asyncio, sys
-from guardkit import track_build
-
-async def main():
-    async with track_build("TASK-1", root=sys.argv[1]):
-        print("ready", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-    command = (sys.executable, "-c", program, str(tmp_path))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-            seen = read_progress("TASK-1", root=tmp_path)
-            assert assess(seen, root=tmp_path).state == "running"
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            verdict = assess(seen, root=tmp_path)
-        finally:
-            process.kill()
-    assert verdict.state == "crashed"
-    assert f"process {process.pid} on {HERE}" in verdict.evidence
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        seen = build.snapshot
+        clock.jump(seconds)
+        assert assess(seen, root=tmp_path, clock=clock) == ("running", "last activity 0 s ago")
 
 
 @pytest.mark.anyio
 async def test_a_builder_whose_event_loop_is_blocked_is_unresponsive(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    async with track_build("TASK-1", root=tmp_path, clock=clock):
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
         later = FakeClock()
-        later.jump(17)
-        seen = read_progress("TASK-1", root=tmp_path)
-        assert assess(seen, root=tmp_path, clock=later).state == "unresponsive"
+        await later.advance(15.001)
+        assert assess(build.snapshot, root=tmp_path, clock=later).state == "unresponsive"
 
 
 @pytest.mark.anyio
 async def test_the_clock_of_the_machine_is_used_unless_another_is_given(tmp_path: Path) -> None:
-    async with track_build("TASK-1", root=tmp_path):
-        assert assess(read_progress("TASK-1", root=tmp_path), root=tmp_path).state == "running"
+    async with track_build("TASK-1", root=tmp_path) as build:
+        assert assess(build.snapshot, root=tmp_path).state == "running"
+
+
+def test_a_build_that_has_ended_meanwhile_is_judged_by_its_end(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    write(document(status="failed", error="no"))
+    assert assess(document(), root=tmp_path, clock=clock).state == "running"  # not in doubt
+    seen = write(document())
+    write(document(status="failed", error="no"))
+    verdict = assess(seen, root=tmp_path, clock=clock)
+    assert verdict == ("failed", "ended after 10000 s: no")
+
+
+def test_a_build_whose_file_is_gone_too_has_crashed(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    seen = write(document())
+    (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").unlink()
+    assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
+
+
+def test_a_file_that_cannot_be_read_is_no_evidence(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    seen = write(document())
+    (tmp_path / ".guardkit/autobuild/TASK-1/progress.json").write_bytes(b"{")
+    assert assess(seen, root=tmp_path, clock=clock).state == "crashed"
+
+
+def test_a_folder_that_cannot_be_read_is_no_evidence(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / ".guardkit").symlink_to("elsewhere")
+    assert assess(document(), root=tmp_path, clock=clock).state == "running"
+
+
+def test_an_end_that_only_the_journal_has_counts(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    end = document(status="cancelled", metrics=Metrics(elapsed_seconds=60))
+    journal = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    journal.write_bytes(encode_events(end))
+    assert assess(write(document()), root=tmp_path, clock=clock) == (
+        "cancelled",
+        "ended after 60 s",
+    )
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([("decided", document())], id="no end"),
+        pytest.param([("build.ended", document())], id="an end that is none"),
+        pytest.param(
+            [("build.ended", document(status="failed", tracker=replace(TRACKER, run_id="s")))],
+            id="of another run",
+        ),
+        pytest.param(
+            [("build.ended", document(status="failed")), ("build.started", document())],
+            id="not the last line",
+        ),
+    ],
+)
+def test_of_the_journal_only_the_run_s_end_in_the_last_line_counts(
+    tmp_path: Path, clock: FakeClock, write: Write, events: list[tuple[str, Snapshot]]
+) -> None:
+    journal = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    journal.write_bytes(b"".join(encode_events(seen, name) for name, seen in events))
+    assert assess(write(document()), root=tmp_path, clock=clock).state == "crashed"
+
+
+def test_an_end_in_a_long_journal_counts(tmp_path: Path, clock: FakeClock, write: Write) -> None:
+    journal = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
+    line = encode_events(document(), "decided")
+    journal.write_bytes(line * 200 + encode_events(document(status="failed")) + b"half a line")
+    assert journal.stat().st_size > 2**17
+    assert assess(write(document()), root=tmp_path, clock=clock).state == "failed"
+
+
+def test_an_end_in_a_journal_that_was_moved_away_counts(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    journal = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl.1"
+    journal.write_bytes(encode_events(document(status="failed")))
+    assert assess(write(document()), root=tmp_path, clock=clock).state == "failed"
+
+
+def encode_events(seen: Snapshot, name: str = "build.ended") -> bytes:
+    """Return a line of a journal."""
+    import msgspec
+
+    return msgspec.json.encode(make_event(name, START, seen)) + b"\n"
 
 
 @pytest.mark.anyio
-async def test_a_snapshot_of_an_earlier_run_is_not_held_against_the_present_one(
+async def test_an_earlier_run_is_not_held_against_the_present_one(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
-        old = build.snapshot
+        running = build.snapshot
+    ended = build.snapshot
     await clock.advance(60.0)
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        assert assess(old, root=tmp_path, clock=clock).state == "running"
+        for seen in (running, ended):
+            assert assess(seen, root=tmp_path, clock=clock) == ("running", "last activity 0 s ago")
+
+
+@pytest.mark.anyio
+async def test_a_feature_is_judged_by_its_tasks_that_are_below_the_root(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as feature:
+        async with feature.wave(1) as wave, wave.task("TASK-1") as task:
+            async with task.phase("Slow", budget=1.0):
+                await clock.advance(3.0)
+                assert assess(feature.snapshot, root=tmp_path, clock=clock) == (
+                    "overdue",
+                    "TASK-1: Slow has taken 3 s of 1 s",
+                )
+
+
+@pytest.mark.parametrize("status", ["running", "completed"])
+def test_a_task_that_was_taken_by_who_has_not_written_yet_is_running(
+    tmp_path: Path, clock: FakeClock, write: Write, status: str
+) -> None:
+    seen = write(document(status=status))
+    locks = Locks()
+    with open_builds(tmp_path) as folder:
+        locks.take(folder, "TASK-1", "another")
+        verdict = assess(seen, root=tmp_path, clock=clock)
+        locks.close()
+    assert verdict == ("running", "another process has taken TASK-1 and has not written yet")
+
+
+def test_a_lock_file_that_is_a_link_proves_nothing(
+    tmp_path: Path, clock: FakeClock, write: Write
+) -> None:
+    lock = tmp_path / ".guardkit/autobuild/.lock"
+    seen = write(document())
+    os.rename(lock, tmp_path / "lock")
+    lock.symlink_to(tmp_path / "lock")
+    assert assess(seen, root=tmp_path, clock=clock).state == "running"

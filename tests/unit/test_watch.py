@@ -1,78 +1,234 @@
-"""What is told of builds whose files change, and when."""
+"""What is told of builds as they change: of looks, and of real builds that are watched."""
 
+import asyncio
 import os
-from collections import deque
-from datetime import UTC, datetime
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from guardkit import Snapshot, Verdict
-from guardkit.errors import ProgressNotFoundError
-from guardkit.places.watch import Watched
-from guardkit.progress.journal import append
-from guardkit.progress.snapshot import Tracker, encode
+from guardkit import Build, Builds, Event, Look, Snapshot, Verdict, track_build
+from guardkit.places.display import Display
+from guardkit.places.watch import Watching, watch
+from guardkit.testing import FakeClock
 
-NOW = datetime(2025, 1, 31, 12, tzinfo=UTC)
-RUNNING = Verdict(state="running", evidence="")
-ENDED = Verdict(state="completed", evidence="")
+from .test_words import COACH, at, working
 
-
-def shown(seq: int, phase: str = "", **fields: object) -> Snapshot:
-    about = {"build_id": "TASK-1", "task_id": "TASK-1", "turn_max": 5, "phase": phase}
-    times = {"started_at": NOW, "updated_at": NOW, "tracker": Tracker(run_id="run", seq=seq)}
-    return Snapshot(**about | times | fields)  # type: ignore[arg-type]
+pytestmark = pytest.mark.anyio
+Verdicts = dict[str, Verdict]
 
 
-class Files:
-    """The files of a build, as its builder writes them."""
+def look(snapshot: Snapshot | None, state: Any = "running", *events: Event) -> Look:
+    task_id = snapshot.task_id if snapshot else "TASK-FB-002"
+    return Look(task_id, snapshot, Verdict(state, "it is so"), "/project", events)
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / ".guardkit/autobuild/TASK-1"
-        self._folder.mkdir(parents=True)
 
-    def document(self, snapshot: Snapshot) -> None:
-        (self._folder / "progress.json").write_bytes(encode(snapshot))
+def event(snapshot: Snapshot, run_id: str = "run-1") -> Event:
+    seq = snapshot.tracker.seq
+    return Event(event="decided", at="", run_id=run_id, seq=seq, progress=snapshot)
 
-    def journal(self, *snapshots: Snapshot) -> None:
-        happened = deque(("phase.started", NOW, snapshot) for snapshot in snapshots)
-        append(os.fspath(self._folder / "events.jsonl"), happened)
+
+def of_run(run_id: str, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, tracker=replace(snapshot.tracker, run_id=run_id))
+
+
+def told(watching: Watching, *looks: Look) -> list[str]:
+    """Return all lines that are told of looks, without times of day."""
+    lines = [line for each in looks for line in watching.tell(each)]
+    return [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in lines]
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
+def watching() -> Iterator[Watching]:
+    null = os.open(os.devnull, os.O_WRONLY)
+    yield Watching(Display(null))
+    os.close(null)
 
 
-def watched(root: Path, *, past: bool = True) -> Watched:
-    return Watched("TASK-1", root, past=past)
+BEGUN = "Wave 1/1, TASK-FB-002 (starting) - 0s elapsed"
 
 
-def test_what_the_journal_tells_comes_before_the_document(tmp_path: Path, files: Files) -> None:
-    build, last = watched(tmp_path), shown(3, "B", status="completed")
-    files.journal(shown(1), shown(2, "A"), last)
-    files.document(last)
-    assert build.read() == (last, [shown(1), shown(2, "A"), last, last])
-    assert build.read() == (last, [last])
-    build.judge(last, ENDED)
-    assert build.over
+async def test_what_the_journal_has_is_told_before_the_document(watching: Watching) -> None:
+    first, second = working(1), working(2, number=2, phase=COACH)
+    assert told(watching, look(second, "running", event(at(0)), event(first), event(second))) == [
+        BEGUN,
+        "Turn 1/5: Player Implementation starting...",
+        "Turn 1/5: Coach Validation starting...",
+    ]
 
 
-def test_the_past_may_be_left_out(tmp_path: Path, files: Files) -> None:
-    files.document(shown(2, "A"))
-    files.journal(shown(1), shown(2, "A"))
-    build = watched(tmp_path, past=False)
-    assert build.read() == (shown(2, "A"), [shown(2, "A")])
-    files.journal(shown(3, "B"))
-    files.document(shown(3, "B"))
-    assert build.read() == (shown(3, "B"), [shown(3, "B"), shown(3, "B")])
+async def test_what_an_earlier_run_has_done_is_not_told(watching: Watching) -> None:
+    past = event(of_run("run-0", working(1)), "run-0")
+    assert told(watching, look(at(0), "running", past)) == [BEGUN]
 
 
-def test_without_a_journal_there_is_no_past(tmp_path: Path, files: Files) -> None:
-    build = watched(tmp_path, past=False)
-    with pytest.raises(ProgressNotFoundError):
-        build.read()
-    files.document(shown(1))
-    assert build.read() == (shown(1), [shown(1)])
-    build.judge(shown(1), RUNNING)
-    assert not build.over
+@pytest.mark.parametrize("state", ["crashed", "lost", "unresponsive", "overdue", "stalled"])
+async def test_trouble_is_told_when_it_begins(watching: Watching, state: str) -> None:
+    lines = told(watching, look(at(0)), look(at(0), state), look(at(1), state))
+    assert lines == [BEGUN, f"TASK-FB-002 {state}: it is so"]
+
+
+async def test_trouble_of_a_build_that_is_first_seen_in_it_is_told(watching: Watching) -> None:
+    assert told(watching, look(at(0), "stalled")) == [BEGUN, "TASK-FB-002 stalled: it is so"]
+
+
+async def test_a_build_that_has_got_over_its_trouble_is_told_of(watching: Watching) -> None:
+    lines = told(watching, look(at(0), "stalled"), look(at(1)))
+    assert lines[-1] == "TASK-FB-002 running: it is so"
+
+
+@pytest.mark.parametrize("state", ["unreadable", "running"])
+async def test_a_build_without_a_document_is_told_of_once(watching: Watching, state: str) -> None:
+    assert told(watching, look(None, state), look(None, state)) == [
+        f"TASK-FB-002 {state}: it is so"
+    ]
+
+
+async def test_the_next_run_of_a_build_begins_without_a_word_on_the_one_before(
+    watching: Watching,
+) -> None:
+    ended = look(at(2, status="completed"), "completed")
+    lines = told(watching, ended, look(of_run("run-2", at(0))))
+    assert lines[-1] == BEGUN
+
+
+async def test_several_builds_are_told_apart_as_soon_as_there_are_several(
+    watching: Watching,
+) -> None:
+    other: dict[str, Any] = {"task_id": "TASK-2"}
+    lines = told(
+        watching,
+        look(at(0)),
+        look(working(1)),
+        look(at(0, **other)),
+        look(working(1, **other)),
+        look(working(2, number=2)),
+    )
+    assert [line for line in lines if "starting..." in line] == [
+        "Turn 1/5: Player Implementation starting...",
+        "TASK-2 Turn 1/5: Player Implementation starting...",
+        "TASK-FB-002 Turn 1/5: Player Implementation starting...",
+    ]
+
+
+async def test_what_had_ended_before_is_not_told_until_it_begins_anew() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    ended = look(at(2, status="failed"), "failed")
+    watching = Watching(Display(null), past=[ended])
+    assert told(watching, ended, look(of_run("run-2", at(0)))) == [BEGUN]
+    assert watching.verdicts.keys() == {"TASK-FB-002"}
+    os.close(null)
+
+
+async def test_a_build_of_another_program_that_has_ended_is_told(watching: Watching) -> None:
+    ended = of_run("", at(1, status="completed"))
+    assert told(watching, look(ended, "completed"))[-1] == "Status: COMPLETED"
+
+
+async def test_it_is_over_when_all_are_and_none_is_missing(watching: Watching) -> None:
+    assert not watching.is_over(0)
+    watching.tell(look(at(2, status="failed"), "failed"))
+    assert watching.is_over(0)
+    assert not watching.is_over(2)
+    watching.tell(look(at(1, task_id="TASK-2")))
+    assert not watching.is_over(2)
+    watching.tell(look(at(1, task_id="TASK-2"), "crashed"))
+    assert watching.is_over(2)
+
+
+class Screen:
+    """A pipe to which a watch prints, and what it has printed so far."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self._text = ""
+
+    def lines(self) -> list[str]:
+        with suppress(BlockingIOError):
+            self._text += os.read(self.reader, 2**16).decode()
+        return [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in self._text.splitlines()]
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    it = Screen()
+    yield it
+    os.close(it.reader)
+    os.close(it.writer)
+
+
+@asynccontextmanager
+async def watched(
+    root: Path, clock: FakeClock, screen: Screen, *task_ids: str, **options: Any
+) -> AsyncGenerator["asyncio.Task[Verdicts]"]:
+    """Watch builds while the block runs; the watch may end before that."""
+    builds, display = Builds(root, clock=clock), Display(screen.writer, clock=clock)
+    watching = asyncio.create_task(watch(builds, task_ids, display, clock=clock, **options))
+    await clock.advance(0.1)
+    try:
+        yield watching
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def build(task_id: str, root: Path, clock: FakeClock) -> Build:
+    return track_build(task_id, root=root, clock=clock)
+
+
+async def test_a_build_is_watched_until_it_has_ended(tmp_path: Path, clock: FakeClock) -> None:
+    with screen() as shown:
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(build("TASK-1", tmp_path, clock))
+            async with watched(tmp_path, clock, shown, "TASK-1") as watching:
+                async with one.phase("Setup"):
+                    await clock.advance(1)
+                    assert shown.lines()[-1] == "Setup starting..."
+                await stack.aclose()
+                await clock.advance(1)
+                assert watching.result()["TASK-1"].state == "completed"
+        assert shown.lines()[-1] == "Status: COMPLETED"
+
+
+async def test_builds_that_begin_meanwhile_are_shown(tmp_path: Path, clock: FakeClock) -> None:
+    with screen() as shown:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(build("TASK-1", tmp_path, clock))
+            async with watched(tmp_path, clock, shown) as watching:
+                two = await stack.enter_async_context(build("TASK-2", tmp_path, clock))
+                async with two.phase("Setup"):
+                    await clock.advance(1)
+                assert "TASK-2 Setup starting..." in shown.lines()
+                assert not watching.done()
+                await stack.aclose()
+                await clock.advance(1)
+                states = {task_id: each.state for task_id, each in watching.result().items()}
+    assert states == {"TASK-1": "completed", "TASK-2": "completed"}
+
+
+async def test_to_follow_goes_on_when_all_have_ended(tmp_path: Path, clock: FakeClock) -> None:
+    with screen() as shown:
+        async with watched(tmp_path, clock, shown, follow=True) as watching:
+            for _ in range(2):
+                async with build("TASK-1", tmp_path, clock):
+                    await clock.advance(1)
+                await clock.advance(1)
+                assert not watching.done()
+        assert shown.lines().count("Status: COMPLETED") == 2
+
+
+async def test_the_watch_ends_at_once_when_nobody_reads_it(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with screen() as shown:
+        async with build("TASK-1", tmp_path, clock):
+            async with watched(tmp_path, clock, shown) as watching:
+                os.close(shown.reader)
+                await asyncio.wait({watching}, timeout=30)
+                assert watching.result()["TASK-1"].state == "running"
+        shown.reader = os.open(os.devnull, os.O_RDONLY)

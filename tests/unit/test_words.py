@@ -1,27 +1,34 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Snapshot, Verdict
-from guardkit.monitor.verdict import State
-from guardkit.places.watch import cut
+from guardkit import Look, Snapshot, Verdict
 from guardkit.places.words import (
-    Story,
+    age,
     board,
     clean,
     counts,
     duration,
+    heading,
+    log_line,
+    look_line,
     one_line,
     status_lines,
+    tasks,
+    used,
 )
-from guardkit.progress.snapshot import Metrics, Tracker
+from guardkit.progress.lock import boot_id
+from guardkit.progress.snapshot import Event, Metrics, Tasks, Tracker, Usage, Work
+
+if TYPE_CHECKING:
+    from guardkit.monitor.verdict import State
 
 START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
 PLAYER, COACH = "Player Implementation", "Coach Validation"
-SUMMARY = ["", "== AutoBuild Summary =="]
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +40,8 @@ def local_time_is_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def at(seq: int, **changes: object) -> Snapshot:
-    """Return snapshot number `seq` of a run, taken that many seconds after its start."""
+def at(seq: int, *, number: int = 0, **changes: Any) -> Snapshot:
+    """Return snapshot `seq` of a run, in its phase `number`, so many seconds after its start."""
     now = START + timedelta(seconds=seq)
     tracker = Tracker(
         run_id="run-1",
@@ -44,6 +51,7 @@ def at(seq: int, **changes: object) -> Snapshot:
         heartbeat_seconds=5,
         activity_at=now,
         phase_started_at=START,
+        phase_number=number,
     )
     whole = Snapshot(
         task_id="TASK-FB-002",
@@ -56,15 +64,9 @@ def at(seq: int, **changes: object) -> Snapshot:
     return replace(whole, **changes)
 
 
-def working(seq: int, **changes: object) -> Snapshot:
-    return at(seq, **{"turn": 1, "phase": PLAYER, "phase_status": "in_progress"} | changes)
-
-
-def told(*snapshots: Snapshot, label: bool = False) -> list[str]:
-    """Return all lines but those of the first snapshot, which are the one-line form."""
-    story = Story(label=label)
-    story.tell(snapshots[0])
-    return [line for snapshot in snapshots[1:] for line in story.tell(snapshot)]
+def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
+    where = {"turn": 1, "phase": PLAYER, "phase_status": "in_progress"}
+    return at(seq, number=number, **where | changes)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def told(*snapshots: Snapshot, label: bool = False) -> list[str]:
         ),
     ],
 )
-def test_the_one_line_form_says_where_a_build_is(changes: dict[str, object], line: str) -> None:
+def test_the_one_line_form_says_where_a_build_is(changes: dict[str, Any], line: str) -> None:
     assert one_line(at(0, **changes)) == line
 
 
@@ -132,7 +134,7 @@ def test_durations_are_told_in_words(seconds: float, words: str) -> None:
     ],
 )
 def test_only_what_is_there_is_counted(metrics: Metrics, words: list[str]) -> None:
-    assert counts(metrics) == words
+    assert counts(at(0, metrics=metrics)) == words
 
 
 @pytest.mark.parametrize(
@@ -160,213 +162,94 @@ def test_nothing_but_printable_characters_is_left(text: str | None, shown: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "width", "shown"),
+    ("work", "words"),
     [
-        pytest.param("abcdef", 6, "abcdef", id="fits"),
-        pytest.param("abcdef", 5, "abcd…", id="cut"),
-        pytest.param("日本語", 4, "日…", id="a wide character is not halved"),
-        pytest.param("abc def", 5, "abc…", id="no space before the ellipsis"),
-        pytest.param("abcdef", 0, "…", id="no room"),
+        pytest.param(Work(4200, 11800, "rows"), ["4,200 of 11,800 rows"], id="with a total"),
+        pytest.param(Work(4200, None, "rows"), ["4,200 rows"], id="without a total"),
+        pytest.param(Work(7, 9), ["7 of 9"], id="without a unit"),
+        pytest.param(Work(0, None, "\x1b[2Jro\nws"), ["0 ro ws"], id="a hostile unit"),
     ],
 )
-def test_texts_are_cut_to_the_width_in_cells(text: str, width: int, shown: str) -> None:
-    assert cut(text, width) == shown
+def test_other_work_than_files_and_tests_is_counted_in_its_unit(
+    work: Work, words: list[str]
+) -> None:
+    assert counts(at(0, work=work)) == words
 
 
-def test_a_build_is_told_as_the_task_asked_for() -> None:
-    made = Metrics(files_created=3, tests_passed=5, tests_total=5)
-    lines = told(
-        at(0),
-        working(0),
-        working(34, message="Writing tests..."),
-        working(109, metrics=made, message="Writing tests...", phase_status="completed"),
-        working(114, phase=COACH, metrics=made, message="Writing tests..."),
-        working(
-            139, phase=COACH, metrics=made, message="Writing tests...", phase_status="completed"
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [
+        (None, []),
+        (Usage(), []),
+        (Usage(1, 0.0), ["1 token"]),
+        (Usage(81500, 3.4), ["81,500 tokens", "$3.40"]),
+        (Usage(0, 1234.567), ["$1,234.57"]),
+    ],
+)
+def test_what_agents_have_used_is_told(usage: Usage | None, words: list[str]) -> None:
+    assert used(at(0, usage=usage)) == words
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, []),
+        (Tasks(total=1, completed=1), ["1 of 1 task completed"]),
+        (
+            Tasks(total=7, pending=1, running=2, completed=3, failed=1),
+            ["3 of 7 tasks completed", "2 running", "1 failed", "1 pending"],
         ),
-        working(
-            140,
-            phase=COACH,
-            metrics=made,
-            phase_status="completed",
-            decision="approve",
-            message="ready for human review",
-        ),
-        working(
-            141,
-            phase=COACH,
-            metrics=made,
-            phase_status="completed",
-            decision="approved",
-            message="ready for human review",
-            status="completed",
-        ),
-    )
-    assert lines == [
-        "[12:34:56] Turn 1/5: Player Implementation starting...",
-        "[12:35:30] Turn 1/5: Writing tests...",
-        "[12:36:45] Turn 1/5: [OK] 3 files created, 5 tests passing",
-        "[12:36:50] Turn 1/5: Coach Validation starting...",
-        "[12:37:15] Turn 1/5: [OK] Coach Validation",
-        "[12:37:16] Turn 1/5: approve: ready for human review",
-        "[12:37:17] Turn 1/5: approved",
-        *SUMMARY,
-        "Turn 1: Player Implementation - OK - 3 files created, 5 tests passing",
-        "Turn 1: Coach Validation - OK",
-        "Status: APPROVED",
-    ]
+    ],
+)
+def test_the_tasks_of_a_feature_are_counted(found: Tasks | None, words: list[str]) -> None:
+    assert tasks(at(0, tasks=found)) == words
 
 
-def test_a_phase_that_fails_says_why() -> None:
-    lines = told(
-        at(0),
-        at(1, phase="Setup", phase_status="in_progress"),
-        at(2, phase="Setup", phase_status="failed", error="disk\x1b[2J full"),
-        at(3, phase="Setup", phase_status="failed", error="disk full", status="failed"),
-    )
-    assert lines == [
-        "[12:34:57] Setup starting...",
-        "[12:34:58] [FAIL] disk full",
-        *SUMMARY,
-        "Setup - FAIL - disk full",
-        "Status: FAILED - disk full",
-    ]
+def written(beat: float, *, boot: str) -> Snapshot:
+    return at(0, tracker=Tracker(boot_id=boot, beat=beat))
 
 
-def test_a_cancelled_build_says_so() -> None:
-    lines = told(
-        at(0),
-        working(1, decision="feedback"),
-        working(2, decision="feedback", phase_status="cancelled", status="cancelled"),
-    )
-    assert lines[-5:] == [
-        "[12:34:58] Turn 1/5: [CANCELLED] Player Implementation",
-        *SUMMARY,
-        "Turn 1: Player Implementation - CANCELLED",
-        "Status: CANCELLED",
-    ]
+def test_the_age_of_a_snapshot_is_known_on_the_boot_that_wrote_it() -> None:
+    assert age(written(100.0, boot=boot_id()), 104.5) == 4.5
+    assert age(written(104.5, boot=boot_id()), 100.0) == 0.0
 
 
-def test_the_summary_is_told_once() -> None:
-    ended = at(1, status="completed")
-    assert told(at(0), ended, ended) == [*SUMMARY, "Status: COMPLETED"]
+@pytest.mark.parametrize("boot", ["", "another"])
+def test_the_age_of_a_snapshot_from_elsewhere_is_not_guessed(boot: str) -> None:
+    assert age(written(100.0, boot=boot), 104.5) == 0.0
 
 
-def test_a_run_that_has_ended_before_it_is_looked_at_is_summed_up() -> None:
-    first, *rest = Story().tell(at(1, status="failed", error="no\nidea"))
-    assert first == "[12:34:57] Wave 1/1, TASK-FB-002 (starting) - 0s elapsed"
-    assert rest == [*SUMMARY, "Status: FAILED - no idea"]
+def look(snapshot: Snapshot | None, state: "State" = "running", why: str = "it is so") -> Look:
+    task_id = snapshot.task_id if snapshot else "TASK-1"
+    return Look(task_id, snapshot, Verdict(state, why), "/project")
 
 
-def test_why_a_turn_was_decided_is_told_where_its_phase_has_told_only_counts() -> None:
-    why: dict[str, object] = {"message": "2 tests failed", "phase": COACH}
-    ended = why | {"phase_status": "completed", "metrics": Metrics(tests_passed=1, tests_total=3)}
-    lines = told(
-        at(0),
-        working(1, phase=COACH),
-        working(2, **ended),
-        working(3, decision="feedback", **ended),
-    )
-    assert lines[-2:] == [
-        "[12:34:58] Turn 1/5: [OK] 1 of 3 tests passing",
-        "[12:34:59] Turn 1/5: feedback: 2 tests failed",
-    ]
-
-
-def test_the_same_decision_in_another_turn_is_told_again() -> None:
-    ended: dict[str, object] = {"phase": COACH, "phase_status": "completed", "decision": "feedback"}
-    lines = told(
-        working(1, phase=COACH, decision="feedback", message="2 tests failed"),
-        working(2, **ended | {"message": "2 tests failed"}),
-        working(3, **ended | {"message": "1 test failed"}),
-    )
-    assert lines[-1] == "[12:34:59] Turn 1/5: feedback: 1 test failed"
-
-
-def test_a_decision_without_a_phase_is_told() -> None:
-    lines = told(at(0), at(1, decision="rate_limited", message="try later"))
-    assert lines == ["[12:34:57] rate_limited: try later"]
-
-
-def test_an_outer_phase_that_is_shown_again_does_not_begin_again() -> None:
-    tracker = at(3).tracker
-    assert tracker is not None
-    inner = replace(tracker, phase_started_at=START + timedelta(seconds=3))
-    lines = told(
-        at(0),
-        working(1, phase="Wave", message="x"),
-        working(3, phase="Task", message="x", tracker=inner),
-        working(4, phase="Wave", message="y"),
-    )
-    assert lines[-2:] == ["[12:34:59] Turn 1/5: Task starting...", "[12:35:00] Turn 1/5: y"]
-
-
-def test_the_next_phase_of_the_same_name_begins() -> None:
-    tracker = at(3).tracker
-    assert tracker is not None
-    again = replace(tracker, phase_started_at=START + timedelta(seconds=3))
-    lines = told(at(0), working(1), working(3, tracker=again))
-    assert lines[-1] == "[12:34:59] Turn 1/5: Player Implementation starting..."
-
-
-def test_a_phase_that_says_nothing_new_ends_with_its_name() -> None:
-    lines = told(at(0), working(1), working(2, phase_status="completed"))
-    assert lines[-1] == "[12:34:58] Turn 1/5: [OK] Player Implementation"
-
-
-def test_a_message_is_told_when_a_phase_has_nothing_to_count() -> None:
-    lines = told(at(0), working(1), working(2, phase_status="completed", message="all good"))
-    assert lines[-1] == "[12:34:58] Turn 1/5: [OK] all good"
-
-
-def test_an_older_snapshot_gives_nothing() -> None:
-    story = Story()
-    story.tell(at(5))
-    assert (story.tell(working(3)), story.last) == ([], at(5))
-
-
-def test_a_heartbeat_gives_no_line() -> None:
-    beat = replace(working(1), updated_at=START + timedelta(seconds=9))
-    assert told(working(1), beat) == []
-
-
-def test_the_next_run_of_a_task_begins_anew() -> None:
-    tracker = at(0).tracker
-    assert tracker is not None
-    lines = told(working(9), at(0, tracker=replace(tracker, run_id="run-2")))
-    assert lines == ["[12:34:56] Wave 1/1, TASK-FB-002 (starting) - 0s elapsed"]
-
-
-def test_labels_name_the_build() -> None:
-    lines = told(at(0), working(1), label=True)
-    assert lines == ["[12:34:57] TASK-FB-002 Turn 1/5: Player Implementation starting..."]
-
-
-def test_a_file_that_another_program_wrote_can_be_followed() -> None:
-    snapshot = working(1, tracker=Tracker())
-    lines = told(at(0, tracker=Tracker()), snapshot)
-    assert lines == ["[12:34:57] Turn 1/5: Player Implementation starting..."]
-    assert board([snapshot], START) == [one_line(snapshot)]
-
-
-@pytest.mark.parametrize("year", [1, 9999])
-def test_a_time_that_no_clock_shows_is_told(monkeypatch: pytest.MonkeyPatch, year: int) -> None:
-    monkeypatch.setenv("TZ", "XXX12" if year == 1 else "XXX-12")
-    time.tzset()
-    [line] = Story().tell(at(0, updated_at=START.replace(year=year)))
-    assert line.endswith(" Wave 1/1, TASK-FB-002 (starting) - 0s elapsed")
-
-
-RUNNING = Verdict(state="running", evidence="heartbeat 1 s ago")
+def here(seq: int, **changes: Any) -> Snapshot:
+    """Return a snapshot that was written on this boot, at that many seconds of its clock."""
+    snapshot = working(seq, **changes)
+    return replace(snapshot, tracker=replace(snapshot.tracker, boot_id=boot_id(), beat=float(seq)))
 
 
 def test_one_build_is_described_in_a_few_lines() -> None:
-    snapshot = working(1, metrics=Metrics(files_created=2), message="writing\ntests")
-    assert status_lines([(snapshot, RUNNING)], snapshot.updated_at + timedelta(seconds=4)) == [
+    snapshot = here(1, metrics=Metrics(files_created=2), message="writing\ntests")
+    assert status_lines([look(snapshot)], 5.0) == [
         "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 4s elapsed",
-        "running: heartbeat 1 s ago",
+        "running: it is so",
         "2 files created",
         "writing tests",
+    ]
+
+
+def test_one_build_is_described_with_all_that_its_document_has() -> None:
+    counted: dict[str, Any] = {
+        "work": Work(4200, 11800, "rows"),
+        "tasks": Tasks(total=2, running=2),
+    }
+    snapshot = at(1, usage=Usage(81500, 3.4), metrics=Metrics(files_created=1), **counted)
+    assert status_lines([look(snapshot)], 0.0)[2:] == [
+        "4,200 of 11,800 rows, 1 file created",
+        "0 of 2 tasks completed, 2 running",
+        "81,500 tokens, $3.40",
     ]
 
 
@@ -374,31 +257,88 @@ def test_one_build_is_described_in_a_few_lines() -> None:
     ("state", "changes"),
     [("crashed", {}), ("lost", {}), ("completed", {"status": "completed"})],
 )
-def test_time_has_stopped_for_a_build_that_is_over(
-    state: State, changes: dict[str, object]
-) -> None:
-    verdict = Verdict(state=state, evidence="it is gone")
-    line, *_ = status_lines([(working(1, **changes), verdict)], START + timedelta(hours=1))
+def test_time_has_stopped_for_a_build_that_is_over(state: "State", changes: dict[str, Any]) -> None:
+    line, *_ = status_lines([look(here(1, **changes), state)], 3600.0)
     assert line.endswith("- 0s elapsed")
 
 
 def test_several_builds_have_a_line_each_with_their_states_aligned() -> None:
     wide = working(2, turn=2, phase=COACH, task_id="TASK\n日本")
-    builds = [(working(1), RUNNING), (wide, Verdict(state="unresponsive", evidence="blocked"))]
-    assert status_lines(builds, START) == [
+    looks = [look(working(1)), look(wide, "unresponsive", "blocked"), look(None, "unreadable")]
+    assert status_lines(looks, 0.0) == [
         "running:      Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 0s elapsed",
         "unresponsive: Wave 1/1, TASK 日本 (Turn 2/5, Coach Validation) - 0s elapsed - blocked",
+        "unreadable:   TASK-1 - it is so",
     ]
+
+
+def test_a_build_that_has_written_nothing_yet_is_told_of_with_the_reason() -> None:
+    assert look_line(look(None), 0.0) == "running: TASK-1 - it is so"
+    assert status_lines([look(None)], 0.0) == ["running: TASK-1 - it is so"]
+
+
+def test_of_no_build_there_is_no_line() -> None:
+    assert status_lines([], 0.0) == []
 
 
 def test_the_board_ticks_between_two_snapshots() -> None:
-    now = START + timedelta(seconds=64)
     snapshot = working(60, metrics=Metrics(elapsed_seconds=60, tests_passed=1, tests_total=2))
-    assert board([snapshot], now) == [
+    assert board([(snapshot, 4.2, Verdict("running", "last activity 4 s ago"))]) == [
         "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 1m 4s elapsed",
-        "1 of 2 tests passing, heartbeat 4s ago, activity 4s ago",
+        "1 of 2 tests passing, last activity 4 s ago",
     ]
 
 
-def test_the_board_shows_only_what_runs() -> None:
-    assert board([at(1, status="completed"), at(1, status="cancelled")], START) == []
+def test_the_board_names_what_is_wrong() -> None:
+    [_, signs] = board([(working(60), 0.0, Verdict("stalled", "no activity for 31 m"))])
+    assert signs == "stalled: no activity for 31 m"
+
+
+def event(name: str, when: str = "2025-01-31T12:35:00.250Z", **changes: Any) -> Event:
+    snapshot = working(4, **changes)
+    return Event(event=name, at=when, run_id="run-1", seq=4, progress=snapshot)
+
+
+@pytest.mark.parametrize(
+    ("happened", "line"),
+    [
+        (event("build.started", task_name="Prices"), "build.started  Prices"),
+        (event("wave.started", wave=2, wave_total=3), "wave.started   Wave 2/3"),
+        (
+            event("wave.ended", tasks=Tasks(total=2, completed=2)),
+            "wave.ended     Wave 1/1 - 2 of 2 tasks completed",
+        ),
+        (event("turn.started"), "turn.started   Turn 1/5"),
+        (
+            event("phase.ended", phase_status="completed", work=Work(5, 5, "rows")),
+            f"phase.ended    Turn 1/5, {PLAYER} - completed - 5 of 5 rows",
+        ),
+        (event("decided", decision="approve"), "decided        approve"),
+        (
+            event("build.ended", status="failed", error="no\nidea", usage=Usage(5, 0.5)),
+            "build.ended    failed after 0s - no idea - 5 tokens, $0.50",
+        ),
+        (event("some\x1b[2Jthing"), f"something      Turn 1/5, {PLAYER}"),
+    ],
+    ids=lambda value: value.event if isinstance(value, Event) else "",
+)
+def test_the_log_has_a_line_for_an_event(happened: Event, line: str) -> None:
+    assert log_line(happened) == f"2025-01-31 12:35:00  {line}"
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["soon", "", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00"],
+)
+@pytest.mark.parametrize("zone", ["UTC", "XXX12", "XXX-12"])
+def test_an_instant_that_no_clock_shows_costs_no_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, when: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    assert log_line(event("decided", when, decision="approve")).endswith("  decided        approve")
+
+
+def test_the_heading_of_a_run_names_it() -> None:
+    assert heading(event("build.started")) == "== Run run-1 =="
+    assert heading(replace(event("build.started"), run_id="")) == "== Run of another program =="

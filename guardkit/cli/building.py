@@ -1,0 +1,161 @@
+"""The commands that build: autobuild and demo."""
+
+from __future__ import annotations
+
+import sys
+
+from guardkit.cli import codes
+from guardkit.cli.streams import complain
+from guardkit.cli.values import at_least, guarded
+from guardkit.errors import MisuseError
+
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from guardkit.cli.parser import Commands, Parser
+    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+    from guardkit.places.display import Display
+    from guardkit.progress.sinks import Sink
+
+GROUP = """Run builds: a Player writes, a Coach validates.
+
+A build runs for minutes to hours. In a shell that shows a command's output only when the command
+has ended, start it with --detach, and look with guardkit wait, status or watch.
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands."""
+    commands.add("demo", demo, _declare_demo)
+    commands.add_group(
+        "autobuild", GROUP, lambda group: group.add("task", build_task, _declare_task)
+    )
+
+
+def _declare_demo(command: Parser) -> None:
+    command.add_flag("--slow", about="Take some 40 seconds, to be watched.")
+    command.add_argument("--root", metavar="DIR", help="A new folder for it.")
+
+
+def _declare_task(command: Parser) -> None:
+    about = "The id in the task's file."
+    command.add_argument("task_id", type=guarded, metavar="TASK-ID", help=about)
+    about = "What writes, once a turn."
+    command.add_argument("--player", required=True, metavar="COMMAND", help=about)
+    about = "The tests, by default pytest; {junit} stands for their report's path."
+    command.add_argument("--test", metavar="COMMAND", help=about)
+    about = "Turns at most; %(default)d by default."
+    command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
+    about = "How long the Player may take, as 90, 90s, 2m or 1h; 1h by default."
+    command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
+    about = "How long the tests may take; 10m by default."
+    command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
+    about = "Return when the build has begun, and print the run's id for wait --run."
+    command.add_flag("--detach", about=about)
+    command.add_root()
+    command.add_nats(about="Publish the build to a NATS server.")
+    about = "Publish it in the messages of nats-core as well."
+    command.add_flag("--nats-envelope", about=about)
+
+
+def demo(*, slow: bool, root: str | None) -> int:
+    """Run a real build on a small repository made for it."""
+    from pathlib import Path
+
+    from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
+
+    folder = make_demo(Path(root) if root is not None else None)
+    command = Path(sys.executable).with_name("guardkit")
+    print(f"A small git repository, which is kept: {folder}")
+    print(f"Progress file: {folder}/.guardkit/autobuild/{TASK_ID}/progress.json")
+    print(f"Second terminal: {command} watch {TASK_ID} --root {folder}\n", flush=True)
+    return build_task(
+        task_id=TASK_ID,
+        player=player(slow=slow),
+        test=TEST,
+        max_turns=5,
+        player_timeout=3600,
+        test_timeout=600,
+        detach=False,
+        root=str(folder),
+        nats=None,
+        nats_envelope=False,
+    )
+
+
+def build_task(
+    *,
+    task_id: str,
+    player: str,
+    test: str | None,
+    max_turns: int,
+    player_timeout: float,
+    test_timeout: float,
+    detach: bool,
+    root: str,
+    nats: str | None,
+    nats_envelope: bool,
+) -> int:
+    """Build one task, turn by turn, in a git worktree of its own.
+
+    With --detach the command returns when the build is on disk, and prints the run's id, or it
+    returns with the refusal and its exit code. What the build prints goes to output.log beside
+    its journal, in .guardkit/autobuild/TASK-ID. To wait for it:
+
+    $ RUN=$(guardkit autobuild task TASK-ID --player COMMAND --detach)
+    $ guardkit wait TASK-ID --run $RUN --timeout 1h
+
+    Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
+    such as a task that is being built already.
+    """
+    if nats_envelope and nats is None:
+        raise MisuseError("--nats-envelope says how to publish: add --nats")
+
+    def build(writer: int | None = None) -> int:
+        from guardkit.cli.background import Background
+        from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
+        from guardkit.places.display import Display
+
+        display = Display(1)
+        sinks: list[Sink] = [display if writer is None else Background(display, root, writer)]
+        if nats is not None:
+            from guardkit.nats import NatsSink
+
+            sinks.append(NatsSink(nats, root=root, envelope=nats_envelope))
+        orchestrator = AutoBuildOrchestrator(
+            root,
+            player=player,
+            test=test or DEFAULT_TEST,
+            max_turns=max_turns,
+            player_timeout=player_timeout,
+            test_timeout=test_timeout,
+            sinks=sinks,
+        )
+        return _run(orchestrator, task_id, display)
+
+    if detach:
+        from guardkit.cli.background import start
+
+        return start(build)
+    return build()
+
+
+def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> int:
+    """Run one build to its end; return the exit code."""
+    from anyio import move_on_after
+
+    from guardkit.cli.signals import until_signal
+
+    async def build() -> str:
+        result = await orchestrator.run(task_id)
+        with move_on_after(1):  # if nobody empties the pipe, nobody will
+            await display.say(f"Worktree: {result.worktree}")
+        return result.status
+
+    status = until_signal(build(), display.shown)
+    if status is None:
+        complain(f"{task_id} was cancelled")
+        return codes.CANCELLED
+    if display.lost:
+        why = f"{task_id} {status}, but not all of its output could be written"
+        return complain(f"{why}: {display.lost}")
+    return codes.FAILED if status == "failed" else codes.COMPLETED

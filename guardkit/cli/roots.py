@@ -1,0 +1,61 @@
+"""The root of a project: the folder below which its builds are."""
+
+# ruff: noqa: PTH116, PTH118, PTH120 - pathlib takes a third of the start of Python to import
+
+from __future__ import annotations
+
+import os
+
+from guardkit.progress.paths import HOME
+
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MARKS = (HOME, ".git")  # what a root holds, one of them at least
+WORKTREES = "worktrees"  # in the first of them: a folder for each task that was built
+
+
+def find_root(start: str, tell: Callable[[str], object]) -> str:
+    """Return the nearest folder upwards that holds `.guardkit` or `.git`, else `start`.
+
+    Inside a worktree of ours it is the checkout that the worktree belongs to. Who makes a folder
+    in `/tmp` must not choose what others see there: a mark of another owner is passed over, unless
+    it belongs to root, or to the owner of `start`.
+
+    start: an absolute path, without links.
+    tell: is given a line for each mark that is passed over.
+    """
+    trusted = {0, os.geteuid(), os.stat(start).st_uid}
+    for folder in _upwards(start):
+        owners = {mark: _owner(os.path.join(folder, mark)) for mark in MARKS}
+        if not trusted.isdisjoint(owners.values()):
+            return folder
+        for mark, owner in owners.items():
+            if owner is not None:
+                path = os.path.join(folder, mark)
+                tell(f"{path} belongs to user {owner} and is passed over; --root {folder} takes it")
+                break
+    return start
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    """Return a folder and those above it; for a worktree of ours what holds all of them."""
+    while True:
+        home, worktrees = os.path.split(os.path.dirname(folder))
+        top, name = os.path.split(home)
+        if (name, worktrees) == (HOME, WORKTREES):
+            folder = top
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return
+        folder = above
+
+
+def _owner(path: str) -> int | None:
+    """Return the id of the user who owns a file or a folder, None where there is none."""
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return None

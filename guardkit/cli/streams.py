@@ -1,0 +1,49 @@
+"""Standard output and standard error of the commands."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import suppress
+
+from guardkit.cli import codes
+from guardkit.places.output import Output
+from guardkit.places.words import clean
+
+
+def open_streams() -> None:
+    """Have all that is printed written whole, with `?` for what the output cannot encode."""
+    while os.open(os.devnull, os.O_RDWR) in range(3):
+        pass  # what is closed would be the number of the next file that is opened
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if isinstance(stream, io.TextIOWrapper):  # None: it was closed
+            whole = io.TextIOWrapper(
+                io.BufferedWriter(Output(stream.fileno())),
+                encoding=stream.encoding,
+                errors="replace",
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, whole)
+
+
+def flush_output() -> None:
+    """Write what was printed. Raises OSError where that cannot be done."""
+    if sys.stdout:
+        sys.stdout.flush()
+
+
+def drop_output() -> None:
+    """Print nothing more: the exit would try again what has failed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def complain(what: Exception | str) -> int:
+    """Say in one line what is wrong; return the exit code for it."""
+    if sys.stderr:  # else it was closed, and print would take the standard output for it
+        with suppress(OSError):
+            print(f"guardkit: {clean(str(what))}", file=sys.stderr, flush=True)
+    return codes.UNDONE if isinstance(what, str) else codes.of_error(what)

@@ -1,0 +1,281 @@
+"""Looks in short: what they read, and with how little."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import guardkit
+from guardkit import InvalidProgressError, InvalidTaskIdError, Snapshot, track_build
+from guardkit.monitor import brief
+from guardkit.monitor.builds import Builds
+from guardkit.progress import snapshot
+from guardkit.progress.folder import open_builds
+from guardkit.progress.lock import Locks
+from guardkit.progress.snapshot import Metrics, Tasks, Tracker, Usage, Work, encode, make_event
+from guardkit.testing import FakeClock
+
+START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
+LEAST: dict[str, Any] = {"task_id": "TASK-1"}
+
+
+def document(**changes: Any) -> Snapshot:
+    values: dict[str, Any] = {
+        "build_id": "TASK-1",
+        "task_id": "TASK-1",
+        "turn_max": 5,
+        "started_at": START,
+        "updated_at": START,
+    }
+    return Snapshot(**(values | changes))
+
+
+def plain(value: Any) -> Any:
+    """Return the fields of a brief, or of a snapshot, all the way down."""
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, brief.Brief):
+        return {name: plain(each) for name, each in vars(value).items()}
+    return value
+
+
+FULL = document(
+    build_id="FEAT-1",
+    build_type="feature",
+    status="failed",
+    wave=2,
+    wave_total=3,
+    task_name="Täsk",
+    turn=4,
+    phase="Coach Validation",
+    phase_status="in_progress",
+    metrics=Metrics(
+        elapsed_seconds=1, files_created=2, files_modified=3, tests_passed=4, tests_total=5
+    ),
+    message="m",
+    decision="d",
+    error="e",
+    work=Work(4200, 11800, "rows"),
+    usage=Usage(1000, 0.25),
+    tasks=Tasks(total=6, pending=1, running=1, completed=2, failed=1, cancelled=1),
+    tracker=Tracker(
+        run_id="r",
+        seq=7,
+        host="box",
+        pid=8,
+        heartbeat_seconds=5.0,
+        activity_at=START,
+        phase_started_at=START,
+        phase_number=9,
+        budget_seconds=900.0,
+        boot_id="b",
+        beat=1.5,
+        lock="1:2",
+        parent_run="p",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(document(), id="with defaults"),
+        pytest.param(FULL, id="full"),
+        pytest.param(document(work=Work(3)), id="work without an end"),
+    ],
+)
+def test_a_brief_has_all_that_a_snapshot_has(seen: Snapshot) -> None:
+    found = brief.decode(encode(seen))
+    assert plain(found) == plain(seen)
+    assert found.terminal == seen.terminal
+
+
+def test_a_brief_is_of_the_schema_of_a_snapshot() -> None:
+    assert brief.SCHEMA_VERSION == snapshot.SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="missing"),
+        pytest.param({"turn": "2"}, id="a text for a number"),
+        pytest.param({"turn": -1}, id="below zero"),
+        pytest.param({"turn": 2**53}, id="inexact"),
+        pytest.param({"turn": 10**4000}, id="endless digits"),
+        pytest.param({"turn": True}, id="a truth for a number"),
+        pytest.param({"turn": 1.0}, id="a fraction"),
+        pytest.param({"task_name": 5}, id="a number for a text"),
+        pytest.param({"message": ["m"]}, id="a list"),
+        pytest.param({"metrics": None, "tracker": [], "work": 5}, id="no objects"),
+        pytest.param({"metrics": {"tests_total": None}}, id="null"),
+        pytest.param({"updated_at": "yesterday", "started_at": 5}, id="no instants"),
+        pytest.param({"updated_at": "2025-01-31T12:34:56"}, id="no zone"),
+        pytest.param({"updated_at": "0001-01-01T00:00:00+23:59"}, id="before all time"),
+        pytest.param({"tracker": {"activity_at": None, "beat": float("nan")}}, id="not a number"),
+        pytest.param({"tracker": {"beat": float("inf"), "budget_seconds": "1"}}, id="infinite"),
+        pytest.param({"news": {"of": "later"}}, id="unknown"),
+    ],
+)
+def test_what_is_missing_or_of_another_type_is_taken_for_its_default(
+    values: dict[str, Any],
+) -> None:
+    assert brief.decode(json.dumps(LEAST | values).encode()) == brief.decode(
+        json.dumps(LEAST).encode()
+    )
+
+
+def test_whole_numbers_are_taken_where_there_may_be_fractions() -> None:
+    found = brief.decode(json.dumps(LEAST | {"tracker": {"heartbeat_seconds": 5}}).encode())
+    assert found.tracker.heartbeat_seconds == 5
+
+
+def test_an_instant_is_in_utc_whatever_its_zone() -> None:
+    found = brief.decode(json.dumps(LEAST | {"updated_at": "2025-01-31T14:34:56+02:00"}).encode())
+    assert (found.updated_at, found.updated_at.tzinfo) == (START, UTC)
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    assert brief.decode(b'{"task_id": "TASK-1", "message": "a\\ud800\\u00e4"}').message == "a?ä"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(b"", "not a progress file", id="empty"),
+        pytest.param(b"{", "not a progress file", id="half"),
+        pytest.param(b"[]", "no task or no status", id="a list"),
+        pytest.param(b"{}", "no task or no status", id="no task"),
+        pytest.param(b'{"task_id": ""}', "no task or no status", id="an empty task"),
+        pytest.param(b'{"task_id": "T", "status": "x"}', "no status", id="an unknown status"),
+        pytest.param(b'{"task_id": "\xff"}', "not a progress file", id="not UTF-8"),
+        pytest.param('{"task_id": "T"}'.encode("utf-16"), "not a progress file", id="UTF-16"),
+        pytest.param(b'{"x":' * 100_000, "not a progress file", id="nested too deeply"),
+        pytest.param(b"1" * 5000, "not a progress file", id="endless digits"),
+        pytest.param(
+            b'{"task_id": "T", "tracker": {"schema_version": 2}}', "schema 2", id="a newer schema"
+        ),
+    ],
+)
+def test_what_is_no_progress_file_is_refused_in_one_line(text: bytes, reason: str) -> None:
+    with pytest.raises(InvalidProgressError, match=reason) as raised:
+        brief.decode(text)
+    assert "\n" not in str(raised.value)
+
+
+# looks
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / ".guardkit/autobuild/TASK-1/progress.json"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def look(root: Path, clock: FakeClock, *task_ids: str) -> dict[str, tuple[str, str]]:
+    """Return what was found in brief, which is what is found when all is read, by task id."""
+    found = brief.look(root, task_ids, clock=clock)
+    looks = Builds(root, clock=clock).look_now(task_ids)
+    assert [(each.task_id, each.verdict) for each in looks] == [
+        (task_id, verdict) for task_id, (_, verdict) in found.items()
+    ]
+    assert [plain(each.snapshot) for each in looks] == [plain(seen) for seen, _ in found.values()]
+    return {task_id: (verdict.state, verdict.evidence) for task_id, (_, verdict) in found.items()}
+
+
+@pytest.mark.anyio
+async def test_builds_are_looked_at_as_they_are_in_whole(tmp_path: Path, clock: FakeClock) -> None:
+    async with track_build("TASK-2", root=tmp_path, clock=clock):
+        pass
+    async with track_build("TASK-1", root=tmp_path, clock=clock, turn_max=7):
+        await clock.advance(3.0)
+        assert look(tmp_path, clock) == {
+            "TASK-1": ("running", "last activity 3 s ago"),
+            "TASK-2": ("completed", "ended after 0 s"),
+        }
+
+
+def test_a_build_that_was_left_is_looked_at_as_it_is_in_whole(
+    tmp_path: Path, path: Path, clock: FakeClock
+) -> None:
+    clock.jump(3600.0)
+    path.write_bytes(encode(document(tracker=Tracker(run_id="r", heartbeat_seconds=5.0))))
+    assert look(tmp_path, clock)["TASK-1"][0] == "lost"
+    end = make_event("build.ended", START, document(status="failed", tracker=Tracker(run_id="r")))
+    path.with_name("events.jsonl").write_bytes(msgspec.json.encode(end) + b"\n{")
+    assert look(tmp_path, clock)["TASK-1"] == ("failed", "ended after 0 s")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'{"event": "build.ended"}', id="no document"),
+        pytest.param(b"[[" * 100_000, id="nested too deeply"),
+        pytest.param(b'{"event": "build.ended", "run_id": "\xff"}', id="not UTF-8"),
+    ],
+)
+def test_what_is_no_event_is_no_end(
+    tmp_path: Path, path: Path, clock: FakeClock, line: bytes
+) -> None:
+    clock.jump(3600.0)
+    path.write_bytes(encode(document(tracker=Tracker(run_id="r", heartbeat_seconds=5.0))))
+    path.with_name("events.jsonl").write_bytes(line)
+    assert look(tmp_path, clock)["TASK-1"][0] == "lost"
+
+
+def test_a_task_that_was_taken_is_looked_at_as_it_is_in_whole(
+    tmp_path: Path, path: Path, clock: FakeClock
+) -> None:
+    path.write_bytes(encode(document()))
+    locks = Locks()
+    with open_builds(tmp_path) as folder:
+        locks.take(folder, "TASK-1", "another")
+    assert look(tmp_path, clock)["TASK-1"][1].startswith("another process has taken TASK-1")
+    locks.close()
+
+
+def test_what_is_no_progress_file_is_unreadable(
+    tmp_path: Path, path: Path, clock: FakeClock
+) -> None:
+    path.write_bytes(b"{")
+    [(seen, verdict)] = brief.look(tmp_path, clock=clock).values()
+    assert (seen, verdict.state) == (None, "unreadable")
+    assert verdict.evidence.startswith(f"{path}: not a progress file")
+
+
+def test_ids_without_a_build_are_left_out(tmp_path: Path, clock: FakeClock) -> None:
+    assert brief.look(tmp_path, ["TASK-1"], clock=clock) == {}
+    with pytest.raises(InvalidTaskIdError):
+        brief.look(tmp_path, ["../TASK-1"], clock=clock)
+
+
+def test_the_folder_is_the_working_one_and_the_clock_the_machine_s_unless_given(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(encode(document()))
+    monkeypatch.chdir(tmp_path)
+    assert list(brief.look()) == ["TASK-1"]
+
+
+def test_a_look_in_short_needs_the_standard_library_alone_and_of_that_the_cheap_part(
+    tmp_path: Path, path: Path
+) -> None:
+    path.write_bytes(encode(document()))
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from guardkit.monitor.brief import look
+assert list(look(sys.argv[2])) == ["TASK-1"]
+dear = {"typing", "msgspec", "asyncio", "pathlib", "dataclasses", "inspect", "logging"}
+print(sorted(dear & sys.modules.keys()))
+"""
+    home = str(Path(guardkit.__file__).parents[1])
+    command = (sys.executable, "-I", "-S", "-c", program, home, str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
