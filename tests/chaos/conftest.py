@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from .tally import Row, new_row, render
+from .tally import Row, Tally, new_row, render
 
 # what it does to builds is done with Linux's mounts, limits and locks
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
@@ -19,11 +19,11 @@ def trials(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Callable[[str], Row]:
-    """Open the row of a scenario; rows of the same name are added up in the table."""
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Open the row of a scenario, which tries to break a promise."""
 
-    def open_row(scenario: str) -> Row:
-        row = new_row(scenario)
+    def open_row(promise: str, scenario: str) -> Row:
+        row = new_row(promise, scenario)
         request.node.user_properties.append(("chaos", row))
         return row
 

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Self, TypedDict
 
 from guardkit import Snapshot, Verdict, assess, read_progress
 
@@ -34,19 +34,62 @@ class Report(TypedDict):
     unnamed: list[str]
 
 
-def start_worker(module: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start `main(*arguments)` of a module of this folder; it prints its report."""
+def start_worker(
+    module: str, *arguments: object, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start `main(*arguments)` of a module of this folder; it prints its report.
+
+    before: a command that is to run it.
+    """
     script = (
         f"import sys; sys.path.append({str(REPOSITORY)!r}); sys.argv.pop(0)\n"
         f"from tests.chaos.{module} import main; main(*sys.argv)"
     )
-    command = [sys.executable, "-P", "-c", script, *map(str, arguments)]
+    command = [*before, sys.executable, "-P", "-c", script, *map(str, arguments)]
     measured = {name for name in os.environ if name.startswith("COVERAGE")}
     environment = {name: value for name, value in os.environ.items() if name not in measured}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
     )
+
+
+class Builder:
+    """A build in a process of its own, which goes on when it is told to.
+
+    before: a command that is to run it.
+    """
+
+    def __init__(self, root: Path, *, before: Sequence[str] = ()) -> None:
+        self.process = start_worker("hanging", root, before=before)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.__exit__(None, None, None)
+
+    def says(self, what: str) -> float:
+        """Wait for it to say that, and return how many seconds it has taken."""
+        assert self.process.stdout
+        said, seconds = self.process.stdout.readline().split()
+        assert said == what
+        return float(seconds)
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def exits(self) -> float:
+        """Return how many seconds the interpreter takes to exit."""
+        start = time.monotonic()
+        try:
+            assert self.process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        return time.monotonic() - start
 
 
 def join_workers(workers: list[subprocess.Popen[str]], row: Row) -> Report:
@@ -114,6 +157,12 @@ def look(root: Path, task_id: str) -> tuple[Snapshot, Verdict] | None:
     except FileNotFoundError:
         return None
     return snapshot, assess(snapshot, root=root)
+
+
+def state(root: Path, task_id: str) -> str | None:
+    """Return what a reader concludes; None where there is no file."""
+    found = look(root, task_id)
+    return found[1].state if found else None
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> float | None:

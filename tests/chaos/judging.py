@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import anyio
 
-from guardkit import InvalidProgressError, SystemClock, assess, read_progress
+from guardkit import Builds, SystemClock, Verdict, assess, read_progress
+from guardkit.monitor.brief import look as glance
 
 from .forking import Report, folder_of, fork, new_report
 from .situations import SITUATIONS, Document, Situation, put
@@ -71,9 +72,10 @@ def start_all(root: Path) -> list[Case]:
     ]
     time.sleep(QUIET)
     living = next(case for case in cases if case.name == "working")
-    path = folder_of(root, living.task_id) / "progress.json"
     for case in cases:
         if edit := case.situation.edit:
+            source = case if case.pid else living
+            path = folder_of(root, source.task_id) / "progress.json"
             document: Document = json.loads(path.read_bytes())
             document["task_id"] = document["build_id"] = case.task_id
             edit(document)
@@ -81,29 +83,32 @@ def start_all(root: Path) -> list[Case]:
     return cases
 
 
-def judge(root: Path, case: Case) -> tuple[str, str]:
-    """Return the state and the evidence that a reader comes to."""
-    try:
-        snapshot = read_progress(case.task_id, root=root)
-    except InvalidProgressError as error:
-        return "invalid", str(error)
+def judge(root: Path, case: Case) -> list[Verdict]:
+    """Return what a reader comes to, in each way of looking."""
     clock = Ahead(case.situation.late)
-    verdict = assess(snapshot, root=root, stall_after=STALL_AFTER, clock=clock)
-    return verdict.state, verdict.evidence
+    [look] = Builds(root, stall_after=STALL_AFTER, clock=clock).look_now([case.task_id])
+    verdicts = [look.verdict]
+    if look.snapshot:
+        snapshot = read_progress(case.task_id, root=root)
+        verdicts.append(assess(snapshot, root=root, stall_after=STALL_AFTER, clock=clock))
+        [brief] = glance(root, [case.task_id], stall_after=STALL_AFTER, clock=clock).values()
+        verdicts.append(brief[1])
+    return verdicts
 
 
 def compare(root: Path, cases: list[Case], report: Report) -> None:
     """Count the verdicts that are not what is due, or whose evidence names no process."""
     for case in cases:
-        state, evidence = judge(root, case)
-        report["row"]["trials"] += 1
-        report["row"]["faults"] += case.situation.sent is not None
-        wrong = state != case.situation.state or not evidence
-        if case.pid and state in ("crashed", "unresponsive"):
-            wrong |= f"process {case.pid} " not in evidence
-        if wrong:
-            report["row"]["wrong"] += 1
-            report["wrong"].append(f"{case.name} is {state}: {evidence}")
+        for state, evidence in judge(root, case):
+            report["row"]["trials"] += 1
+            report["row"]["faults"] += case.situation.sent is not None
+            wrong = state != case.situation.state or not evidence
+            wrong |= case.situation.said not in evidence
+            if case.pid and state in ("crashed", "unresponsive"):
+                wrong |= f"process {case.pid} " not in evidence
+            if wrong:
+                report["row"]["wrong"] += 1
+                report["wrong"].append(f"{case.name} is {state}: {evidence}")
 
 
 def ask_command(root: Path, cases: list[Case], report: Report) -> None:
@@ -114,7 +119,7 @@ def ask_command(root: Path, cases: list[Case], report: Report) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     said = {each["task_id"]: each["verdict"]["state"] for each in json.loads(ended.stdout)}
     for case in cases:
-        state = said.get(case.task_id, "invalid")
+        state = said.get(case.task_id)
         report["row"]["trials"] += 1
         if not case.situation.late and state != case.situation.state:
             report["row"]["wrong"] += 1

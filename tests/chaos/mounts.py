@@ -1,6 +1,7 @@
 """File systems of their own: a small one, and one that can be made to hang."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from .forking import wait_for
 
 
 def run_or_skip(*command: str) -> None:
@@ -28,14 +31,18 @@ def tmpfs(root: Path) -> Iterator[None]:
 
 
 class Mount:
-    """A directory that is seen through a server, which can be stopped; `behind` never hangs."""
+    """A directory that is seen through a server, which can be stopped; `behind` never hangs.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "mount"
+    Another mount of the same folder, of another name, sees the same files, and shares no locks.
+    """
+
+    def __init__(self, folder: Path, name: str, *options: str) -> None:
+        self.path = folder / name
         self.behind = folder / "behind"
         for each in (self.path, self.behind):
-            each.mkdir()
-        self._server = subprocess.Popen(["bindfs", "-f", str(self.behind), str(self.path)])
+            each.mkdir(exist_ok=True)
+        command = ["bindfs", *options, "-f", str(self.behind), str(self.path)]
+        self._server = subprocess.Popen(command)
 
     def hang(self) -> None:
         self._server.send_signal(signal.SIGSTOP)
@@ -49,3 +56,17 @@ class Mount:
         subprocess.run(["umount", "--lazy", str(self.path)], check=False)
         self._server.terminate()
         self._server.wait()
+
+
+@contextmanager
+def mounted(folder: Path, name: str = "mount", *options: str) -> Iterator[Mount]:
+    """Mount the folder `behind` once more, through a server."""
+    if not os.access("/dev/fuse", os.W_OK) or not shutil.which("bindfs"):
+        pytest.skip("it takes the bindfs command, and rights to use /dev/fuse")
+    mount = Mount(folder, name, *options)
+    if wait_for(mount.path.is_mount) is None:
+        pytest.skip("nothing may be mounted here by bindfs")
+    try:
+        yield mount
+    finally:
+        mount.close()

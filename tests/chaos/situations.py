@@ -19,6 +19,9 @@ from .forking import folder_of
 HEARTBEAT = 0.3
 FOREVER = 600.0  # seconds, longer than a worker
 AN_HOUR = 3600.0
+KILL = signal.SIGKILL
+WALL, UNSEEN = "by the wall clock", "cannot be examined from here"
+RESTARTED = "by the wall clock (every 60 s is due), and this machine has been restarted since"
 
 Ready = Callable[[], object]
 Document = dict[str, Any]
@@ -27,9 +30,13 @@ Document = dict[str, Any]
 class Situation(NamedTuple):
     """How a build comes into it, or the file that is all there is, and the verdict that is due.
 
-    `build` is the builder's work, `sent` what its process is sent when it is ready, `edit`
-    changes a living build's document into the one that lies there, `late` is by how many seconds
-    the reader's clock is ahead.
+    state: the verdict that is due, and
+    said: what its evidence has to say.
+    build: the builder's work.
+    sent: what its process is sent when it is ready.
+    edit: changes the builder's document into the one that lies there; where there is no builder,
+        that of another one which works.
+    late: by how many seconds the reader's wall clock is ahead.
     """
 
     state: str
@@ -37,13 +44,18 @@ class Situation(NamedTuple):
     sent: signal.Signals | None = None
     edit: Callable[[Document], object] | None = None
     late: float = 0.0
+    said: str = ""
 
 
 @asynccontextmanager
 async def in_a_phase(
-    root: Path, task_id: str, ready: Ready, budget: float | None = None
+    root: Path,
+    task_id: str,
+    ready: Ready,
+    budget: float | None = None,
+    heartbeat: float = HEARTBEAT,
 ) -> AsyncGenerator[Build]:
-    async with track_build(task_id, root=root, heartbeat=HEARTBEAT) as build:
+    async with track_build(task_id, root=root, heartbeat=heartbeat) as build:
         async with build.turn() as turn, turn.phase("Player Implementation", budget=budget):
             ready()
             yield build
@@ -92,6 +104,11 @@ async def keep_quiet(root: Path, task_id: str, ready: Ready) -> None:
         await asyncio.sleep(FOREVER)
 
 
+async def beat_seldom(root: Path, task_id: str, ready: Ready) -> None:
+    async with in_a_phase(root, task_id, ready, heartbeat=60.0):
+        await asyncio.sleep(FOREVER)
+
+
 async def block(root: Path, task_id: str, ready: Ready) -> None:
     async with in_a_phase(root, task_id, ready):
         time.sleep(FOREVER)  # noqa: ASYNC251
@@ -118,16 +135,74 @@ def nothing(document: Document) -> None:
 
 def elsewhere(document: Document) -> None:
     document["tracker"] |= {"host": "another-host", "heartbeat_seconds": 60.0}
+    document["tracker"] |= {"boot_id": "another-boot", "beat": 5.0}
 
 
 def elsewhere_long_ago(document: Document) -> None:
     elsewhere(document)
-    document["updated_at"] = shown(-AN_HOUR)
+    set_wall_clock(document, AN_HOUR)
 
 
 def elsewhere_in_the_future(document: Document) -> None:
     elsewhere(document)
-    document["updated_at"] = document["tracker"]["activity_at"] = shown(AN_HOUR)
+    set_wall_clock(document, -AN_HOUR)
+
+
+def set_wall_clock(document: Document, seconds: float) -> None:
+    """Have the document say what it would if the clock had been set forth since it was written."""
+    document["updated_at"] = document["tracker"]["activity_at"] = shown(-seconds)
+    document["tracker"]["phase_started_at"] = shown(-seconds)
+
+
+def written_just_now(document: Document) -> None:
+    document["tracker"]["beat"] = time.monotonic()
+
+
+def clock_set_forth(document: Document) -> None:
+    """Also how it is when the machine has slept: its monotonic clock has stood still meanwhile."""
+    written_just_now(document)
+    set_wall_clock(document, AN_HOUR)
+
+
+def clock_set_back(document: Document) -> None:
+    written_just_now(document)
+    set_wall_clock(document, -AN_HOUR)
+
+
+def silent(document: Document) -> None:
+    """Have the heartbeats been missing for long, though the wall clock does not say so."""
+    set_wall_clock(document, 0.0)
+    document["tracker"]["beat"] = time.monotonic() - AN_HOUR
+
+
+def of_another_boot(document: Document) -> None:
+    document["tracker"] |= {"boot_id": "another-boot", "beat": 10 * AN_HOUR}
+    set_wall_clock(document, 0.0)
+
+
+def of_another_boot_long_ago(document: Document) -> None:
+    of_another_boot(document)
+    set_wall_clock(document, AN_HOUR)
+
+
+def of_another_lock(document: Document) -> None:
+    document["tracker"]["lock"] = "0:1"
+    written_just_now(document)
+
+
+def of_another_lock_and_silent(document: Document) -> None:
+    of_another_lock(document)
+    silent(document)
+
+
+def without_lock(document: Document) -> None:
+    document["tracker"]["lock"] = None
+    written_just_now(document)
+
+
+def without_lock_and_silent(document: Document) -> None:
+    without_lock(document)
+    silent(document)
 
 
 def without_tracker(document: Document) -> None:
@@ -161,8 +236,9 @@ def shown(later: float) -> str:
 def put(root: Path, task_id: str, document: Document) -> None:
     """Lay a progress file there."""
     folder = folder_of(root, task_id)
-    folder.mkdir(parents=True)
-    (folder / "progress.json").write_text(json.dumps(document))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "new").write_text(json.dumps(document))
+    (folder / "new").rename(folder / "progress.json")
 
 
 SITUATIONS = {
@@ -178,15 +254,33 @@ SITUATIONS = {
     "killed when blocked": Situation("crashed", block, signal.SIGKILL),
     "killed, its fork lives": Situation("crashed", fork_and_work, signal.SIGKILL),
     "killed, its command lives": Situation("crashed", spawn_and_work, signal.SIGKILL),
-    "rebooted": Situation("crashed", edit=nothing),
-    "rebooted long ago": Situation("crashed", edit=nothing, late=AN_HOUR),
-    "from another host": Situation("running", edit=elsewhere),
-    "from another host, old": Situation("lost", edit=elsewhere_long_ago),
-    "from the future": Situation("running", edit=elsewhere_in_the_future),
+    "gone": Situation("crashed", edit=nothing),
+    "gone long ago": Situation("crashed", edit=nothing, late=AN_HOUR),
     "working in the future": Situation("running", work, late=-AN_HOUR),
+    "working in the past": Situation("running", work, late=AN_HOUR),
+    "quiet in the past": Situation("running", beat_seldom, edit=written_just_now, late=AN_HOUR),
+    "clock set forth": Situation("running", beat_seldom, edit=clock_set_forth),
+    "clock set back": Situation("running", beat_seldom, edit=clock_set_back),
+    "silent, clock set": Situation("unresponsive", beat_seldom, edit=silent),
+    "killed, clock set": Situation("crashed", beat_seldom, KILL, edit=clock_set_forth),
+    "restarted": Situation("running", beat_seldom, KILL, edit=of_another_boot, said=WALL),
+    "restarted long ago": Situation(
+        "lost", beat_seldom, KILL, edit=of_another_boot_long_ago, said=RESTARTED
+    ),
+    "another lock": Situation("running", beat_seldom, KILL, edit=of_another_lock),
+    "another lock, silent": Situation(
+        "lost", beat_seldom, KILL, edit=of_another_lock_and_silent, said=UNSEEN
+    ),
+    "no lock": Situation("running", beat_seldom, KILL, edit=without_lock),
+    "no lock, silent": Situation(
+        "lost", beat_seldom, KILL, edit=without_lock_and_silent, said=UNSEEN
+    ),
+    "from another host": Situation("running", edit=elsewhere, said=WALL),
+    "from another host, old": Situation("lost", edit=elsewhere_long_ago, said=WALL),
+    "from the future": Situation("lost", edit=elsewhere_in_the_future, said=WALL),
     "older schema": Situation("running", edit=without_tracker),
-    "older schema, quiet": Situation("stalled", edit=without_tracker_and_quiet),
+    "older schema, quiet": Situation("running", edit=without_tracker_and_quiet, said=WALL),
     "older schema, ended": Situation("completed", edit=without_tracker_and_ended),
     "unknown keys": Situation("running", edit=with_unknown_keys),
-    "newer schema": Situation("invalid", edit=of_a_newer_schema),
+    "newer schema": Situation("unreadable", edit=of_a_newer_schema),
 }

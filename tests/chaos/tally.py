@@ -1,12 +1,32 @@
-"""What a scenario counts. Rows are plain dicts, as workers of pytest-xdist hand them over."""
+"""What a scenario counts, and the table of it: a line for each promise that scenarios try to break.
 
-from collections.abc import Container, Iterable, Sequence
+Rows are plain dicts, as workers of pytest-xdist hand them over.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypedDict
+
+PROMISES = (  # of the contract, in its order
+    "There on return",
+    "Coalesced",
+    "Whole",
+    "Harmless",
+    "Transparent",
+    "Final",
+    "Alive",
+    "Alone",
+    "On NATS",
+)
 
 
 class Row(TypedDict):
-    """One line of the table: counts, and the slowest detection in seconds (None: nothing to)."""
+    """What one scenario has counted.
 
+    promise: which one it tries to break, of `PROMISES`.
+    slowest: the slowest detection in seconds, None where there was nothing to detect.
+    """
+
+    promise: str
     scenario: str
     trials: int
     faults: int
@@ -17,8 +37,10 @@ class Row(TypedDict):
     slowest: float | None
 
 
+Tally = Callable[[str, str], Row]  # opens the row of a promise and a scenario
+
 HEADS = {
-    "scenario": "Scenario",
+    "promise": "Promise",
     "trials": "Trials",
     "faults": "Faults injected",
     "lost": "Lost updates",
@@ -29,9 +51,10 @@ HEADS = {
 }
 
 
-def new_row(scenario: str) -> Row:
+def new_row(promise: str = "", scenario: str = "") -> Row:
     """Return a row in which nothing has been counted."""
     return Row(
+        promise=promise,
         scenario=scenario,
         trials=0,
         faults=0,
@@ -60,28 +83,40 @@ def detected(row: Row, seconds: float) -> None:
     row["slowest"] = max(seconds, row["slowest"] or 0.0)
 
 
-def render(rows: Iterable[Row], failed: Container[str]) -> str:
-    """Return the table in Markdown: a line for each scenario, and one for all.
+def render(rows: Iterable[Row], failed: Collection[str]) -> str:
+    """Return the table in Markdown, and below it the scenarios behind each line, with their trials.
 
-    What has `failed` says so, as not all that a scenario demands is counted.
+    A scenario that has `failed` says so, as not all that a scenario demands is counted.
     """
-    lines: dict[str, Row] = {}
+    scenarios: dict[tuple[str, str], Row] = {}
     for row in rows:
-        add(lines.setdefault(row["scenario"], new_row(row["scenario"])), row)
-    total = new_row("all")
-    for name, row in lines.items():
+        place = row["promise"], row["scenario"]
+        add(scenarios.setdefault(place, new_row(*place)), row)
+    total, lines = new_row("all"), {promise: new_row(promise) for promise in PROMISES}
+    for row in scenarios.values():
+        add(lines[row["promise"]], row)
         add(total, row)
-        if name in failed:
-            row["scenario"] += " (failed)"
-    ordered = sorted(lines.values(), key=lambda row: row["scenario"])
-    return _align([list(HEADS.values()), *map(_cells, [*ordered, total])])
+    there = [line for line in lines.values() if line["trials"]]
+    table = _align([list(HEADS.values()), *map(_cells, [*there, total])])
+    lists = [_list(line["promise"], scenarios.values(), failed) for line in there]
+    return "\n".join([table, "", *lists])
+
+
+def _list(promise: str, rows: Iterable[Row], failed: Collection[str]) -> str:
+    """Return the scenarios of a promise in a line."""
+    named = sorted(
+        f"{row['scenario']} ({row['trials']:,}{', failed' * (row['scenario'] in failed)})"
+        for row in rows
+        if row["promise"] == promise
+    )
+    return f"- {promise}: {', '.join(named)}"
 
 
 def _cells(row: Row) -> list[str]:
     slowest = row["slowest"]
     counts = [row["trials"], row["faults"], row["lost"], row["torn"], row["leftovers"]]
     return [
-        row["scenario"],
+        row["promise"],
         *(f"{count:,}" for count in [*counts, row["wrong"]]),
         "-" if slowest is None else f"{slowest * 1000:,.0f} ms",
     ]

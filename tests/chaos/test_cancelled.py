@@ -14,7 +14,7 @@ import pytest
 from guardkit import read_progress, track_build
 
 from .forking import folder_of, leftovers
-from .tally import Row, detected
+from .tally import Row, Tally, detected
 
 pytestmark = pytest.mark.anyio
 
@@ -126,11 +126,11 @@ class Sweep:
 @CANCELLATIONS
 async def test_a_build_cancelled_at_any_await_ends_cancelled_and_leaves_nothing(
     tmp_path: Path,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
     cancel: Callable[..., Awaitable[int]],
 ) -> None:
-    row = tally("cancelled at the n-th await")
+    row = tally("Transparent", "cancelled at the n-th await")
     others = {*threading.enumerate()}
     await cancel(tmp_path, 0)
     threads, files = threading.active_count(), descriptors(others)
@@ -150,11 +150,11 @@ async def test_a_build_cancelled_at_any_await_ends_cancelled_and_leaves_nothing(
 @CANCELLATIONS
 async def test_a_build_cancelled_again_while_it_ends_leaves_nothing_either(
     tmp_path: Path,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
     cancel: Callable[..., Awaitable[int]],
 ) -> None:
-    row = tally("cancelled twice")
+    row = tally("Transparent", "cancelled twice")
     others = {*threading.enumerate()}
     awaits = await cancel(tmp_path, 0)
     files = descriptors(others)

@@ -15,6 +15,7 @@ from guardkit import (
     Build,
     BuildAlreadyRunningError,
     GuardKitError,
+    MisuseError,
     Snapshot,
     assess,
     read_progress,
@@ -25,15 +26,19 @@ from guardkit.testing import FakeClock
 from .faults import AN_HOUR, FAULTS, NOBODY, Fault
 from .forking import leftovers
 from .mounts import tmpfs
-from .tally import Row
+from .tally import Tally
 
 pytestmark = pytest.mark.anyio
 
-HELD_UP = 1.0  # seconds that a build may lose in total
+HELD_UP = 1.0  # seconds that a build may lose in total,
+ENDED = 2.0  # and at its end
 MENDED = 2.0  # seconds in which the file is right again
 HEARTBEAT = 1.0
 
 each_fault = pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
+AT_START = {name: fault for name, fault in FAULTS.items() if fault.at_start}
+each_fault_at_start = pytest.mark.parametrize("fault", AT_START.values(), ids=list(AT_START))
+NO_ROOT = {name: fault for name, fault in FAULTS.items() if not fault.at_start}
 
 
 @pytest.fixture
@@ -110,11 +115,11 @@ async def test_a_fault_changes_nothing_and_the_file_is_right_when_it_has_gone(
     root: Path,
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
     request: pytest.FixtureRequest,
 ) -> None:
-    row, held_up = tally(f"fault: {request.node.callspec.id}"), 0.0
+    row, held_up = tally("Harmless", f"fault: {request.node.callspec.id}"), 0.0
     build = track_build("TASK-1", root=root, clock=clock, turn_max=99, heartbeat=HEARTBEAT)
     async with build:
         for number in range(trials(2, 25)):
@@ -136,36 +141,47 @@ async def test_a_fault_changes_nothing_and_the_file_is_right_when_it_has_gone(
     assert len(warned(caplog)) in fault.warnings, warned(caplog)
 
 
-@each_fault
+@each_fault_at_start
 async def test_a_fault_from_before_the_start_until_after_the_end_changes_nothing(
     fault: Fault,
     root: Path,
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
-    tally: Callable[[str], Row],
+    tally: Tally,
 ) -> None:
-    row = tally("faults from start to end")
+    row = tally("Harmless", "faults from start to end")
     row["trials"] = row["faults"] = 1
 
-    async def whole() -> tuple[int, str]:
+    start = clock.monotonic()
+
+    async def whole() -> tuple[int, float, str]:
         async with track_build("TASK-1", root=root, clock=clock) as build:
-            result = await work(build, 1)
-        return result, build.snapshot.status
+            result, held_up = await work(build, 1), clock.monotonic() - start
+        return result, held_up, build.snapshot.status
 
     with fault.make(root, clock):
-        result, held_up = await drive(clock, whole())
-    assert result == (1, "completed")
+        (result, held_up, status), seconds = await drive(clock, whole())
+    assert (result, status) == (1, "completed")
     assert held_up <= HELD_UP
+    assert seconds - held_up <= ENDED
     row["leftovers"] += len(leftovers(root))
     assert row["leftovers"] == 0
     assert len(warned(caplog)) == len(set(warned(caplog))), warned(caplog)
 
 
-@each_fault
-async def test_a_fault_at_the_start_is_over_when_it_has_gone(
-    fault: Fault, root: Path, clock: FakeClock, tally: Callable[[str], Row]
+@pytest.mark.parametrize("fault", NO_ROOT.values(), ids=list(NO_ROOT))
+async def test_to_begin_without_a_root_is_misuse(
+    fault: Fault, root: Path, clock: FakeClock
 ) -> None:
-    row = tally("faults at the start")
+    with fault.make(root, clock), pytest.raises(MisuseError, match="is no folder"):
+        await track_build("TASK-1", root=root, clock=clock).__aenter__()
+
+
+@each_fault_at_start
+async def test_a_fault_at_the_start_is_over_when_it_has_gone(
+    fault: Fault, root: Path, clock: FakeClock, tally: Tally
+) -> None:
+    row = tally("Harmless", "faults at the start")
     row["trials"] = row["faults"] = 1
     async with track_build("TASK-1", root=root, clock=clock):
         pass  # there were builds before
@@ -184,9 +200,9 @@ async def test_a_fault_at_the_start_is_over_when_it_has_gone(
 
 @pytest.mark.parametrize("seconds", [AN_HOUR, -AN_HOUR], ids=["forth", "back"])
 async def test_a_clock_that_is_set_makes_no_phase_overdue_or_idle(
-    seconds: float, tmp_path: Path, clock: FakeClock, tally: Callable[[str], Row]
+    seconds: float, tmp_path: Path, clock: FakeClock, tally: Tally
 ) -> None:
-    row = tally("verdicts when a clock was set")
+    row = tally("Alive", "verdicts when a clock was set")
     row["trials"] = row["faults"] = 1
     async with track_build("TASK-1", root=tmp_path, clock=clock, heartbeat=HEARTBEAT) as build:
         async with build.phase("Setup", budget=600):
@@ -198,9 +214,9 @@ async def test_a_clock_that_is_set_makes_no_phase_overdue_or_idle(
 
 
 async def test_a_phase_is_overdue_and_a_build_stalled_though_a_clock_was_set_back(
-    tmp_path: Path, clock: FakeClock, tally: Callable[[str], Row]
+    tmp_path: Path, clock: FakeClock, tally: Tally
 ) -> None:
-    row = tally("verdicts when a clock was set")
+    row = tally("Alive", "verdicts when a clock was set")
     row["trials"] = row["faults"] = 2
     async with track_build("TASK-1", root=tmp_path, clock=clock, heartbeat=HEARTBEAT) as build:
         async with build.phase("Setup", budget=600):

@@ -1,9 +1,5 @@
 """A mount that hangs as a dead network drive does: a FUSE file system whose server is stopped."""
 
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,41 +8,13 @@ import pytest
 
 from guardkit import Snapshot, read_progress
 
-from .forking import leftovers, look, start_worker, wait_for
-from .mounts import Mount
-from .tally import Row, detected
+from .forking import SECOND, Builder, leftovers, state, wait_for
+from .mounts import Mount, mounted
+from .tally import Tally, detected
 
 HELD_UP = 1.0  # seconds that a build may lose in total
 ENDED = 2.0  # seconds in which it ends, and in which the file is right again
 NORMAL = 0.5  # seconds that all of it takes here at most without a fault
-
-
-class Builder:
-    """A build in a process of its own, which goes on when it is told to."""
-
-    def __init__(self, root: Path) -> None:
-        self.process = start_worker("hanging", root)
-
-    def says(self, what: str) -> float:
-        """Wait for it to say that, and return how many seconds it has taken."""
-        assert self.process.stdout
-        said, seconds = self.process.stdout.readline().split()
-        assert said == what
-        return float(seconds)
-
-    def go_on(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def exits(self) -> float:
-        """Return how many seconds the interpreter takes to exit."""
-        start = time.monotonic()
-        try:
-            assert self.process.wait(10) == 0
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        return time.monotonic() - start
 
 
 StartBuild = Callable[[], Builder]
@@ -58,23 +26,15 @@ def start_build(mount: Mount) -> Iterator[StartBuild]:
     with ExitStack() as stack:
 
         def start() -> Builder:
-            builder = Builder(mount.path)
-            stack.enter_context(builder.process)
-            stack.callback(builder.process.kill)
-            return builder
+            return stack.enter_context(Builder(mount.path))
 
         yield start
 
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    if not os.access("/dev/fuse", os.W_OK) or not shutil.which("bindfs"):
-        pytest.skip("it takes the bindfs command, and rights to use /dev/fuse")
-    mount = Mount(tmp_path)
-    if wait_for(mount.path.is_mount) is None:
-        pytest.skip("nothing may be mounted here by bindfs")
-    yield mount
-    mount.close()
+    with mounted(tmp_path) as mount:
+        yield mount
 
 
 def seen(mount: Mount) -> Snapshot:
@@ -91,9 +51,9 @@ def end(builder: Builder) -> None:
 
 
 def test_a_build_on_a_mount_that_hangs_loses_a_second_and_exits(
-    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+    mount: Mount, start_build: StartBuild, tally: Tally
 ) -> None:
-    row = tally("hung mount")
+    row = tally("Harmless", "hung mount")
     row["trials"] = row["faults"] = 1
     builder = start_build()
     builder.says("entered")
@@ -102,16 +62,16 @@ def test_a_build_on_a_mount_that_hangs_loses_a_second_and_exits(
     assert builder.says("worked") < HELD_UP + NORMAL
     end(builder)
     mount.mend()
-    found = look(mount.behind, "TASK-1")
-    assert found
-    row["wrong"] += found[1].state not in ("completed", "crashed")
+    seconds = wait_for(lambda: state(mount.path, "TASK-1") in ("completed", "crashed"), SECOND)
+    row["wrong"] += seconds is None
+    detected(row, seconds or 0.0)
     assert row["wrong"] == 0
 
 
 def test_a_build_that_starts_on_a_mount_that_hangs_loses_a_second_and_exits(
-    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+    mount: Mount, start_build: StartBuild, tally: Tally
 ) -> None:
-    row = tally("hung mount")
+    row = tally("Harmless", "hung mount")
     row["trials"] = row["faults"] = 1
     mount.hang()
     builder = start_build()
@@ -122,9 +82,9 @@ def test_a_build_that_starts_on_a_mount_that_hangs_loses_a_second_and_exits(
 
 
 def test_the_file_is_right_when_a_mount_has_hung_and_come_back(
-    mount: Mount, start_build: StartBuild, tally: Callable[[str], Row]
+    mount: Mount, start_build: StartBuild, tally: Tally
 ) -> None:
-    row = tally("hung mount")
+    row = tally("Harmless", "hung mount")
     row["trials"] = row["faults"] = 1
     builder = start_build()
     builder.says("entered")
@@ -144,10 +104,10 @@ def test_the_file_is_right_when_a_mount_has_hung_and_come_back(
 def test_the_file_shows_the_end_of_a_build_that_ends_as_the_mount_comes_back(
     mount: Mount,
     start_build: StartBuild,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
 ) -> None:
-    row = tally("hung mount, mended at the end")
+    row = tally("Harmless", "hung mount, mended at the end")
     for _ in range(trials(2, 20)):
         builder = start_build()
         builder.says("entered")

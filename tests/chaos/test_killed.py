@@ -11,7 +11,7 @@ import pytest
 
 from .forking import join_workers, leftovers, start_worker
 from .killing import PARTS
-from .tally import Row
+from .tally import Row, Tally
 
 WORKERS = 2
 
@@ -37,9 +37,9 @@ def read_lines(journal: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_killed_build_leaves_a_whole_file_is_known_dead_and_taken_over(
-    part: str, tmp_path: Path, tally: Callable[[str], Row], trials: Callable[[int, int], int]
+    part: str, tmp_path: Path, tally: Tally, trials: Callable[[int, int], int]
 ) -> None:
-    row = tally(f"kill -9 in {part}")
+    row = tally("Whole", f"kill -9 in {part}")
     wrong = kill_builds(part, tmp_path, trials(5, 125), row)
     row["leftovers"] += len(leftovers(tmp_path))
     assert wrong == []
@@ -48,9 +48,9 @@ def test_a_killed_build_leaves_a_whole_file_is_known_dead_and_taken_over(
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_next_build_closes_a_killed_run_in_the_journal(
-    part: str, tmp_path: Path, tally: Callable[[str], Row], trials: Callable[[int, int], int]
+    part: str, tmp_path: Path, tally: Tally, trials: Callable[[int, int], int]
 ) -> None:
-    row = tally("kill -9, then the journal")
+    row = tally("Final", "kill -9, then the journal")
     assert kill_builds(part, tmp_path, trials(3, 50), row) == []
     for journal in tmp_path.rglob("events.jsonl"):
         if journal.parent.name == "TASK-0":  # which was to measure, and had no next build

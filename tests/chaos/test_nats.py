@@ -14,7 +14,7 @@ from guardkit.nats.settings import find_settings
 from ..nats_server import NatsServer
 from ..nats_stream import until_whole
 from .publishing import build_on
-from .tally import Row
+from .tally import Tally
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
@@ -43,10 +43,10 @@ async def test_no_transition_is_lost_or_doubled_by_outages(
     relayed: bool,
     nats_server: NatsServer,
     tmp_path: Path,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
 ) -> None:
-    row = tally("NATS server killed or stopped")
+    row = tally("On NATS", "NATS server killed or stopped")
     sink, over = NatsSink(nats_server.url, root=tmp_path), asyncio.Event()
     builds = [
         asyncio.create_task(build_on(tmp_path, sink, f"TASK-{n}", over)) for n in range(BUILDS)

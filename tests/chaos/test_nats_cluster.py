@@ -19,7 +19,7 @@ from guardkit.nats.stream import STREAM, Limits, ensure_stream, explained
 from ..nats_server import NatsCluster
 from ..nats_stream import until, until_whole
 from .publishing import build_on
-from .tally import Row
+from .tally import Tally
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
@@ -91,13 +91,13 @@ async def kill_one(cluster: NatsCluster, place: int) -> None:
 async def test_nothing_is_lost_or_doubled_when_one_of_three_is_killed(
     cluster: NatsCluster,
     tmp_path: Path,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await until(lambda: has_leader(cluster))
     await until(lambda: make_stream(cluster))
-    row, over = tally("one of three NATS servers killed"), asyncio.Event()
+    row, over = tally("On NATS", "one of three NATS servers killed"), asyncio.Event()
     builds = [
         asyncio.create_task(
             build_on(tmp_path, NatsSink(cluster.url, root=tmp_path), f"TASK-{number}", over)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from guardkit import Build, Snapshot, read_progress, track_build
+from guardkit import Build, Snapshot, read_events, read_progress, track_build
 from guardkit.testing import FakeClock, MemorySink
 
-from .tally import Row
+from .tally import Tally
 
 pytestmark = pytest.mark.anyio
 
@@ -68,10 +68,10 @@ async def test_a_bad_sink_holds_up_neither_the_build_nor_its_file(
     tmp_path: Path,
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
-    tally: Callable[[str], Row],
+    tally: Tally,
     request: pytest.FixtureRequest,
 ) -> None:
-    row, sink, good = tally("sinks that fail"), make(clock), MemorySink()
+    row, sink, good = tally("Harmless", "sinks that fail"), make(clock), MemorySink()
     row["trials"] = row["faults"] = 1
 
     async def run() -> None:
@@ -92,9 +92,9 @@ async def test_a_bad_sink_holds_up_neither_the_build_nor_its_file(
 
 
 async def test_a_sink_that_refuses_to_be_cancelled_delays_the_end_by_two_seconds_at_most(
-    tmp_path: Path, clock: FakeClock, tally: Callable[[str], Row]
+    tmp_path: Path, clock: FakeClock, tally: Tally
 ) -> None:
-    row, sink = tally("sinks that fail"), StubbornSink()
+    row, sink = tally("Harmless", "sinks that fail"), StubbornSink()
     row["trials"] = row["faults"] = 1
 
     async def run() -> None:
@@ -123,10 +123,10 @@ async def test_a_sink_that_comes_back_is_given_the_newest(clock: FakeClock) -> N
 async def test_no_update_of_many_threads_is_lost(
     tmp_path: Path,
     clock: FakeClock,
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
 ) -> None:
-    row = tally("updates from many threads")
+    row = tally("Coalesced", "updates from many threads")
     names = ("files_created", "files_modified", "tests_passed", "tests_total")
     async with track_build("TASK-1", root=tmp_path, clock=clock, debounce=0.1) as build:
         for last in range(100, 100 * trials(5, 200) + 1, 100):
@@ -144,4 +144,32 @@ async def test_no_update_of_many_threads_is_lost(
             metrics = read_progress("TASK-1", root=tmp_path).metrics
             row["trials"] += 1
             row["lost"] += sum(getattr(metrics, name) != last for name in names)
+    assert row["lost"] == 0
+
+
+async def test_no_decision_of_many_threads_is_lost_or_out_of_order(
+    tmp_path: Path, clock: FakeClock, tally: Tally, trials: Callable[[int, int], int]
+) -> None:
+    row, names = tally("Final", "decisions from many threads"), ("one", "two", "three", "four")
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        for trial in range(trials(3, 30)):
+
+            def decide(name: str, trial: int = trial) -> None:
+                for number in range(20):
+                    build.decide(f"{name} {trial:02} {number:02}")
+
+            threads = [threading.Thread(target=decide, args=[name]) for name in names]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+            await clock.advance(0.0)
+            row["trials"] += 1
+    events = read_events("TASK-1", root=tmp_path)
+    decided = [str(event.progress.decision) for event in events if event.event == "decided"]
+    for name in names:
+        told = [decision for decision in decided if decision.startswith(f"{name} ")]
+        row["lost"] += len(told) != 20 * row["trials"] or told != sorted(told)
+    numbers = [event.seq for event in events]
+    row["lost"] += numbers != sorted(set(numbers))
     assert row["lost"] == 0

@@ -14,7 +14,7 @@ from guardkit import Snapshot, assess, read_progress, track_build
 from guardkit.testing import FakeClock
 
 from .forking import folder_of, join_workers, start_worker
-from .tally import Row, new_row
+from .tally import Tally, new_row
 
 pytestmark = pytest.mark.anyio
 
@@ -57,10 +57,10 @@ async def test_a_day_changes_neither_memory_nor_descriptors_nor_the_heartbeat(
     tmp_path: Path,
     clock: FakeClock,
     memory: Callable[[], int],
-    tally: Callable[[str], Row],
+    tally: Tally,
     trials: Callable[[int, int], int],
 ) -> None:
-    row, heartbeat = tally("a day by the fake clock"), trials(60, 5)
+    row, heartbeat = tally("Coalesced", "a day by the fake clock"), trials(60, 5)
     sink = PunctualSink(clock, heartbeat)
     used: list[tuple[int, int]] = []
     build = track_build(
@@ -89,12 +89,12 @@ async def test_a_day_changes_neither_memory_nor_descriptors_nor_the_heartbeat(
 async def test_ten_minutes_change_neither_memory_nor_descriptors_nor_the_verdict(
     tmp_path: Path,
     memory: Callable[[], int],
-    tally: Callable[[str], Row],
+    tally: Tally,
     pytestconfig: pytest.Config,
 ) -> None:
     if not pytestconfig.getoption("long"):
         pytest.skip("it takes ten minutes: --long")
-    row, used = tally("ten minutes by the real clock"), list[tuple[int, int]]()
+    row, used = tally("Whole", "ten minutes by the real clock"), list[tuple[int, int]]()
     end = time.monotonic() + TEN_MINUTES
     async with track_build("TASK-1", root=tmp_path, heartbeat=1, turn_max=10**6) as build:
         reader = start_worker("reading", folder_of(tmp_path, "TASK-1") / "progress.json")
