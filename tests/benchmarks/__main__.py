@@ -12,19 +12,17 @@ from typing import cast
 
 from .chart import draw
 from .races import Row
-from .setting import REPOSITORY, MeteredLoop, prepare
+from .setting import REPOSITORY, prepare
 from .table import make_report, render
 
 SUBJECTS = (
     "updates",
-    "scopes",
     "writes",
     "transitions",
     "latency",
     "losses",
     "crowds",
     "growth",
-    "readers",
     "starts",
     "nats",
 )
@@ -47,8 +45,8 @@ def measure_apart(subject: str, *, short: bool) -> list[Row]:
 def measure_here(subject: str, *, short: bool) -> list[Row]:
     """Measure one subject in this process."""
     module = import_module(f"{__package__}.{subject}")
-    with prepare(short=short) as run, asyncio.Runner(loop_factory=MeteredLoop) as runner:
-        rows: list[Row] = runner.run(module.measure(run))
+    with prepare(short=short) as run:
+        rows: list[Row] = asyncio.run(module.measure(run))
     return rows
 
 

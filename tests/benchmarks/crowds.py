@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 import tracemalloc
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,19 +12,18 @@ from time import process_time
 
 from guardkit import track_build
 
-from .bounds import BARE_WRITES, HEARTBEATS, MEMORY
+from .bounds import BARE_WRITES, HEARTBEATS, MEMORY, ONE_BUILD, THREADS
 from .races import OURS, Row, compare, limit
-from .setting import Run, meter, pin
+from .setting import Run, pin
 from .ways import bare, temporary_in
 from .writes import a_document
 
-STALL = "1,000 builds' heartbeats, longest stall"
 BUILDS = 1000
-KIB_8 = 8 * 2**10
+KIB_16 = 16 * 2**10
 
 
 async def measure(run: Run) -> list[Row]:
-    """Hold the heartbeats against as many bare writes, and a build's memory against its limit."""
+    """Hold the heartbeats against as many bare writes, memory and threads against their limits."""
     pin()
     document = await a_document(run.tmpfs)
     memory = await _memory(run)
@@ -31,26 +31,28 @@ async def measure(run: Run) -> list[Row]:
     folders = [str(run.tmpfs / f"bare-{number}") for number in range(BUILDS)]
     for folder in folders:
         os.mkdir(folder)
-    writes = _count_renames()
+    writes, root = _count_renames(), run.tmpfs / "beating"
+    os.mkdir(root)
     async with AsyncExitStack() as stack:
-        await _enter(stack, run.tmpfs / "beating", BUILDS, heartbeat)
+        await _enter(stack, root, range(1), heartbeat)
+        one = threading.active_count() - 1
+        await _enter(stack, root, range(1, BUILDS), heartbeat)
         await asyncio.sleep(heartbeat)  # to the first that are heartbeats alone
-        beats, stalls, bares = [], [], []
+        beats, bares = list[float](), list[float]()
         for _ in range(run.pick(2, 8)):
-            before, start, loop = writes[0], process_time(), meter()
-            loop.longest = 0.0
+            before, start = writes[0], process_time()
             await asyncio.sleep(heartbeat)
             beats.append((process_time() - start) / (writes[0] - before))
-            stalls.append(loop.longest)
             bares.append(_bare_writes(folders, document, writes[0] - before))
+        all_ = threading.active_count() - 1
     rows = compare(HEARTBEATS, {OURS: beats, BARE_WRITES: bares})
-    whole = [each * BUILDS for each in bares]
-    return [*rows, *compare(STALL, {OURS: stalls, "all bare writes, on the loop": whole}), *memory]
+    return [*rows, memory, *compare(THREADS, {OURS: [all_], ONE_BUILD: [one]}, unit="")]
 
 
-async def _enter(stack: AsyncExitStack, root: Path, builds: int, heartbeat: float = 60.0) -> None:
-    os.mkdir(root)
-    for number in range(builds):
+async def _enter(
+    stack: AsyncExitStack, root: Path, numbers: range, heartbeat: float = 60.0
+) -> None:
+    for number in numbers:
         build = track_build(f"TASK-{number}", root=root, heartbeat=heartbeat)
         await stack.enter_async_context(build)
         turn = await stack.enter_async_context(build.turn())
@@ -79,32 +81,20 @@ def _bare_writes(folders: list[str], document: bytes, times: int) -> float:
     return (process_time() - start) / times
 
 
-async def _memory(run: Run) -> list[Row]:
-    """Return what a build takes: as Python counts it, and as the kernel does."""
-    builds = run.pick(200, BUILDS)
-    traced: list[float] = []
-    resident: list[float] = []
+async def _memory(run: Run) -> Row:
+    """Return what a build takes, as Python counts it."""
+    builds, traced = run.pick(200, BUILDS), list[float]()
     for number in range(run.pick(1, 3)):
-        for figures, measured, trace in ((resident, _resident, False), (traced, _traced, True)):
-            async with AsyncExitStack() as stack:
-                root = run.tmpfs / f"{measured.__name__}-{number}"
-                if trace:
-                    tracemalloc.start()
-                gc.collect()
-                before = measured()
-                await _enter(stack, root, builds)
-                await asyncio.sleep(0.3)  # for what the updates have left to write
-                gc.collect()
-                figures.append((measured() - before) / builds)
+        async with AsyncExitStack() as stack:
+            root = run.tmpfs / f"held-{number}"
+            os.mkdir(root)
+            tracemalloc.start()
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            await _enter(stack, root, range(builds))
+            await asyncio.sleep(0.3)  # for what the updates have left to write
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-    first = [limit("1,000 builds, resident memory of each", "8 KiB", resident[:1], KIB_8, unit="B")]
-    return [*first, limit(MEMORY, "8 KiB", traced, KIB_8, unit="B")]
-
-
-def _resident() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE")
-
-
-def _traced() -> int:
-    return tracemalloc.get_traced_memory()[0]
+            traced.append((after - before) / builds)
+    return limit(MEMORY, "16 KiB", traced, KIB_16, unit="B")

@@ -1,4 +1,4 @@
-"""Builds on a real NATS server: who joins late, who watches, what they cost and lose."""
+"""Builds on a real NATS server: who joins late, who watches, what is lost and kept."""
 
 import asyncio
 import re
@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -15,12 +14,12 @@ from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, serving
 from .bounds import NATS_JOIN, NATS_LATENCY, NATS_WATCH
+from .kept import measure_kept
 from .latency import enter, show, start
 from .outages import measure_outages
 from .publishers import ids, join, publish
 from .races import Row, limit
 from .setting import REPOSITORY, Run
-from .traffic import measure_traffic
 
 PROCESSES = 4
 GUARDKIT = str(Path(sys.executable).with_name("guardkit"))
@@ -31,7 +30,7 @@ async def measure(run: Run) -> list[Row]:
     with serving(run.disk / "many") as server:
         rows = await _among_many(run, server)
     rows += await measure_outages(run)
-    return rows + await measure_traffic(run)
+    return rows + await measure_kept(run)
 
 
 async def _among_many(run: Run, server: NatsServer) -> list[Row]:
@@ -88,6 +87,7 @@ async def _shown(server: NatsServer, builds: int) -> float:
         while len(shown) < builds and (line := await process.stdout.readline()):
             shown |= {*re.findall(rb"TASK-\d+", line)}
     seconds = perf_counter() - start
+    assert len(shown) >= builds  # else it has ended by itself
     process.terminate()
     await process.communicate()
     return seconds
@@ -100,7 +100,6 @@ async def _delays(run: Run, server: NatsServer, sink: NatsSink) -> list[float]:
         turn = await stack.enter_async_context((await stack.enter_async_context(build)).turn())
         await enter(turn, "Setup")
         await asyncio.sleep(0.1)  # for it to be there
-        path = run.tmpfs / ".guardkit/autobuild/TASK-watched/progress.json"
-        onlooker = await start(server.url, path, partial(enter, turn))
-        await show({"": onlooker}, run.pick(40, 400))
-        return list((await onlooker.ask()).values())
+        onlooker = await start(server.url, "TASK-watched", turn)
+        await show(onlooker, run.pick(40, 400))
+        return await onlooker.ask()

@@ -2,14 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import NamedTuple
 
 from guardkit import track_build
 from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, serving
-from .bounds import NATS_CPU, NATS_EXIT, NATS_WALL, WITHOUT_NATS
+from .bounds import NATS_EXIT, NATS_WALL, WITHOUT_NATS
 from .losses import work
 from .races import OURS, Row, compare, limit
 from .setting import Run
@@ -24,7 +24,6 @@ class Spent(NamedTuple):
     """What a build has taken without its exit, and what that took, in seconds."""
 
     wall: float
-    processor: float
     leaving: float
 
 
@@ -37,12 +36,11 @@ FAILURES: dict[str, Callable[[NatsServer], tuple[Step, Step, Step]]] = {
     "killed": lambda server: (_nothing, server.kill, server.start),
     "hung": lambda server: (_nothing, server.hang, server.go_on),
     "absent": lambda server: (server.kill, _nothing, _nothing),
-    "there": lambda server: (_nothing, _nothing, _nothing),
 }
 
 
 async def measure_outages(run: Run) -> list[Row]:
-    """Let the server of a build be killed or hang in its midst, be absent, and answer."""
+    """Let the server of a build be killed or hang in its midst, and be absent."""
     with ExitStack() as stack:
         builds = {WITHOUT_NATS: _build(run, None, (_nothing, _nothing, _nothing))}
         for state in run.pick(("hung",), tuple(FAILURES)):
@@ -56,12 +54,7 @@ async def measure_outages(run: Run) -> list[Row]:
     for state, (_, *ours) in spent.items():
         walls = {OURS: [each.wall for each in ours], WITHOUT_NATS: [each.wall for each in alone]}
         rows += compare(f"{NATS_WALL} {state}", walls)
-        processor = {
-            OURS: [each.processor for each in ours],
-            WITHOUT_NATS: [each.processor for each in alone],
-        }
-        rows += compare(f"{NATS_CPU} {state}", processor)
-    rows = [{**row, "fixed": True} for row in rows]  # a short build is one of other proportions
+    rows = [{**row, "absolute": True} for row in rows]  # a short build has other proportions
     longest = max(each.leaving for ours in spent.values() for each in ours)
     return [*rows, limit(NATS_EXIT, "1 s", [longest], 1.0)]
 
@@ -77,7 +70,7 @@ def _build(
     async def build() -> Spent:
         first()
         sinks = [NatsSink(url, root=root)] if url else []
-        start, busy, stepping = perf_counter(), process_time(), 0.0
+        start, stepping = perf_counter(), 0.0
         async with track_build("TASK-1", root=root, sinks=sinks) as build:
             for _ in range(TURNS):
                 async with build.turn() as turn:
@@ -89,8 +82,8 @@ def _build(
                     before = perf_counter()
                     midway()
                     stepping = perf_counter() - before
-            end, processor = perf_counter(), process_time() - busy
-        spent = Spent(end - start - stepping, processor, perf_counter() - end)
+            end = perf_counter()
+        spent = Spent(end - start - stepping, perf_counter() - end)
         last()
         return spent
 

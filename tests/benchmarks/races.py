@@ -6,7 +6,7 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import TypedDict
 
-from .bounds import BOUNDS
+from .bounds import BOUNDS, ON_NATS
 
 OURS = "guardkit"
 
@@ -17,8 +17,9 @@ Costs = Mapping[str, list[float]]
 class Row(TypedDict):
     """One line of the table: what we cost against what another costs, less being better.
 
-    `ours` and `theirs` are medians in `unit` (s: seconds, B: bytes); `ratio` is that of the
-    medians for most rounds, `low` and `high` its quartiles. `theirs` may be a fixed limit.
+    `ours` and `theirs` are medians in `unit` (s: seconds, B: bytes, empty: a number); `ratio` is
+    the median of all rounds, `low` and `high` are its quartiles. `absolute`: a time that is held
+    against a fixed one, and so depends on the machine.
     """
 
     subject: str
@@ -30,7 +31,7 @@ class Row(TypedDict):
     low: float
     high: float
     bound: float | None
-    fixed: bool
+    absolute: bool
 
 
 async def race(contestants: Mapping[str, Round], rounds: int) -> dict[str, list[float]]:
@@ -86,7 +87,8 @@ def compare(subject: str, costs: Costs, *, unit: str = "s") -> list[Row]:
 
 def limit(subject: str, against: str, ours: list[float], fixed: float, *, unit: str = "s") -> Row:
     """Return the row that holds ours against a fixed limit."""
-    return {**_row(subject, against, unit, ours, [fixed] * len(ours)), "fixed": True}
+    row = _row(subject, against, unit, ours, [fixed] * len(ours))
+    return {**row, "absolute": unit == "s"}
 
 
 def _row(subject: str, against: str, unit: str, ours: list[float], theirs: list[float]) -> Row:
@@ -101,6 +103,6 @@ def _row(subject: str, against: str, unit: str, ours: list[float], theirs: list[
         ratio=middle,
         low=low,
         high=high,
-        bound=BOUNDS.get((subject, against)),
-        fixed=False,
+        bound=(BOUNDS | ON_NATS).get((subject, against)),
+        absolute=False,
     )

@@ -1,6 +1,5 @@
-"""Where and how long a run goes: folders, peers, and an event loop that meters itself."""
+"""Where and how long a run goes: its folders, and the peers that take part."""
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from selectors import DefaultSelector, SelectorKey
-from time import perf_counter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -57,37 +54,3 @@ def pin() -> None:
     """Stay on one core from here on, with all threads and processes that are started."""
     with suppress(AttributeError, OSError):  # where that cannot be had, the rounds are rougher
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-class Meter(DefaultSelector):
-    """Where an event loop waits: `busy` are the seconds when it did not, `longest` at a stretch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.busy = self.longest = 0.0
-        self._since = perf_counter()
-
-    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        """Wait for what is ready, and see how long there was no waiting."""
-        stretch = perf_counter() - self._since
-        self.busy += stretch
-        self.longest = max(self.longest, stretch)
-        try:
-            return super().select(timeout)
-        finally:
-            self._since = perf_counter()
-
-
-class MeteredLoop(asyncio.SelectorEventLoop):
-    """An event loop with a meter."""
-
-    def __init__(self) -> None:
-        self.meter = Meter()
-        super().__init__(self.meter)
-
-
-def meter() -> Meter:
-    """Return that of the running event loop."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, MeteredLoop)
-    return loop.meter

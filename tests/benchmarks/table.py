@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
-from .bounds import BOUNDS, CLEARLY
+from .bounds import BOUNDS, CLEARLY, ON_NATS
 from .races import Row
 
 HEADS = ("What", "Against", "Ours", "Theirs", "Ratio", "Quartiles", "Bound", "Met")
@@ -41,24 +41,33 @@ def subject(row: Row) -> str:
     return row["subject"]
 
 
+def is_on_nats(row: Row) -> bool:
+    """Whether a row is about builds on NATS, which have a table of their own."""
+    return (row["subject"], row["against"]) in ON_NATS
+
+
 def is_met(row: Row) -> bool:
     """Whether a row has no bound, or keeps it."""
     return row["bound"] is None or row["ratio"] <= row["bound"]
 
 
 def is_clearly_past(row: Row) -> bool:
-    """Whether a ratio is so far past its bound that no noise explains it; never so for limits."""
-    return not row["fixed"] and row["bound"] is not None and row["ratio"] > row["bound"] * CLEARLY
+    """Whether a ratio is so far past its bound that no noise explains it; never so for times."""
+    bound = None if row["absolute"] else row["bound"]
+    return bound is not None and row["ratio"] > bound * CLEARLY
 
 
 def render(report: Report) -> str:
-    """Return a heading, the table, and a line for each bound of its subjects without a figure."""
+    """Return a heading, the tables, and a line for each bound that was not measured."""
     rows = report["rows"]
+    kinds = [row for row in rows if not is_on_nats(row)], [row for row in rows if is_on_nats(row)]
+    tables = [text for kind in kinds if kind for text in (render_rows(kind), "")]
     head = f"guardkit {report['guardkit']}, Python {report['python']}, {report['machine']}"
     known, subjects = {(row["subject"], row["against"]) for row in rows}, {*map(subject, rows)}
-    missing = sorted(pair for pair in BOUNDS.keys() - known if pair[0] in subjects)
+    bounds = BOUNDS.keys() | ON_NATS.keys()
+    missing = sorted(pair for pair in bounds - known if pair[0] in subjects)
     notes = [f"Not measured: {what}, against {whom}" for what, whom in missing]
-    return "\n".join([f"{report['at']}, {head}", "", render_rows(rows), "", *notes])
+    return "\n".join([f"{report['at']}, {head}:", "", *tables, *notes])
 
 
 def render_rows(rows: Iterable[Row]) -> str:
@@ -68,6 +77,8 @@ def render_rows(rows: Iterable[Row]) -> str:
 
 def amount(value: float, unit: str) -> str:
     """Return a cost with three digits, in the unit that fits."""
+    if not unit:
+        return _digits(value) if value % 1 else f"{value:,.0f}"
     if unit == "B":
         kib = abs(value) >= 2**10
         return f"{_digits(value / 2**10)} KiB" if kib else f"{value:.0f} B"
