@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from guardkit.places.watch import Display
+from guardkit.places.display import Display
 
 WIDTH = 110
 

@@ -118,14 +118,14 @@ def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: 
         display = Display(1, labels=len(running) > 1)
         wanted = ids if follow else [each.task_id for each in looks if ids]
         past = () if ids else looks
-        verdicts: dict[str, Verdict] | None = {}
-        if running or follow:
-            watching = watch(here.builds, wanted, display, past=past, follow=follow)
-            verdicts = until_signal(watching, display.shown)
+        if not (running or follow):
+            return codes.worst(missing)
+        watching = watch(here.builds, wanted, display, past=past, follow=follow)
+        verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED
-    if display.lost or not all(map(is_past_watching, verdicts.values())):  # nobody reads it
-        return codes.UNDONE
+    if display.lost or not verdicts or not all(map(is_past_watching, verdicts.values())):
+        return codes.UNDONE  # nobody reads it
     return codes.worst([*missing, *map(_code, verdicts.values())])
 
 
@@ -187,25 +187,23 @@ def log(*, task_id: str, last: bool, follow: bool, json: bool, root: str, nats: 
     from guardkit.places.log import Log, read_log
     from guardkit.places.watch import until_unread
 
-    async def tell(builds: Builds) -> bool:
-        lines, found = Log(as_json=json), False
+    async def tell(builds: Builds) -> int:
+        lines, code = Log(as_json=json), codes.UNKNOWN
         with CancelScope() as scope, until_unread(1, scope):
             async for event in read_log(builds, task_id, last=last, follow=follow):
                 print("\n".join(lines.tell(event)), flush=follow)
-                found = True
-        return found
+                code = codes.COMPLETED
+        return codes.UNDONE if scope.cancelled_caught else code
 
     with finding(root, nats, [task_id], history=True) as here:
         if follow and not here.builds.look_now([task_id]):
             raise here.not_found(task_id)
-        found = until_signal(tell(here.builds))
-        if found is False:
+        code = until_signal(tell(here.builds))
+        if code == codes.UNKNOWN:
             known = here.builds.look_now([task_id])
             why = f"no build of {task_id} is in a journal {here.name}"
             raise ProgressNotFoundError(why) if known else here.not_found(task_id)
-    if found is None:
-        return codes.STOPPED
-    return codes.UNDONE if follow else codes.COMPLETED  # nobody reads it
+    return codes.STOPPED if code is None else code
 
 
 def schema() -> None:

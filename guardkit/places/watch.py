@@ -41,6 +41,7 @@ async def watch(
     Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
     """
     watching = Watching(display, past=past)
+    least = len(task_ids) or sum(not is_over(each.verdict) for each in past)
     ticking = asyncio.create_task(_tick(builds, display, clock or SYSTEM_CLOCK))
     try:
         with CancelScope() as scope, until_unread(display.fd, scope):
@@ -48,7 +49,7 @@ async def watch(
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
                     await display.say(*watching.tell(look))
-                    if unread(display.fd) or (watching.is_over(len(task_ids)) and not follow):
+                    if unread(display.fd) or (watching.is_over(least) and not follow):
                         break
     finally:
         ticking.cancel()

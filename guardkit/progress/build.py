@@ -246,7 +246,8 @@ class Build(Scope):
 
         Raises MisuseError where this is no feature, ScopeError unless it is open.
         """
-        snapshot = check("snapshot", snapshot, Snapshot)
+        if not isinstance(cast("object", snapshot), Snapshot):
+            raise MisuseError(f"{snapshot!r:.80} is no snapshot: pass that of the finished task")
         tally = self._check_feature()
         self._check_build()
         tally.add(snapshot)

@@ -152,8 +152,10 @@ def _drive(hop: Coroutine[asyncio.Future[Any], None, None]) -> None:
     """
 
     def go_on(_: object = None) -> None:
-        with suppress(StopIteration):
+        try:
             hop.send(None).add_done_callback(go_on)
+        except StopIteration:
+            return
 
     go_on()
 

@@ -145,12 +145,13 @@ class Files:
         return None
 
     def _may_live(self, place: Place, snapshot: Snapshot) -> bool:
-        """Return whether a build without a lock that is seen from here has a fresh heartbeat."""
+        """Return whether a build whose lock is not seen from here has a fresh heartbeat."""
         tracker = snapshot.tracker
+        if snapshot.terminal or tracker.run_id == self._run_id or tracker.boot_id != boot_id():
+            return False
+        unseen = tracker.lock is None or tracker.lock != place.locks.identity
         silent = place.clock.monotonic() - tracker.beat
-        here = tracker.boot_id == boot_id() != "" and tracker.lock != place.locks.identity
-        fresh = 0 <= silent < BEATS_MISSED * tracker.heartbeat_seconds
-        return here and fresh and not snapshot.terminal and tracker.run_id != self._run_id
+        return unseen and 0 <= silent < BEATS_MISSED * tracker.heartbeat_seconds
 
     def _try(self, place: Place, work: Work, *, check: bool) -> Exception | None:
         try:

@@ -236,15 +236,16 @@ def test_options_stand_anywhere(tmp_path: Path, words: str) -> None:
     assert [build["task_id"] for build in json.loads(ended.stdout)] == ["TASK-1", "TASK-2"]
 
 
-@pytest.mark.parametrize("word", ["--help", "status", "schema"])
-def test_a_reader_that_has_seen_enough_is_not_complained_of(tmp_path: Path, word: str) -> None:
-    progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
+@pytest.mark.parametrize("words", ["--help", "status", "schema", "watch T", "wait T", "log T"])
+def test_a_reader_that_has_seen_enough_is_not_complained_of(tmp_path: Path, words: str) -> None:
+    built(tmp_path, "T")
     reader, writer = os.pipe()
     os.close(reader)
     pipes = {"cwd": tmp_path, "stdout": writer, "stderr": subprocess.PIPE}
-    ended = subprocess.run((*GUARDKIT, word), **pipes, check=False)  # type: ignore[call-overload]
+    command = (*GUARDKIT, *words.split())
+    ended = subprocess.run(command, **pipes, check=False)  # type: ignore[call-overload]
     os.close(writer)
-    assert ended.stderr == b""
+    assert (ended.returncode, ended.stderr) == (7, b"")
 
 
 def test_a_complaint_never_goes_to_the_standard_output() -> None:
@@ -258,7 +259,8 @@ def test_quick_commands_import_nothing_slow(words: list[str], tmp_path: Path) ->
     progress_file(tmp_path, "TASK-1").write_bytes(encode(foreign("TASK-1")))
     slow = "{'asyncio', 'anyio', 'rich', 'yaml', 'pathlib', 'traceback', 'difflib', "
     slow += "'guardkit.nats', 'guardkit.orchestrator'}"
-    code = f"import sys, atexit; atexit.register(lambda: print({slow} & {{*sys.modules}}))\n"
+    code = "import sys, atexit; before = {*sys.modules}\n"
+    code += f"atexit.register(lambda: print({slow} & ({{*sys.modules}} - before)))\n"
     code += "from guardkit.cli.main import main; main()"
     command = (sys.executable, "-c", code, *words)
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -530,6 +532,20 @@ def test_watch_tells_those_builds_that_it_can_read(tmp_path: Path) -> None:
     assert ended.returncode == 6
     assert complaint(ended).startswith("guardkit: no build of TASK-2")
     assert without_times(ended.stdout.splitlines()) == STORY
+
+
+def test_a_build_that_cannot_be_read_does_not_end_the_watch_of_others(tmp_path: Path) -> None:
+    progress_file(tmp_path, "TASK-0").write_text("{")
+    with (
+        building(tmp_path, "TASK-1") as build,
+        started(*GUARDKIT, "watch", "--root", str(tmp_path)) as watching,
+    ):
+        assert watching.stdout is not None
+        lines = lines_until(watching.stdout, "Player Implementation starting")
+        assert lines[0].startswith("TASK-0 unreadable: ")
+        build.communicate("go\n")
+        assert "Status: APPROVED\n" in watching.stdout.read()
+        assert watching.wait() == 7
 
 
 def test_watch_ends_when_nobody_reads_it(tmp_path: Path) -> None:

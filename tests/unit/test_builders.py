@@ -1,6 +1,7 @@
 """One builder for each task."""
 
 import asyncio
+import json
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -210,3 +211,20 @@ async def test_where_no_lock_can_be_taken_the_document_says_so_with_one_warning(
     assert on_disk()["status"] == "completed"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "no proof of life" in caplog.text
+
+
+@pytest.mark.parametrize("lock", ["0:0", None], ids=["another lock file", "no lock"])
+async def test_a_builder_that_seems_to_live_elsewhere_keeps_its_task_for_three_heartbeats(
+    tmp_path: Path, clock: FakeClock, on_disk: OnDisk, lock: str | None
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        document = on_disk()
+    document["tracker"]["lock"] = lock  # as on another mount, which does not share its locks
+    path = tmp_path / ".guardkit/autobuild/TASK-1/progress.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(BuildAlreadyRunningError, match=f"process {os.getpid()} on "):
+        await track_build("TASK-1", root=tmp_path, clock=clock).__aenter__()
+    assert on_disk()["tracker"]["run_id"] == build.snapshot.tracker.run_id
+    await clock.advance(15.0)
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as later:
+        assert on_disk()["tracker"]["run_id"] == later.snapshot.tracker.run_id

@@ -183,6 +183,7 @@ def test_a_file_of_three_gigabytes_is_moved_away_as_it_is(folder: Folder, path: 
 # reading
 
 
+DEEP = b"[" * 30_000 + b"]" * 30_000
 LINES = {
     "nothing": b"\n",
     "text": b"x" * 2 * LINE_MIN + b"\n",
@@ -190,7 +191,7 @@ LINES = {
     "another object": b'{"event": "' + b"x" * LINE_MIN + b'"}\n',
     "not UTF-8": line("1").replace(b"B", b"\xff"),
     "nested 5,000 deep": line("1").replace(b'"B"', NESTED.encode()),
-    "nested 5,000 deep aside": line("1")[:-2] + f', "x": {NESTED}}}\n'.encode(),
+    "nested 30,000 deep aside": line("1")[:-2] + b', "x": ' + DEEP + b"}\n",
     "a line of 70 KB": line("1").replace(b'"B"', b'"' + b"B" * (LINE_MAX + 5000) + b'"'),
     "zeros": bytes(LINE_MIN) + b"\n",
 }

@@ -282,3 +282,15 @@ async def test_a_change_in_the_midst_of_another_one_loses_neither(
     assert names.count("turn.started") == (outer == "step")
     assert [event.seq for event in events] == list(range(2, 2 + len(events)))
     assert state.view().metrics.files_created == (7 if inner == "left" else 0)
+
+
+async def test_activity_is_never_later_than_the_document_though_the_clock_was_set_back(
+    clock: FakeClock,
+) -> None:
+    await clock.advance(0.99)
+    state = make(clock)
+    await clock.advance(0.02)
+    state.step("decided", decision="feedback")
+    clock.jump(-0.5)
+    seen = state.view()
+    assert seen.tracker.activity_at == seen.updated_at == BEGIN

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -220,6 +221,29 @@ async def test_to_follow_goes_on_when_all_have_ended(tmp_path: Path, clock: Fake
                 await clock.advance(1)
                 assert not watching.done()
         assert shown.lines().count("Status: COMPLETED") == 2
+
+
+async def test_what_runs_ticks_on_a_terminal_with_its_latest_heartbeat(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    controller, terminal = pty.openpty()
+    builds, display = Builds(tmp_path, clock=clock), Display(terminal, clock=clock)
+    async with build("TASK-1", tmp_path, clock) as one:
+        watching = asyncio.create_task(watch(builds, ["TASK-1"], display, clock=clock))
+        await clock.advance(11)
+        assert display.board().plain.splitlines()[1:] == [
+            "Wave 1/1, TASK-1 (starting) - 11s elapsed",
+            "last activity 11 s ago",
+        ]
+        one.touch()
+        await clock.advance(2)
+        assert display.board().plain.endswith("last activity 2 s ago")
+    await clock.advance(1)
+    assert watching.result()["TASK-1"].state == "completed"
+    assert display.ticking == []
+    os.close(controller)
+    os.close(terminal)
 
 
 async def test_the_watch_ends_at_once_when_nobody_reads_it(
