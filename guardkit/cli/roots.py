@@ -40,12 +40,10 @@ def find_root(start: str, tell: Callable[[str], object]) -> str:
 
 
 def _upwards(folder: str) -> Iterator[str]:
-    """Return a folder and those above it; for a worktree of ours what holds all of them."""
+    """Return a folder and those above it; from within a worktree of ours what holds all of them."""
+    within = folder.rpartition(f"/{HOME}/{WORKTREES}/")
+    folder = (within[0] or "/") if within[1] and within[2] else folder
     while True:
-        home, worktrees = os.path.split(os.path.dirname(folder))
-        top, name = os.path.split(home)
-        if (name, worktrees) == (HOME, WORKTREES):
-            folder = top
         yield folder
         above = os.path.dirname(folder)
         if above == folder:

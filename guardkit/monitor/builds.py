@@ -73,9 +73,9 @@ class Builds(Examiner):
         clock: Clock | None = None,
         silence: Callable[[Snapshot], float | None] | None = None,
     ) -> None:
-        super().__init__(root, stall_after, clock or SYSTEM_CLOCK)
+        self.where = os.path.abspath(root)  # the process may change its working directory
+        super().__init__(self.where, stall_after, clock or SYSTEM_CLOCK)
         self.silence = silence
-        self.where = os.path.abspath(root)
 
     def look_now(self, task_ids: Iterable[str] = ()) -> list[Look]:
         """Return a look at each of some builds, by default of all, at once, in this thread.

@@ -117,7 +117,10 @@ class Examiner:
         """Return the document in a build's folder; raises as `read`."""
         document = build.read(PROGRESS, SIZE_MAX)
         try:
-            return self.decode(document)
+            found = self.decode(document)
+            if found.task_id != os.path.basename(build.path):
+                raise InvalidProgressError("it is the document of another task")
+            return found
         except InvalidProgressError as error:
             what = f"{build.path}/{PROGRESS}: {error}"
             raise InvalidProgressError(f"{what}; update guardkit, or remove the file") from error

@@ -250,6 +250,8 @@ class Build(Scope):
             raise MisuseError(f"{snapshot!r:.80} is no snapshot: pass that of the finished task")
         tally = self._check_feature()
         self._check_build()
+        if not snapshot.terminal or snapshot.task_id == self.task_id:
+            raise MisuseError(f"{snapshot.task_id} has not ended: pass that of a finished task")
         tally.add(snapshot)
         self._told()
 
@@ -290,9 +292,10 @@ class Build(Scope):
 
     def _hear(self, snapshot: Snapshot) -> None:
         """Count what one of the tasks does."""
-        if self._tally and self._tally.add(snapshot):
-            self._left.touched = self._publisher.clock.monotonic()
-        self._told()
+        if self._tally and self._stage is Stage.OPEN:
+            if self._tally.add(snapshot):
+                self._left.touched = self._publisher.clock.monotonic()
+            self._told()
 
 
 async def _until_done(task: "asyncio.Task[None]") -> None:

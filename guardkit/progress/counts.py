@@ -12,7 +12,7 @@ class Left:
 
     clean: whether nothing has been left since a snapshot took it.
     touched: when something was done last, on the monotonic clock.
-    work_of: the number of the phase whose `work` it is.
+    works: how far each phase has come, by its number; 0: outside of any.
     tokens, cost_usd: None as long as none were given.
     """
 
@@ -27,29 +27,27 @@ class Left:
         "tests_total",
         "tokens",
         "touched",
-        "work",
-        "work_of",
+        "works",
     )
 
     def __init__(self) -> None:
         self.clean, self.touched = True, 0.0
         self.files_created = self.files_modified = self.tests_passed = self.tests_total = 0
         self.message: str | None = None
-        self.work: Work | None = None
-        self.work_of = 0
+        self.works: dict[int, Work] = {}
         self.tokens: int | None = None
         self.cost_usd: float | None = None
         self.tasks: Tasks | None = None
 
-    def take(self) -> "Counts":
-        """Return what is left; what comes from here on is told of again."""
+    def take(self, phase: int) -> "Counts":
+        """Return what is left, and how far a phase has come; what comes later is told of again."""
         self.clean = True
+        work = self.works.get(phase)
         files, tests = (
             (self.files_created, self.files_modified),
             (self.tests_passed, self.tests_total),
         )
-        used = self.tokens, self.cost_usd
-        return files, tests, self.message, self.work, self.work_of, used, self.tasks
+        return files, tests, self.message, work, (self.tokens, self.cost_usd), self.tasks
 
 
 Counts = tuple[
@@ -57,7 +55,6 @@ Counts = tuple[
     tuple[int, int],
     str | None,
     Work | None,
-    int,
     tuple[int | None, float | None],
     Tasks | None,
 ]

@@ -71,8 +71,7 @@ class Round:
 class Disk(Shared):
     """The writing below one root, for all builds of an event loop and a clock.
 
-    Behind: a round took longer than anybody waits, and more is due. Until a round is in time again,
-    nobody waits.
+    Behind: a round took longer than anybody waits. Until a round is in time again, nobody waits.
     """
 
     def __init__(self, root: str, clock: Clock) -> None:
@@ -134,7 +133,7 @@ class Disk(Shared):
         except Exception as error:  # of aiofiles and the thread: perhaps there is none to be had
             landed = [Landed(error=error) for _ in round_.work]
         self._writing = False
-        self._behind = bool(self._next.work) and self._clock.monotonic() - began > PATIENCE
+        self._behind = self._clock.monotonic() - began > PATIENCE
         round_.land(landed)
         self._start()
         for (files, work), each in zip(round_.work.items(), landed, strict=True):
@@ -151,11 +150,11 @@ def _drive(hop: Coroutine[asyncio.Future[Any], None, None]) -> None:
     somebody cancels all tasks.
     """
 
+    waits = hop.__await__()
+
     def go_on(_: object = None) -> None:
-        try:
-            hop.send(None).add_done_callback(go_on)
-        except StopIteration:
-            return
+        if future := next(waits, None):
+            future.add_done_callback(go_on)
 
     go_on()
 

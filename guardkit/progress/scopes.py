@@ -47,6 +47,7 @@ class Turn(Scope):
         self._check_number()
         change = Change(turn=self.number, error=None)
         if not any(isinstance(scope, Phase) for scope in self._open):
+            self._state.forget_work()
             change |= Change(shown=Shown(), phase_status="pending")
         self._state.step("turn.started", **change)
 
@@ -84,6 +85,7 @@ class Phase(Scope):
         self._state.step("phase.ended", **(end | _because(error)))
         for scope in self._open[::-1]:
             if isinstance(scope, Phase):
+                self._state.forget_work()
                 self._state.step(None, shown=scope._shown, phase_status="in_progress")
                 break
 

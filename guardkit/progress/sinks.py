@@ -5,6 +5,7 @@ import errno
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 from guardkit.progress.snapshot import Snapshot
@@ -15,7 +16,8 @@ log = logging.getLogger("guardkit.progress")
 
 RETRY = 1.0  # seconds until what failed is tried again
 QUEUE_MAX = 1000  # snapshots that wait for a sink; then the oldest are dropped
-PATIENCE = 0.8  # seconds that a sink has at the end for its last writes, and for its closing
+# Seconds that a sink has at the end for its last writes, as many for its closing, and for both.
+PATIENCE, LAST = 0.8, 2.0
 
 
 class Sink(Protocol):
@@ -35,15 +37,16 @@ class Sink(Protocol):
 class Warner:
     """Warns in the log `guardkit.progress`, once for each kind of failure."""
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, where: object) -> None:
+        self._where = where  # which is printed
         self._warned: set[str] = set()
 
     def warn(self, kind: str, what: str) -> None:
         """Say what has gone wrong, if it is the first of its kind."""
         if kind not in self._warned:
             self._warned.add(kind)
-            log.warning("%s, the build goes on: %s", self._where, what)
+            with suppress(Exception):  # the log handler's, or of what it is to print
+                log.warning("%s, the build goes on: %s", self._where, what)
 
     def failed(self, error: BaseException) -> None:
         """Warn of a failure; its kind is that of the exception, or the number of the OSError."""
@@ -63,11 +66,14 @@ class Delivery:
         self.gate = gate
         self._closes = closes
         self._keeps = bool(getattr(sink, "transitions", False))
-        self._warner = Warner(f"the sink {sink}")
+        self._warner = Warner(self)
         self._queue: deque[tuple[Snapshot, bool]] = deque()  # and whether it has to be kept
         self._task: asyncio.Task[None] | None = None
         self._given = 0  # snapshots so far
         self._retry = self._closed = False
+
+    def __str__(self) -> str:
+        return f"the sink {self.sink}"
 
     def open(self, timer: Timer, build: object) -> None:
         """Begin, with the build that the sink may want to know."""
@@ -94,17 +100,22 @@ class Delivery:
     async def finish(self) -> None:
         """Wait until the sink has what is left, the last snapshot at least, and close it.
 
-        For each of the two it has 0.8 seconds, and is then cancelled.
+        For each of the two the sink has 0.8 seconds, for all of it two; then it is cancelled.
         """
         self._closed = True
-        given, late = self._given, await self._late()
+        until = self._timer.clock.monotonic() + LAST
+        late = await self._late(until)
         if self._queue and not late:  # it has failed: once more
-            late = await self._late()
-        if late and not await self._cancel(late):
+            late = await self._late(until)
+        if late and not await self._cancel(late, until):
             return
-        closing = asyncio.create_task(self._close(slow=given < self._given))
-        if await self._timer.hangs(closing, PATIENCE):
-            await self._cancel(closing)
+        closing = asyncio.create_task(self._close())
+        if await self._hangs(closing, until):
+            await self._cancel(closing, until)
+
+    async def _hangs(self, task: asyncio.Task[None], until: float) -> bool:
+        patience = min(PATIENCE, until - self._timer.clock.monotonic())
+        return await self._timer.hangs(task, patience)
 
     def _start(self) -> None:
         if self._queue and (self._task is None or self._task.done()):
@@ -115,19 +126,19 @@ class Delivery:
         if not self._closed:
             self._start()
 
-    async def _late(self) -> asyncio.Task[None] | None:
+    async def _late(self, until: float) -> asyncio.Task[None] | None:
         """Give the sink what is queued; return the task that does so if it takes too long."""
         self._start()
         task = self._task
-        return task if task and await self._timer.hangs(task, PATIENCE) else None
+        return task if task and await self._hangs(task, until) else None
 
-    async def _cancel(self, task: asyncio.Task[None]) -> bool:
+    async def _cancel(self, task: asyncio.Task[None], until: float) -> bool:
         """Cancel a task; return whether it ends."""
         task.cancel()
-        return not await self._timer.hangs(task, PATIENCE)
+        return not await self._hangs(task, until)
 
-    async def _close(self, *, slow: bool) -> None:
-        if slow and self._queue:
+    async def _close(self) -> None:
+        if self._given and self._queue:  # it is slow, and was cancelled
             await self._call(self.sink.write, self._queue[-1][0])
         if self._closes and (aclose := getattr(self.sink, "aclose", None)):
             await self._call(aclose)
@@ -135,9 +146,13 @@ class Delivery:
     async def _drain(self) -> None:
         while self._queue:
             snapshot, keep = self._queue.popleft()
-            if not await self._call(self.sink.write, snapshot):
-                if keep or not self._queue:
+            given = False
+            try:
+                given = await self._call(self.sink.write, snapshot)
+            finally:
+                if not given and (keep or not self._queue):
                     self._queue.appendleft((snapshot, keep))
+            if not given:
                 break
             self._given += 1
 

@@ -103,10 +103,16 @@ class State:
 
     def begin_phase(self, shown: Shown) -> Shown:
         """Show a phase from now on; return it with its number and its beginning."""
+        self.forget_work()
         number, now = next(self._numbers), self._clock.monotonic()
         shown = replace(shown, number=number, since=now)
         self.step("phase.started", shown=shown, phase_status="in_progress")
         return shown
+
+    def forget_work(self) -> None:
+        """Forget how far the phase has come that is shown, if it has ended; or what is in none."""
+        if self._moment.snapshot.phase_status != "in_progress":
+            self.left.works.pop(self._moment.shown.number, None)
 
     def view(self) -> Snapshot:
         """Return the snapshot as of now; its `seq` rises if there is anything new."""
@@ -135,7 +141,7 @@ class State:
         zero, second = wall.timestamp() - now, wall.replace(microsecond=0)
         tracker = replace(snapshot.tracker, activity_at=second, beat=round(now, 3))
         snapshot = replace(snapshot, started_at=second, updated_at=second, tracker=tracker)
-        return Moment(snapshot=snapshot, began=now, active=now, zero=zero, counts=Left().take())
+        return Moment(snapshot=snapshot, began=now, active=now, zero=zero, counts=Left().take(0))
 
     def _step(self, event: str | None, change: Change) -> Moment:
         while True:
@@ -150,13 +156,14 @@ class State:
 
     def _next(self, old: Moment, event: str | None, change: Change) -> Moment:
         """Return the moment that follows from an old one, a change, and what was left."""
-        counts, touched = self.left.take(), self.left.touched
+        shown = change.get("shown", old.shown)
+        counts, touched = self.left.take(shown.number), self.left.touched
         wall, now = self._clock.now(), self._clock.monotonic()
         zero = wall.timestamp() - now
         news = event is not None or bool(change) or counts != old.counts
         new = Moment(
             snapshot=old.snapshot,
-            shown=change.get("shown", old.shown),
+            shown=shown,
             began=old.began,
             active=now if news else max(old.active, touched),
             zero=old.zero if -1 < zero - old.zero < 1 else zero,  # the clock was set
@@ -180,14 +187,14 @@ def _show(
     before, shown, tracker = old.snapshot, new.shown, old.snapshot.tracker
     fields: dict[str, object] = {k: v for k, v in change.items() if k not in {"shown", "lock"}}
     elapsed, set_ = max(0, int(now - new.began)), new.zero != old.zero
-    files, tests, message, work, work_of, used, tasks = new.counts
+    files, tests, message, work, used, tasks = new.counts
     if new.counts is not old.counts or elapsed != before.metrics.elapsed_seconds:
         least = (min(number, COUNT_MAX) for number in (*files, *tests))
         fields["metrics"] = Metrics(elapsed, *least)
-    if new.counts is not old.counts or shown is not old.shown:
-        fields["work"] = work if work_of == shown.number else None
+    if shown is not old.shown:
         fields["phase"] = shown.name
     if new.counts is not old.counts:
+        fields["work"] = work
         fields["usage"] = None if used == (None, None) else Usage(used[0] or 0, used[1] or 0.0)
         fields["tasks"] = tasks
         fields["message"] = before.message if message is None else clip(message, TEXT_SIZE)

@@ -81,9 +81,8 @@ class Updates(ABC):
         done = min(_count("done", done), COUNT_MAX)
         total = None if total is None else min(_count("total", total), COUNT_MAX)
         work = Work(done, total, clip(check("unit", unit, str), UNIT_SIZE))
-        number, left = self._phase_number(), self._left
         self._check_build()
-        left.work, left.work_of = work, number
+        self._left.works[self._phase_number()] = work
         self._told()
 
     def spent(self, *, tokens: int | None = None, cost_usd: float | None = None) -> None:

@@ -161,7 +161,7 @@ async def test_a_round_that_lasts_long_makes_the_disk_behind_for_all_that_are_du
         assert read_progress("B", root=tmp_path).phase == "Setup"
 
 
-async def test_a_round_that_lasts_long_while_nothing_is_due_makes_nothing_behind(
+async def test_a_slow_disk_holds_a_build_up_once_and_is_waited_for_again_when_it_is_in_time(
     tmp_path: Path, clock: FakeClock, steps: Steps
 ) -> None:
     async with track_build("A", root=tmp_path, clock=clock) as build:
@@ -172,11 +172,15 @@ async def test_a_round_that_lasts_long_while_nothing_is_due_makes_nothing_behind
         clock._hung_after = 5.0
         await clock.advance(0.0)
         release = steps.block()
-        entering = asyncio.create_task(build.phase("Setup").__aenter__())
-        await clock.advance(0.5)
-        assert not entering.done()
-        release()
-        await entering
+        async with build.phase("Not waited for"):
+            release()
+            await clock.advance(0.0)  # that write was in time
+            release = steps.block()
+            entering = asyncio.create_task(build.phase("Waited for").__aenter__())
+            await clock.advance(0.5)
+            assert not entering.done()
+            release()
+            await entering
 
 
 # ends that cannot be written

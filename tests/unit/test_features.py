@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -440,3 +441,23 @@ async def test_a_sink_that_hangs_in_one_task_holds_the_end_of_another_one_up_no_
     assert task.done()
     assert times[0] <= 1.6  # a write, and once more
     assert times[1] <= 2 * 1.6
+
+
+async def test_a_feature_adopts_no_task_that_has_not_ended_and_not_itself(clock: FakeClock) -> None:
+    async with track_build("F", root=None, clock=clock, build_type="feature") as feature:
+        with pytest.raises(MisuseError, match="F has not ended: pass that of a finished task"):
+            feature.adopt(feature.snapshot)
+        assert feature.snapshot.tasks == Tasks()
+
+
+async def test_a_task_that_outlives_its_feature_does_not_let_the_feature_be_updated(
+    clock: FakeClock,
+) -> None:
+    async with AsyncExitStack() as stack:
+        async with track_build("F", root=None, clock=clock, build_type="feature") as feature:
+            async with feature.wave(1) as wave:
+                task = await stack.enter_async_context(wave.task("T"))
+        task.update(files_created=1)
+        await clock.advance(1.0)
+        with pytest.raises(ScopeError):
+            feature.update(files_created=2)

@@ -49,10 +49,12 @@ def test_inside_a_worktree_of_ours_it_is_the_checkout(
     assert found(folder(worktree / inner)) == (str(checkout), [])
 
 
-def test_a_repository_inside_a_worktree_of_ours_is_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [".git", ".guardkit"])
+def test_a_repository_inside_a_worktree_of_ours_is_of_the_checkout_too(
+    tmp_path: Path, mark: str
+) -> None:
     worktree = folder(tmp_path / ".guardkit" / "worktrees" / "TASK-1", ".git")
-    inner = folder(worktree / "vendor", ".git")
-    assert found(inner) == (str(inner), [])
+    assert found(folder(worktree / "vendor", mark)) == (str(tmp_path), [])
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")

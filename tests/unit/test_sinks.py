@@ -401,3 +401,28 @@ async def test_of_transitions_that_wait_the_oldest_are_dropped_past_a_thousand(
         await clock.advance(0.0)
         assert [s.decision for s in sink.snapshots] == [None, *map(str, range(100, 1100))]
     assert "it lost transitions, as 1000 of them wait" in caplog.text
+
+
+class SlowSink:
+    """A sink that takes half a second for each snapshot."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.given: list[str] = []
+
+    async def write(self, snapshot: Snapshot, /) -> None:
+        await self.clock.sleep(0.5)
+        self.given.append(snapshot.status)
+
+
+async def test_a_slow_sink_is_given_the_last_snapshot(clock: FakeClock) -> None:
+    sink = SlowSink(clock)
+
+    async def run() -> None:
+        async with track_build("TASK-1", root=None, clock=clock, sinks=[sink]):
+            await clock.sleep(0.1)
+
+    task = asyncio.create_task(run())
+    await clock.advance(2.1)
+    assert task.done()
+    assert sink.given == ["running", "completed"]

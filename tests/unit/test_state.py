@@ -202,7 +202,7 @@ async def test_a_touch_before_the_last_activity_moves_nothing_back(
 
 async def test_work_is_that_of_the_phase_that_is_shown(state: State) -> None:
     outer = state.begin_phase(Shown(name="Outer"))
-    state.left.work, state.left.work_of, state.left.clean = Work(1, 2, "rows"), outer.number, False
+    state.left.works[outer.number], state.left.clean = Work(1, 2, "rows"), False
     assert state.view().work == Work(1, 2, "rows")
     state.begin_phase(Shown(name="Inner"))
     assert state.view().work is None

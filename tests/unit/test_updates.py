@@ -322,3 +322,17 @@ async def test_what_many_threads_decide_is_all_in_the_journal_each_in_its_order(
         decided = [e["progress"]["decision"] for e in entries if e["event"] == "decided"]
         of_one = [each for each in decided if each[0] == name]
         assert of_one == [f"{name}{number}" for number in range(100)]
+
+
+async def test_each_phase_keeps_its_own_work(clock: FakeClock) -> None:
+    async with track_build("TASK-1", root=None, clock=clock) as build:
+        build.count(5, unit="setup")
+        async with build.phase("Outer") as outer:
+            outer.count(4200, 11800, "rows")
+            async with build.phase("Inner") as inner:
+                inner.count(1, 2)
+                outer.count(5000, 11800, "rows")
+                assert build.snapshot.work == Work(1, 2)
+            assert build.snapshot.work == Work(5000, 11800, "rows")
+        async with build.turn():
+            assert build.snapshot.work is None
