@@ -149,7 +149,6 @@ def _drive(hop: Coroutine[asyncio.Future[Any], None, None]) -> None:
     A task would cost two more turns of the event loop, a fifth of a transition, and end where
     somebody cancels all tasks.
     """
-
     waits = hop.__await__()
 
     def go_on(_: object = None) -> None:
