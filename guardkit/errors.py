@@ -1,7 +1,7 @@
 """Everything that guardkit raises on purpose.
 
 GuardKitError
-├── MisuseError              a call that cannot mean anything (ValueError)
+├── MisuseError              an invalid argument (ValueError)
 │   └── InvalidTaskIdError   a task id that is not one
 ├── ScopeError               a build, turn or phase used out of order (RuntimeError)
 ├── BuildAlreadyRunningError another builder holds the task (RuntimeError)
@@ -19,7 +19,7 @@ class GuardKitError(Exception):
 
 
 class MisuseError(GuardKitError, ValueError):
-    """An argument that cannot mean anything, such as a negative count."""
+    """An invalid argument, such as a negative count."""
 
 
 class InvalidTaskIdError(MisuseError):

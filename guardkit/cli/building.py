@@ -101,8 +101,8 @@ def build_task(
     returns with the refusal and its exit code. What the build prints goes to output.log beside
     its journal, in .guardkit/autobuild/TASK-ID. To wait for it:
 
-    $ RUN=$(guardkit autobuild task TASK-ID --player COMMAND --detach)
-    $ guardkit wait TASK-ID --run $RUN --timeout 1h
+    $ RUN=$(guardkit autobuild task TASK-ID --player COMMAND --detach) &&
+      guardkit wait TASK-ID --run "$RUN" --timeout 1h
 
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.

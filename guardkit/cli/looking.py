@@ -150,8 +150,8 @@ def wait(
     Which run? Without --run and --next it is the latest one, and one that has ended is not waited
     for. Who starts a build can neither miss it nor wait for one whose start was refused:
 
-    $ RUN=$(guardkit autobuild task ID --player COMMAND --detach)
-    $ guardkit wait ID --run $RUN --timeout 1h
+    $ RUN=$(guardkit autobuild task ID --player COMMAND --detach) &&
+      guardkit wait ID --run "$RUN" --timeout 1h
 
     Where somebody else starts it, --next does not take the run before for it. Give a --timeout
     then, as a start may be refused. A run that has crashed has ended, too.
