@@ -5,12 +5,14 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from guardkit import Build, read_events, read_progress, track_build
-from guardkit.progress.disk import Disk
+from guardkit.progress.disk import Disk, Round
+from guardkit.progress.timer import Timer
 from guardkit.testing import FakeClock
 
 from ..doubles import HungDisk, tasks_of_ours
@@ -181,6 +183,18 @@ async def test_a_slow_disk_holds_a_build_up_once_and_is_waited_for_again_when_it
             assert not entering.done()
             release()
             await entering
+
+
+async def test_a_round_that_lands_just_when_nobody_waits_any_longer_has_landed(
+    clock: FakeClock,
+) -> None:
+    timer, round_ = Timer(clock), Round()
+    waiting = asyncio.create_task(round_.lands(timer, 0.8))
+    await asyncio.sleep(0)
+    timer.call_in(0.8, partial(round_.land, []))
+    await clock.advance(0.8)
+    assert await waiting
+    await timer.close()
 
 
 # ends that cannot be written
