@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 
-from guardkit.progress.paths import HOME
+from guardkit.progress.paths import HOME, WORKTREES
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MARKS = (HOME, ".git")  # what a root holds, one of them at least
-WORKTREES = "worktrees"  # in the first of them: a folder for each task that was built
 
 
 def find_root(start: str, tell: Callable[[str], object]) -> str:

@@ -16,9 +16,8 @@ from guardkit.orchestrator.agents import environment, plain
 from guardkit.progress.files import temporary
 from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import Hold, look
-from guardkit.progress.paths import HOME
+from guardkit.progress.paths import HOME, WORKTREES
 
-WORKTREES = "worktrees"  # the folder in `.guardkit`
 MAX_REPORT_BYTES = 32 * 1024 * 1024
 # What a user may have configured that would run something, or change what git says.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")

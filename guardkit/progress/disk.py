@@ -17,15 +17,15 @@ from guardkit.clock import Clock
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError, MisuseError
 from guardkit.progress.files import LET_GO, Files, Landed, Place, Work, work_off
 from guardkit.progress.shared import Shared
-from guardkit.progress.sinks import RETRY, Warner
+from guardkit.progress.sinks import LAST, PATIENCE, RETRY, Warner
 from guardkit.progress.state import EVENTS_MAX, News
 from guardkit.progress.timer import Call, Timer
 from guardkit.progress.worker import Worker
 
-# Seconds that a disk which hangs holds a build up: once, and at its end, as it may be coming back.
-PATIENCE, LAST_PATIENCE = 0.8, 0.2
+# A disk that hangs holds a build up for PATIENCE seconds, once, and for so many at its end.
+LAST_PATIENCE = 0.2
 CHECK_EVERY = 1.0  # seconds between two looks whether the folder and its lock are still in place
-LAST, TRY_EVERY = 2.0, 0.1  # seconds in which the end of a build is tried again, and how often
+TRY_EVERY = 0.1  # seconds between two tries to write the end of a build, for LAST seconds
 LOOKS, LOOK_EVERY = 20, 0.01  # at who has taken a task, and every how many seconds
 
 _work_off = aiofiles.os.wrap(work_off)

@@ -16,7 +16,7 @@ log = logging.getLogger("guardkit.progress")
 
 RETRY = 1.0  # seconds until what failed is tried again
 QUEUE_MAX = 1000  # snapshots that wait for a sink; then the oldest are dropped
-# Seconds that a sink has at the end for its last writes, as many for its closing, and for both.
+# Seconds for which a build waits: for one write or the closing of a sink, and for all at its end.
 PATIENCE, LAST = 0.8, 2.0
 
 
