@@ -31,7 +31,14 @@ class ScopeError(GuardKitError, RuntimeError):
 
 
 class BuildAlreadyRunningError(GuardKitError, RuntimeError):
-    """Another living builder holds this task."""
+    """Another living builder holds this task.
+
+    holder: who it is, as far as its progress file tells; None where it has not written yet.
+    """
+
+    def __init__(self, message: str = "", holder: str | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class ProgressNotFoundError(GuardKitError, FileNotFoundError):

@@ -22,7 +22,6 @@ from guardkit.nats.messages import News
 from guardkit.nats.order import is_newer
 from guardkit.nats.settings import Settings
 from guardkit.nats.subscriber import Subscription
-from guardkit.progress.files import temporary
 from guardkit.progress.folder import open_builds
 from guardkit.progress.journal import append
 from guardkit.progress.paths import PROGRESS
@@ -213,6 +212,6 @@ class Mirror:
                         if events := self._events.get(task_id):
                             append(folder, events)
                             del self._events[task_id]
-                        folder.replace(PROGRESS, encode(self._snapshots[task_id]), temporary())
+                        folder.replace(PROGRESS, encode(self._snapshots[task_id]))
                     del self._snapshots[task_id]
             await asyncio.sleep(0)  # for who wants to end it

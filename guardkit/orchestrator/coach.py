@@ -8,8 +8,7 @@ import msgspec
 
 from guardkit.orchestrator.agents import BY_SHELL, CommandResult
 from guardkit.orchestrator.workspace import Changes, Report, of_kind
-from guardkit.progress.files import temporary
-from guardkit.progress.folder import Folder
+from guardkit.progress.folder import Folder, temporary
 
 FEEDBACK = "feedback.json"  # empty before the first turn
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
@@ -171,10 +170,10 @@ def remove(folder: Folder, name: str) -> None:
 
 def _write(folder: Folder, name: str, document: bytes) -> None:
     try:
-        folder.replace(name, document, temporary())
+        folder.replace(name, document)
     except IsADirectoryError:
         remove(folder, name)
-        folder.replace(name, document, temporary())
+        folder.replace(name, document)
 
 
 def _encode(document: object) -> bytes:

@@ -13,7 +13,6 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
-from guardkit.progress.files import temporary
 from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import Hold, look
 from guardkit.progress.paths import HOME, WORKTREES
@@ -104,7 +103,7 @@ def _make_home(root: Path) -> None:
             top.folder(HOME, make=True) as home,
             home.folder(WORKTREES, make=True) as folder,
         ):
-            folder.replace(".gitignore", b"*\n", temporary())
+            folder.ignore()
     except OSError as error:
         raise _unusable(error) from error
 

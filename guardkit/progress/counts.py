@@ -4,30 +4,36 @@ Stores and loads in a row, without a call among them, are never interrupted: CPy
 another thread, a signal handler or a finaliser only at calls and at the end of loops.
 """
 
+from msgspec import Struct
+
 from guardkit.progress.snapshot import Tasks, Work
 
 
+class Counts(Struct, frozen=True, gc=False):
+    """What was left, at one instant; `tokens` and `cost_usd` are None as long as none were."""
+
+    files_created: int = 0
+    files_modified: int = 0
+    tests_passed: int = 0
+    tests_total: int = 0
+    message: str | None = None
+    work: Work | None = None
+    tokens: int | None = None
+    cost_usd: float | None = None
+    tasks: Tasks | None = None
+
+
 class Left:
-    """What was left last, of each kind.
+    """What was left last, of each kind, as in `Counts`.
 
     clean: whether nothing has been left since a snapshot took it.
     touched: when something was done last, on the monotonic clock.
     works: how far each phase has come, by its number; 0: outside of any.
-    tokens, cost_usd: None as long as none were given.
     """
 
     __slots__ = (
-        "clean",
-        "cost_usd",
-        "files_created",
-        "files_modified",
-        "message",
-        "tasks",
-        "tests_passed",
-        "tests_total",
-        "tokens",
-        "touched",
-        "works",
+        *(name for name in Counts.__struct_fields__ if name != "work"),
+        *("clean", "touched", "works"),
     )
 
     def __init__(self) -> None:
@@ -39,22 +45,18 @@ class Left:
         self.cost_usd: float | None = None
         self.tasks: Tasks | None = None
 
-    def take(self, phase: int) -> "Counts":
+    def take(self, phase: int) -> Counts:
         """Return what is left, and how far a phase has come; what comes later is told of again."""
         self.clean = True
         work = self.works.get(phase)
-        files, tests = (
-            (self.files_created, self.files_modified),
-            (self.tests_passed, self.tests_total),
+        return Counts(
+            self.files_created,
+            self.files_modified,
+            self.tests_passed,
+            self.tests_total,
+            self.message,
+            work,
+            self.tokens,
+            self.cost_usd,
+            self.tasks,
         )
-        return files, tests, self.message, work, (self.tokens, self.cost_usd), self.tasks
-
-
-Counts = tuple[
-    tuple[int, int],
-    tuple[int, int],
-    str | None,
-    Work | None,
-    tuple[int | None, float | None],
-    Tasks | None,
-]

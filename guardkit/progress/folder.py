@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # O_PATH: the right to search a folder is enough, as it is in a path.
 DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | (os.O_PATH if sys.platform == "linux" else 0)
 REGULAR = os.O_NONBLOCK | os.O_CLOEXEC
+LOOKS = 10  # for a file that seems to be missing
 
 
 class Folder:
@@ -70,33 +71,42 @@ class Folder:
         return _only_regular(self._open(name, flags | REGULAR, mode), self._path(name))
 
     def read(self, name: str, size: int, *, tail: bool = False) -> bytes:
-        """Return at most `size` bytes of a file: its first, or, for a `tail`, its last."""
-        with open(self.file(name), "rb") as file, self.naming(name):
+        """Return at most `size` bytes of a file: its first, or, for a `tail`, its last.
+
+        On FUSE a file that is replaced at this moment may seem to be missing: so it is looked for
+        a few times. Raises FileNotFoundError then.
+        """
+        with open(self._find(name), "rb") as file, self.naming(name):
             if tail:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read(size)
 
-    def replace(self, name: str, document: bytes, temporary: str) -> None:
+    def replace(self, name: str, document: bytes) -> None:
         """Make `document` the content of a file, whole, with mode 0666 less the umask.
 
         `open(path, "w")` shows torn files to readers; a temporary file beside it that takes its
-        place never does. Nothing is synced: the page cache survives a killed process.
-
-        temporary: a free name in the folder, which nothing has when the method returns or raises.
-        Raises OSError, FileExistsError where that name is not free; then nothing has changed.
+        place never does. Nothing is synced: the page cache survives a killed process. Raises
+        OSError; then nothing has changed.
         """
-        fd = self._open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        aside = temporary()
+        fd = self._open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
             try:
                 write_all(fd, document)
             finally:
                 os.close(fd)
-            os.replace(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            os.replace(aside, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except BaseException:
             with suppress(OSError):
-                self.remove(temporary)
+                self.remove(aside)
             with self.naming(name):
                 raise
+
+    def ignore(self) -> None:
+        """Have git pass over what is in this folder, unless somebody has told it otherwise."""
+        with suppress(OSError):
+            if ".gitignore" not in self.names():
+                self.replace(".gitignore", b"*\n")
 
     def rename(self, name: str, to: str) -> None:
         """Give a file another name in this folder, whatever file had that before."""
@@ -137,6 +147,12 @@ class Folder:
             error.filename, error.filename2 = self._path(name), None
             raise
 
+    def _find(self, name: str) -> int:
+        for _ in range(LOOKS):
+            with suppress(FileNotFoundError):
+                return self.file(name)
+        return self.file(name)
+
     def _open(self, name: str, flags: int, mode: int = 0o666) -> int:
         try:
             return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=self.fd)
@@ -175,6 +191,11 @@ def read_file(path: str | os.PathLike[str], size: int) -> bytes:
     fd = _only_regular(os.open(path, os.O_RDONLY | REGULAR), os.fspath(path))
     with open(fd, "rb") as file:
         return file.read(size)
+
+
+def temporary() -> str:
+    """Return a name for a temporary file that nobody can guess, and so occupy."""
+    return f".progress.{os.urandom(8).hex()}.tmp"
 
 
 def write_all(fd: int, document: bytes) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import product
 from typing import NamedTuple
 
 import msgspec
@@ -45,7 +46,7 @@ def append(folder: Folder, events: Iterable[Event], *, mend: bool = True) -> Non
 def _append(folder: Folder, lines: bytes, *, mend: bool) -> None:
     fd = folder.file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
-        size = os.lseek(fd, 0, os.SEEK_END)
+        size = os.fstat(fd).st_size
         if size > SIZE_MAX:
             folder.rename(JOURNAL, OLDER)
             _append(folder, lines, mend=mend)
@@ -65,10 +66,9 @@ def _append(folder: Folder, lines: bytes, *, mend: bool) -> None:
 
 def read_last(folder: Folder) -> Event | None:
     """Return the last event of the journal in a build's folder, None where none can be found."""
-    for name in (JOURNAL, OLDER):
+    for name, size in product((JOURNAL, OLDER), (LINE_MAX, READ_MAX)):
         with suppress(OSError):
-            lines = LINE.findall(folder.read(name, LINE_MAX, tail=True) + b"\n")
-            for line in reversed(lines):
+            for line in reversed(LINE.findall(folder.read(name, size, tail=True) + b"\n")):
                 if event := decode_event(line):
                     return event
     return None

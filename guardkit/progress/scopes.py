@@ -47,7 +47,7 @@ class Turn(Scope):
         self._check_number()
         change = Change(turn=self.number, error=None)
         if not any(isinstance(scope, Phase) for scope in self._open):
-            self._state.forget_work()
+            self._left.works.pop(0, None)
             change |= Change(shown=Shown(), phase_status="pending")
         self._state.step("turn.started", **change)
 
@@ -78,16 +78,16 @@ class Phase(Scope):
         return self._shown.number
 
     def _begin(self) -> None:
+        around = {scope._shown.number for scope in self._open if isinstance(scope, Phase)}
+        for number in {*self._left.works} - around:  # of what has ended
+            self._left.works.pop(number, None)
         self._shown = self._state.begin_phase(self._shown)
 
     def _end(self, outcome: Outcome, error: str | None) -> None:
         end = Change(shown=self._shown, phase_status=outcome)
         self._state.step("phase.ended", **(end | _because(error)))
-        for scope in self._open[::-1]:
-            if isinstance(scope, Phase):
-                self._state.forget_work()
-                self._state.step(None, shown=scope._shown, phase_status="in_progress")
-                break
+        if around := [scope for scope in self._open if isinstance(scope, Phase)]:
+            self._state.step(None, shown=around[-1]._shown, phase_status="in_progress")
 
 
 class Wave(Scope):

@@ -78,7 +78,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     began: float
     active: float
     zero: float
-    counts: Counts
+    counts: Counts = Counts()
     events: tuple[Event, ...] = ()
     lost: int = 0
 
@@ -90,29 +90,22 @@ class State:
         self.left = Left()
         self._clock = clock
         self._numbers = count(1)  # of phases
-        self._moment = self._first(snapshot)
-
-    def start(self) -> None:
-        """Let the time of the build count from now."""
-        self._moment = self._first(self._moment.snapshot)
+        self._moment = self._begin(snapshot)
 
     @property
     def shown(self) -> Shown:
         """The phase that is shown."""
         return self._moment.shown
 
+    def start(self) -> None:
+        """Let the time of the build count from now."""
+        self._moment = self._begin(self._moment.snapshot)
+
     def begin_phase(self, shown: Shown) -> Shown:
         """Show a phase from now on; return it with its number and its beginning."""
-        self.forget_work()
-        number, now = next(self._numbers), self._clock.monotonic()
-        shown = replace(shown, number=number, since=now)
+        shown = replace(shown, number=next(self._numbers), since=self._clock.monotonic())
         self.step("phase.started", shown=shown, phase_status="in_progress")
         return shown
-
-    def forget_work(self) -> None:
-        """Forget how far the phase has come that is shown, if it has ended; or what is in none."""
-        if self._moment.snapshot.phase_status != "in_progress":
-            self.left.works.pop(self._moment.shown.number, None)
 
     def view(self) -> Snapshot:
         """Return the snapshot as of now; its `seq` rises if there is anything new."""
@@ -136,12 +129,12 @@ class State:
                 self._moment = rest
                 return News(moment.snapshot, moment.events, moment.lost)
 
-    def _first(self, snapshot: Snapshot) -> Moment:
+    def _begin(self, snapshot: Snapshot) -> Moment:
         now, wall = self._clock.monotonic(), self._clock.now()
-        zero, second = wall.timestamp() - now, wall.replace(microsecond=0)
+        second = wall.replace(microsecond=0)
         tracker = replace(snapshot.tracker, activity_at=second, beat=round(now, 3))
         snapshot = replace(snapshot, started_at=second, updated_at=second, tracker=tracker)
-        return Moment(snapshot=snapshot, began=now, active=now, zero=zero, counts=Left().take(0))
+        return Moment(snapshot=snapshot, began=now, active=now, zero=wall.timestamp() - now)
 
     def _step(self, event: str | None, change: Change) -> Moment:
         while True:
@@ -166,53 +159,53 @@ class State:
             shown=shown,
             began=old.began,
             active=now if news else max(old.active, touched),
-            zero=old.zero if -1 < zero - old.zero < 1 else zero,  # the clock was set
-            counts=old.counts if counts == old.counts else counts,
+            zero=old.zero if -1 < zero - old.zero < 1 else zero,  # else the clock was set
+            counts=counts,
             events=old.events,
             lost=old.lost,
         )
         seq = old.snapshot.tracker.seq + news
-        snapshot = _show(new, old, change, wall.replace(microsecond=0), now, seq=seq)
-        if event:
-            events = (*old.events, make_event(event, wall, snapshot))
-            lost = old.lost + (len(events) > EVENTS_MAX)
-            return replace(new, snapshot=snapshot, events=events[-EVENTS_MAX:], lost=lost)
-        return replace(new, snapshot=snapshot)
+        snapshot = _show(new, change, wall.replace(microsecond=0), now, seq=seq)
+        if not event:
+            return replace(new, snapshot=snapshot)
+        events = (*old.events, make_event(event, wall, snapshot))
+        lost = old.lost + (len(events) > EVENTS_MAX)
+        return replace(new, snapshot=snapshot, events=events[-EVENTS_MAX:], lost=lost)
 
 
-def _show(
-    new: Moment, old: Moment, change: Change, wall: datetime, now: float, *, seq: int
-) -> Snapshot:
+def _show(moment: Moment, change: Change, wall: datetime, now: float, *, seq: int) -> Snapshot:
     """Return the document of a moment; the clocks say `wall`, of whole seconds, and `now`."""
-    before, shown, tracker = old.snapshot, new.shown, old.snapshot.tracker
-    fields: dict[str, object] = {k: v for k, v in change.items() if k not in {"shown", "lock"}}
-    elapsed, set_ = max(0, int(now - new.began)), new.zero != old.zero
-    files, tests, message, work, used, tasks = new.counts
-    if new.counts is not old.counts or elapsed != before.metrics.elapsed_seconds:
-        least = (min(number, COUNT_MAX) for number in (*files, *tests))
-        fields["metrics"] = Metrics(elapsed, *least)
-    if shown is not old.shown:
-        fields["phase"] = shown.name
-    if new.counts is not old.counts:
-        fields["work"] = work
-        fields["usage"] = None if used == (None, None) else Usage(used[0] or 0, used[1] or 0.0)
-        fields["tasks"] = tasks
-        fields["message"] = before.message if message is None else clip(message, TEXT_SIZE)
-    if shown is not old.shown or set_:
-        tracker = replace(
-            tracker,
-            phase_started_at=None if shown.since is None else _instant(new, shown.since, wall),
+    before, shown, counts = moment.snapshot, moment.shown, moment.counts
+    fields: dict[str, object] = {**change}
+    fields.pop("shown", None)
+    message, unknown = counts.message, counts.tokens is None and counts.cost_usd is None
+    return replace(
+        before,
+        phase=shown.name,
+        metrics=Metrics(
+            max(0, int(now - moment.began)),
+            min(counts.files_created, COUNT_MAX),
+            min(counts.files_modified, COUNT_MAX),
+            min(counts.tests_passed, COUNT_MAX),
+            min(counts.tests_total, COUNT_MAX),
+        ),
+        updated_at=wall,
+        message=before.message if message is None else clip(message, TEXT_SIZE),
+        work=counts.work,
+        usage=None if unknown else Usage(counts.tokens or 0, counts.cost_usd or 0.0),
+        tasks=counts.tasks,
+        tracker=replace(
+            before.tracker,
+            seq=seq,
+            activity_at=_instant(moment, moment.active, wall),
+            phase_started_at=None if shown.since is None else _instant(moment, shown.since, wall),
             phase_number=shown.number,
             budget_seconds=shown.budget,
-        )
-    active = tracker.activity_at
-    if new.active != old.active or set_:
-        active = wall if new.active == now else _instant(new, new.active, wall)
-    if active is None or active > wall:  # the clock was set back by less than a second
-        active = wall
-    lock = change.get("lock", tracker.lock)
-    tracker = replace(tracker, seq=seq, beat=round(now, 3), activity_at=active, lock=lock)
-    return replace(before, updated_at=wall, tracker=tracker, **fields)
+            beat=round(now, 3),
+            lock=fields.pop("lock", before.tracker.lock),
+        ),
+        **fields,
+    )
 
 
 def _instant(moment: Moment, since: float, wall: datetime) -> datetime:

@@ -2,15 +2,28 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from guardkit.clock import Clock
 from guardkit.progress.shared import Shared
+
+
+class Awaited(Protocol):
+    """What can be waited for: a future, a task, or a round of writing."""
+
+    def done(self) -> bool:
+        """Return whether there is nothing to wait for any more."""
+        ...
+
+    def add_done_callback(self, function: Callable[[Any], object], /) -> object:
+        """Have a function called, with this object, when there is not."""
+        ...
 
 
 class Call(msgspec.Struct, order=True):
@@ -59,17 +72,16 @@ class Timer(Shared):
         """Call some seconds from now."""
         return self.call_at(self.clock.monotonic() + seconds, function)
 
-    async def hangs(self, work: "asyncio.Future[Any]", seconds: float) -> bool:
+    async def hangs(self, work: Awaited, seconds: float) -> bool:
         """Wait for `work` for some seconds; return whether it takes longer."""
-        if work.done():
-            return False
-        enough = asyncio.Event()
-        work.add_done_callback(lambda _: enough.set())
-        limit = self.call_in(seconds, enough.set)
-        try:
-            await enough.wait()
-        finally:
-            limit.cancel()
+        if not work.done():
+            enough = asyncio.get_running_loop().create_future()
+            limit = self.call_in(seconds, partial(_resolve, enough))
+            work.add_done_callback(partial(_resolve, enough))
+            try:
+                await enough
+            finally:
+                limit.cancel()
         return not work.done()
 
     async def close(self) -> None:
@@ -100,3 +112,8 @@ class Timer(Shared):
                 if call.function:
                     call.function()
         self._wakes = inf
+
+
+def _resolve(future: "asyncio.Future[None]", _: object = None) -> None:
+    if not future.done():  # else it was resolved, or cancelled, before
+        future.set_result(None)

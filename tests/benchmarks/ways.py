@@ -11,8 +11,7 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 
-from guardkit.progress.files import temporary
-from guardkit.progress.folder import Folder
+from guardkit.progress.folder import Folder, temporary
 from guardkit.progress.paths import JOURNAL, PROGRESS
 
 _numbers = count()

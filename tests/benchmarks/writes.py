@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from guardkit import track_build
-from guardkit.progress.files import temporary
 from guardkit.progress.folder import Folder, open_root
 from guardkit.progress.paths import PROGRESS
 
@@ -44,7 +43,7 @@ async def a_document(root: Path) -> bytes:
 def _ours(builds: Folder, document: bytes) -> Round:
     def write() -> None:
         with builds.folder("TASK-ours", make=True) as folder:
-            folder.replace(PROGRESS, document, temporary())
+            folder.replace(PROGRESS, document)
 
     return timed_calls(write, TIMES)
 

@@ -227,7 +227,7 @@ def test_a_folder_that_can_be_removed_leaves_nothing(folder: Folder, tmp_path: P
 
 def said(folder: Folder, report: bytes) -> dict[str, object]:
     """Return the Player's document after a report of its own."""
-    folder.replace("player_turn_1.json", report, "new")
+    folder.replace("player_turn_1.json", report)
     save(folder, judged())
     document: dict[str, object] = json.loads(folder.read("player_turn_1.json", 2**24))
     return document

@@ -340,8 +340,7 @@ from guardkit.clock import SYSTEM_CLOCK
 
 async def main():
     disk = Disk.join(str(root), SYSTEM_CLOCK)
-    hanging = asyncio.create_task(disk.call(threading.Event().wait))
-    await asyncio.sleep(0)
+    disk._worker.submit(threading.Event().wait)
     async with track_build("TASK-1", root=root) as build:
         async with build.phase("Setup"):
             pass

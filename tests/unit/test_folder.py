@@ -303,7 +303,7 @@ def test_a_file_is_made_with_the_mode_that_the_umask_leaves(tmp_path: Path, fold
     umask = os.umask(0o027)
     try:
         os.close(folder.file("file", os.O_RDWR | os.O_CREAT, 0o644))
-        folder.replace("other", b"{}", ".tmp")
+        folder.replace("other", b"{}")
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
@@ -361,7 +361,7 @@ def test_a_file_is_renamed_over_another_one(tmp_path: Path, folder: Folder) -> N
 
 def test_a_document_takes_the_place_of_the_one_before(tmp_path: Path, folder: Folder) -> None:
     for document in (b"long" * 100, b"short"):
-        folder.replace("file", document, ".tmp")
+        folder.replace("file", document)
         assert (tmp_path / "file").read_bytes() == document
     assert folder.names() == ["file"]
 
@@ -371,36 +371,8 @@ def test_a_file_is_replaced_though_the_folder_was_moved(tmp_path: Path) -> None:
     with open_root(tmp_path / "old") as folder:
         (tmp_path / "old").rename(tmp_path / "new")
         (tmp_path / "old").symlink_to("/")
-        folder.replace("file", b"{}", ".tmp")
+        folder.replace("file", b"{}")
     assert (tmp_path / "new/file").read_bytes() == b"{}"
-
-
-def occupy_with_file(path: Path) -> None:
-    path.write_text("mine")
-
-
-def occupy_with_link(path: Path) -> None:
-    path.symlink_to(path.parent / "victim")
-
-
-@pytest.mark.parametrize(
-    "occupy",
-    [*(each.values[0] for each in SPECIAL[:3]), occupy_with_file, occupy_with_link],
-    ids=["pipe", "socket", "folder", "file", "link"],
-)
-@pytest.mark.usefixtures("no_descriptor_is_left")
-def test_a_temporary_name_that_is_occupied_is_told_of_and_left_alone(
-    tmp_path: Path, folder: Folder, occupy: Callable[[Path], None]
-) -> None:
-    folder.replace("file", b"old", ".free")
-    occupy(tmp_path / ".tmp")
-    before = snapshot_of(tmp_path)
-    with pytest.raises(FileExistsError) as raised:
-        folder.replace("file", b"new", ".tmp")
-    assert raised.value.filename == f"{tmp_path}/.tmp"
-    assert snapshot_of(tmp_path) == before
-    folder.replace("file", b"new", ".other")
-    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_a_link_in_place_of_the_file_is_replaced_and_its_target_left_alone(
@@ -408,7 +380,7 @@ def test_a_link_in_place_of_the_file_is_replaced_and_its_target_left_alone(
 ) -> None:
     (tmp_path / "victim").write_text("key")
     (tmp_path / "file").symlink_to("victim")
-    folder.replace("file", b"{}", ".tmp")
+    folder.replace("file", b"{}")
     assert (tmp_path / "victim").read_text() == "key"
     assert (tmp_path / "file").read_bytes() == b"{}"
     assert not (tmp_path / "file").is_symlink()
@@ -416,7 +388,7 @@ def test_a_link_in_place_of_the_file_is_replaced_and_its_target_left_alone(
 
 def test_a_pipe_in_place_of_the_file_is_replaced(tmp_path: Path, folder: Folder) -> None:
     os.mkfifo(tmp_path / "file")
-    folder.replace("file", b"{}", ".tmp")
+    folder.replace("file", b"{}")
     assert (tmp_path / "file").read_bytes() == b"{}"
 
 
@@ -425,18 +397,18 @@ def test_a_folder_in_place_of_the_file_is_told_of_and_nothing_is_left_behind(
 ) -> None:
     (tmp_path / "file").mkdir()
     words = errno.EISDIR, "Is a directory", f"{tmp_path}/file"
-    assert refusal(lambda: folder.replace("file", b"{}", ".tmp")) == words
+    assert refusal(lambda: folder.replace("file", b"{}")) == words
     assert folder.names() == ["file"]
 
 
 @pytest.mark.usefixtures("no_descriptor_is_left")
 def test_a_document_that_does_not_fit_leaves_the_one_before(tmp_path: Path, folder: Folder) -> None:
-    folder.replace("file", b"old", ".tmp")
+    folder.replace("file", b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         words = errno.EFBIG, "File too large", f"{tmp_path}/file"
-        assert refusal(lambda: folder.replace("file", bytes(1001), ".tmp")) == words
+        assert refusal(lambda: folder.replace("file", bytes(1001))) == words
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "file").read_bytes() == b"old"
@@ -445,9 +417,9 @@ def test_a_document_that_does_not_fit_leaves_the_one_before(tmp_path: Path, fold
 
 def test_a_disk_that_is_full_leaves_the_document_before(tmp_path: Path) -> None:
     with tmpfs(tmp_path), open_root(tmp_path) as folder:
-        folder.replace("file", b"old", ".tmp")
+        folder.replace("file", b"old")
         words = errno.ENOSPC, "No space left on device", f"{tmp_path}/file"
-        assert refusal(lambda: folder.replace("file", bytes(2**20), ".tmp")) == words
+        assert refusal(lambda: folder.replace("file", bytes(2**20))) == words
         assert folder.read("file", 10) == b"old"
         assert folder.names() == ["file"]
 
