@@ -114,26 +114,30 @@ class Disk(Shared):
             _drive(self._write(round_))
 
     async def _write(self, round_: Round) -> None:
-        clock = self.place.clock
-        began = clock.monotonic()
-        if check := began >= self._checked + CHECK_EVERY:
-            self._checked = began
-        landed, missed = list[Landed](), False
-        try:
-            with clock.busy():
-                works = _list(round_)
-                landed = await _work_off(self.place, works, check=check, executor=self._worker)
-        except Exception as error:  # of aiofiles and the thread: perhaps there is none to be had
-            landed, missed = [Landed(error) for _ in round_.work], True
+        began = self.place.clock.monotonic()
+        check = began >= self._checked + CHECK_EVERY
+        self._checked = began if check else self._checked
+        landed = await self._hop(round_, check=check)
+        if failed := isinstance(landed, Exception):
             for build, work in round_.work.items():
                 self._next.work[build] = work.then(self._next.work.get(build, Work()))
+            landed = [Landed(landed) for _ in round_.work]
         self._writing = False
-        self._behind = clock.monotonic() - began > PATIENCE
+        self._behind = self.place.clock.monotonic() - began > PATIENCE
         round_.land(landed)
-        if not missed:
+        if not failed:
             self._start()
         for (build, work), each in zip(round_.work.items(), landed, strict=True):
             build.landed(work, each)
+
+    async def _hop(self, round_: Round, *, check: bool) -> list[Landed] | Exception:
+        """Return how it went, or why it never came to the thread."""
+        try:
+            with self.place.clock.busy():
+                works = _list(round_)
+                return await _work_off(self.place, works, check=check, executor=self._worker)
+        except Exception as error:  # of aiofiles and the thread: perhaps there is none to be had
+            return error
 
 
 def _list(round_: Round) -> list[tuple[Files, Work]]:
@@ -181,16 +185,14 @@ class FileDelivery:
         Raises BuildAlreadyRunningError, and MisuseError where the root is no folder.
         """
         self._timer, self._disk = timer, Disk.join(self._root, timer.clock)
-        for _ in range(LOOKS):
-            round_ = self._disk.put(self, Work())
-            await self._disk.settle(round_)
-            landed = round_.of(self) or Landed()
-            refused = isinstance(landed.error, BuildAlreadyRunningError) and landed.error
-            if not refused or refused.holder:
+        landed = await self._take()
+        for _ in range(LOOKS):  # who has just begun is about to write who it is
+            if not isinstance(landed.error, BuildAlreadyRunningError) or landed.error.holder:
                 break
-            await timer.clock.sleep(LOOK_EVERY)  # who has just begun is about to write who it is
-        self._over = isinstance(landed.error, BuildAlreadyRunningError | MisuseError)
-        if self._over and landed.error:
+            await timer.clock.sleep(LOOK_EVERY)
+            landed = await self._take()
+        if isinstance(landed.error, BuildAlreadyRunningError | MisuseError):
+            self._over = True
             raise landed.error
         return landed.lock
 
@@ -242,6 +244,11 @@ class FileDelivery:
             if landed:  # else the disk hangs, and was waited for
                 await self._disk.settle(giving, last=True)
         await self._disk.leave()
+
+    async def _take(self) -> Landed:
+        round_ = self._disk.put(self, Work())
+        await self._disk.settle(round_)
+        return round_.of(self) or Landed()
 
     def _again(self) -> None:
         self._retry = None
