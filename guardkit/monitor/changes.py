@@ -13,8 +13,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
-from aiofiles.os import wrap
-
 from guardkit.clock import Clock
 from guardkit.progress.worker import Worker
 
@@ -54,6 +52,8 @@ class Changes:
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None)
             self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._fd >= 0:
+            asyncio.get_running_loop().add_reader(self._fd, self._hear)
         else:
             self._tasks.append(asyncio.create_task(follow(self._base, self._clock, self._tell)))
         return self
@@ -65,13 +65,15 @@ class Changes:
             await asyncio.wait(self._tasks)
         finally:
             if self._fd >= 0:
+                asyncio.get_running_loop().remove_reader(self._fd)
                 self._worker.submit(os.close, self._fd)  # when nothing uses it there any more
             self._worker.shutdown()
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Return what a function returns in the thread."""
         with self._clock.busy():
-            return await wrap(function)(*args, executor=self._worker)
+            result: T = await self._worker.submit(function, *args)
+            return result
 
     def watch(self, name: str = "") -> None:
         """Tell from now on of a folder, or of what is new in the base; for use in the thread.
@@ -88,23 +90,10 @@ class Changes:
 
     async def next(self) -> set[str] | None:
         """Wait until something has changed; return the names of the folders, None for any."""
-        self._hear()
-        while not self._changed:
-            await self._wait()
-            self._hear()
+        await self._any.wait()
+        self._any.clear()
         changed, self._changed = self._changed, set()
         return None if "" in changed else changed
-
-    async def _wait(self) -> None:
-        self._any.clear()
-        loop, fd = asyncio.get_running_loop(), self._fd
-        if fd >= 0:  # only now: while nobody waits, reports need not wake the loop
-            loop.add_reader(fd, self._any.set)
-        try:
-            await self._any.wait()
-        finally:
-            if fd >= 0:
-                loop.remove_reader(fd)
 
     async def _tick(self) -> None:
         while True:
