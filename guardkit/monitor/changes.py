@@ -8,9 +8,9 @@ import ctypes
 import os
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from guardkit.clock import Clock
@@ -120,14 +120,22 @@ class Changes:
 
 
 async def follow(base: str, clock: Clock, tell: Callable[[str], object]) -> None:
-    """Tell of what watchfiles tells below a folder; return where that is not installed."""
+    """Tell of what watchfiles tells below a folder, which may come later.
+
+    Not by its `awatch`, which takes a thread of those that the program has for its agents.
+    """
+    from watchfiles import watch
+
+    worker, end = Worker(), threading.Event()
     try:
-        watchfiles: Any = import_module("watchfiles")
-    except ImportError:
-        return
-    while True:
-        with suppress(FileNotFoundError):  # it may come later
-            async for changes in watchfiles.awatch(base, watch_filter=None, step=10):
-                for _, path in changes:
-                    tell(path.removeprefix(base).strip(os.sep).split(os.sep)[0])
-        await clock.sleep(LOOK_EVERY)
+        base = await worker.submit(os.path.realpath, base)  # as macOS tells of paths
+        while True:
+            with suppress(OSError):  # it is not there, or may not be watched
+                found = watch(base, watch_filter=None, debounce=50, step=10, stop_event=end)
+                while changes := await worker.submit(next, found, None):
+                    for _, path in changes:
+                        tell(path.removeprefix(base).strip(os.sep).split(os.sep)[0])
+            await clock.sleep(LOOK_EVERY)
+    finally:
+        end.set()
+        worker.shutdown()
