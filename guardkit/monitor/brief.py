@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guardkit.clock import Clock
-    from guardkit.monitor.evidence import Found
+    from guardkit.monitor.verdict import Found
     from guardkit.progress.snapshot import Event, Snapshot
 
 NUMBER_MAX = 2**53  # below it whole numbers are exact wherever JSON is read
@@ -60,13 +60,6 @@ def decode_event(line: bytes) -> Event | None:
     return None
 
 
-class Briefs(Examiner):
-    """Looks at builds that read a `Brief` of each document."""
-
-    decode = staticmethod(decode)
-    decode_event = staticmethod(decode_event)
-
-
 def look(
     root: str | os.PathLike[str] = ".",
     task_ids: Iterable[str] = (),
@@ -88,7 +81,7 @@ def look(
         from guardkit.clock import SYSTEM_CLOCK
 
         clock = SYSTEM_CLOCK
-    return Briefs(root, stall_after, clock).examine(task_ids)
+    return Examiner((decode, decode_event), clock, stall_after).look(root, task_ids)
 
 
 def _check(brief: Snapshot) -> Snapshot:

@@ -11,13 +11,18 @@ import pytest
 from msgspec.structs import replace
 
 import guardkit
-from guardkit import InvalidProgressError, InvalidTaskIdError, Snapshot, assess, track_build
+from guardkit import (
+    InvalidProgressError,
+    InvalidTaskIdError,
+    Snapshot,
+    assess,
+    track_build,
+)
 from guardkit.monitor import brief
 from guardkit.monitor.builds import Builds, Look
-from guardkit.progress.folder import Folder
 from guardkit.testing import FakeClock
 
-from ..looks import TRACKER, Counting, Writer, document, feature, task, told, watching
+from ..looks import TRACKER, Counting, Decoding, Writer, document, feature, task, told, watching
 
 LIMIT = 20.0  # seconds, real ones, until a test that hangs is ended
 
@@ -201,25 +206,20 @@ async def test_who_hears_of_builds_otherwise_watches_them_by_that(
         assert watched.told() == [("TASK-1", "lost")]
 
 
-class Restless(Builds):
-    """Builds of which each read finds another document, and that seem to be lost."""
-
-    reads = 0
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        self.reads += 1
-        assert again == (self.reads > 1)
-        return document(tracker=replace(TRACKER, seq=self.reads))
-
-
 async def test_a_build_that_does_not_stand_still_is_judged_all_the_same(
     tmp_path: Path, writer: Writer, clock: FakeClock
 ) -> None:
+    """Each read finds another document, and the build seems to be lost."""
     writer.put(document())
     clock.jump(3600.0)
-    builds = Restless(tmp_path, clock=clock)
-    assert told(builds.look_now()) == [("TASK-1", "lost")]
-    assert 2 < builds.reads < 20
+    reads: list[Snapshot] = []
+
+    def read(_: bytes) -> Snapshot:
+        reads.append(document(tracker=replace(TRACKER, seq=len(reads))))
+        return reads[-1]
+
+    assert told(Decoding(tmp_path, clock, read).look_now()) == [("TASK-1", "lost")]
+    assert 2 < len(reads) < 20
 
 
 async def test_trouble_is_believed_when_the_document_stands_still_between_two_looks(
@@ -238,8 +238,7 @@ async def test_a_document_is_unreadable_if_it_is_so_twice(
 ) -> None:
     """As other programs write, who replace no files."""
     writer.put(document())
-    builds = Counting(tmp_path, clock)
-    builds.torn = torn
+    builds = Counting(tmp_path, clock, torn=torn)
     assert told(builds.look_now()) == [("TASK-1", state)]
 
 
@@ -277,29 +276,24 @@ print(sorted({"asyncio", "aiofiles", "anyio", "ctypes", "nats"} & sys.modules.ke
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-class Hung(Builds):
-    """Builds on a mount that hangs."""
-
-    mended = threading.Event()
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        self.mended.wait(LIMIT)
-        return super().read(folder, task_id, again=again)
-
-
 async def test_a_mount_that_hangs_holds_up_neither_the_loop_nor_who_gives_up(
     tmp_path: Path, writer: Writer
 ) -> None:
-    writer.put(document())
+    seen, mended = writer.put(document()), threading.Event()
     clock = FakeClock(hung_after=0.0)
-    builds = Hung(tmp_path, clock=clock)
+
+    def hang(_: bytes) -> Snapshot:
+        mended.wait(LIMIT)
+        return seen
+
+    builds = Decoding(tmp_path, clock, hang)
     look = asyncio.create_task(builds.look())
     await clock.advance(1.0)
     assert not look.done()
     look.cancel()
     await asyncio.wait({look})
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "guardkit")
-    Hung.mended.set()
+    mended.set()
 
 
 # features
