@@ -57,10 +57,18 @@ class Verdict(_Verdict):
         stalled: nothing was done for 30 minutes, or as long as the reader chose.
         running: none of these; also where another builder has taken the task and has not written
             yet.
-    evidence: why, in a sentence; its figures are whole seconds.
+    evidence: why, in a sentence of printable characters on one line, whatever the document says;
+        its figures are whole seconds.
     """
 
     __slots__ = ()
+
+    def __new__(cls, state: State, evidence: str) -> Verdict:
+        """Return a verdict; what cannot be printed of the evidence is shown as `ascii` shows it."""
+        if not evidence.isprintable():
+            words = " ".join(evidence.split())
+            evidence = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+        return super().__new__(cls, state, evidence)
 
 
 class Signs(_Signs):
