@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from guardkit.errors import InvalidProgressError
+from guardkit.errors import InvalidProgressError, MisuseError
 from guardkit.monitor.verdict import (
     ROUNDING,
     Signs,
@@ -184,6 +184,8 @@ class Examiner:
 
 def check_ids(task_ids: Iterable[str]) -> list[str]:
     """Return the ids of tasks, each once; raises MisuseError for what is no list of them."""
+    if isinstance(task_ids, str):
+        raise MisuseError(f"{task_ids!r:.40} is one text, no list of ids: use [{task_ids!r:.40}]")
     return [check_task_id(task_id) for task_id in dict.fromkeys(task_ids)]
 
 

@@ -14,6 +14,7 @@ import guardkit
 from guardkit import (
     InvalidProgressError,
     InvalidTaskIdError,
+    MisuseError,
     Snapshot,
     assess,
     track_build,
@@ -77,6 +78,17 @@ async def test_what_is_no_task_id_is_refused(tmp_path: Path) -> None:
         await builds.events("../TASK-1")
     with pytest.raises(InvalidTaskIdError):
         await anext(builds.watch(["../TASK-1"]))
+
+
+async def test_one_text_is_no_list_of_ids(tmp_path: Path) -> None:
+    builds = Builds(tmp_path)
+    refused = pytest.raises(MisuseError, match="'SO' is one text, no list of ids")
+    with refused:
+        builds.look_now("SO")
+    with refused:
+        await builds.look("SO")
+    with refused:
+        await anext(builds.watch("SO"))
 
 
 async def test_a_bad_build_costs_its_own_row(
