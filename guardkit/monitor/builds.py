@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import msgspec
 
@@ -19,7 +19,6 @@ from guardkit.progress import snapshot
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import read_events
 from guardkit.progress.lock import Hold
-from guardkit.progress.paths import builds_dir, check_task_id
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Event, Snapshot
 
@@ -115,39 +114,26 @@ async def watch_progress(
 ) -> AsyncGenerator[Snapshot]:
     """Yield the progress of a build now and at every change, heartbeats included.
 
-    Ends with the terminal snapshot. A file that cannot be read later on is waited for. When the
-    builder dies, nothing changes any more: ask `assess`.
+    Ends with the terminal snapshot, be it that in the journal where the file could not be written.
+    A file that cannot be read later on, or that a new run has not written yet, is waited for. When
+    the builder dies, nothing changes any more: ask `assess`.
 
     task_id: the task.
     root: the folder in which `.guardkit` is.
     clock: by default the machine's.
     Raises at the first look what `read_progress` raises.
     """
-    from guardkit.monitor.changes import Changes
+    from guardkit.monitor.memory import watch
 
-    latest: Snapshot | None = None
-    name = check_task_id(task_id)
-    async with Changes(builds_dir(root), clock or SYSTEM_CLOCK) as changes:
-
-        def read() -> Snapshot:
-            changes.watch()
-            changes.watch(name)
-            return read_progress(name, root=root)
-
-        while True:
-            try:
-                newest = await changes.call(read)
-            except GuardKitError:
-                if latest is None:
-                    raise
-            else:
-                if newest != latest:
-                    latest = newest
-                    yield newest
-                if newest.terminal:
+    builds, latest = Builds(root, clock=clock), None
+    await _in_thread(builds.clock, lambda: read_progress(task_id, root=root))
+    async with aclosing(watch(builds, [task_id], beats=True)) as looks:
+        async for look in looks:
+            if look.snapshot and look.snapshot != latest:
+                latest = look.snapshot
+                yield latest
+                if latest.terminal:
                     return
-            while (changed := await changes.next()) is not None and name not in changed:
-                pass
 
 
 def assess(

@@ -48,15 +48,18 @@ class Known(msgspec.Struct):
     waiting: tuple[Event, ...] = ()
 
 
-async def watch(builds: Builds, wanted: list[str], *, past: bool = False) -> AsyncGenerator[Look]:
+async def watch(
+    builds: Builds, wanted: list[str], *, past: bool = False, beats: bool = False
+) -> AsyncGenerator[Look]:
     """Yield a look at each of some builds, then at each change, for ever; as `Builds.watch`.
 
     wanted: the ids of tasks; none: all.
     past: whether the first look at a build has the events of its run until then.
+    beats: whether a heartbeat is a change; then no features are judged by their tasks.
     """
     changed: set[str] | None = None
     async with Changes(builds_dir(builds.where), builds.clock) as changes:
-        memory = Memory(builds, changes, wanted, past=past)
+        memory = Memory(builds, changes, wanted, past=past, beats=beats)
         while True:
             for look in await changes.call(memory.scan, changed):
                 yield look
@@ -67,16 +70,18 @@ async def watch(builds: Builds, wanted: list[str], *, past: bool = False) -> Asy
 class Memory:
     """What a watch has seen and told, so that it reads what has changed, and tells what is new.
 
-    builds, wanted, past: as for `watch`.
+    builds, wanted, past, beats: as for `watch`.
     changes: is told which folders to watch.
     known: what was read of each build, by task id.
     """
 
-    def __init__(self, builds: Builds, changes: Changes, wanted: list[str], *, past: bool) -> None:
+    def __init__(
+        self, builds: Builds, changes: Changes, wanted: list[str], *, past: bool, beats: bool
+    ) -> None:
         self.known: defaultdict[str, Known] = defaultdict(Known)
         self._builds, self._changes, self._wanted = builds, changes, wanted
         self._examiner = builds.examiner(lambda task_id: self.known[task_id].heard)
-        self._past = past
+        self._past, self._beats = past, beats
         self._found: Found = {}  # at the last look
         self._told: Found = {}  # that, with features judged by their tasks
 
@@ -113,7 +118,7 @@ class Memory:
     def _find_anywhere(self, folder: Folder) -> Found:
         self._changes.watch()
         found = self._find(folder, self._wanted, self._recall)
-        if not self._wanted or needs_tasks(self._found):
+        if not self._wanted or (needs_tasks(self._found) and not self._beats):
             names = {*self._found, *(names_in(folder) if folder.fd >= 0 else ())}
             found |= self._find(folder, names - {*self._wanted}, self._recall)
         return found
@@ -162,11 +167,17 @@ class Memory:
         judged = judge_features(self._found) if needs_tasks(self._found) else found
         for name in sorted(judged.keys() & (self._wanted or judged.keys())):
             (snapshot, verdict), told = judged[name], self._told.get(name)
-            if not told or told[1].state != verdict.state or _differ(told[0], snapshot):
+            if not told or told[1].state != verdict.state or self._differ(told[0], snapshot):
                 events = self._read_events(folder, name, snapshot)
                 looks.append(Look(name, snapshot, verdict, self._builds.where, events))
         self._told |= judged
         return looks
+
+    def _differ(self, old: Snapshot | None, new: Snapshot | None) -> bool:
+        """Return whether two snapshots differ in what is told of."""
+        if old is new or self._beats:
+            return old is not new
+        return _without_times(old) != _without_times(new)
 
     def _read_events(
         self, folder: Folder, name: str, snapshot: Snapshot | None
@@ -188,11 +199,6 @@ class Memory:
         end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
         known.waiting = tuple(events[end:])
         return tuple(events[:end])
-
-
-def _differ(old: Snapshot | None, new: Snapshot | None) -> bool:
-    """Return whether two snapshots differ in what is told of."""
-    return old is not new and _without_times(old) != _without_times(new)
 
 
 def _without_times(snapshot: Snapshot | None) -> Snapshot | None:
