@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,10 @@ from guardkit import InvalidProgressError, InvalidTaskIdError, MisuseError, Snap
 from guardkit.monitor import brief
 from guardkit.monitor.builds import Builds
 from guardkit.progress import snapshot
-from guardkit.progress.folder import open_builds
-from guardkit.progress.lock import Locks
 from guardkit.progress.snapshot import Metrics, Tasks, Tracker, Usage, Work, encode, make_event
 from guardkit.testing import FakeClock
 
-START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
-
-
-def document(**changes: Any) -> Snapshot:
-    values: dict[str, Any] = {
-        "build_id": "TASK-1",
-        "task_id": "TASK-1",
-        "turn_max": 5,
-        "started_at": START,
-        "updated_at": START,
-    }
-    return Snapshot(**(values | changes))
+from ..looks import START, Writer, document
 
 
 def plain(value: Any) -> Any:
@@ -84,7 +70,7 @@ FULL = document(
 @pytest.mark.parametrize(
     "seen",
     [
-        pytest.param(document(), id="with defaults"),
+        pytest.param(document(tracker=Tracker()), id="with defaults"),
         pytest.param(FULL, id="full"),
         pytest.param(document(work=Work(3)), id="work without an end"),
     ],
@@ -244,14 +230,11 @@ def test_what_is_no_event_is_no_end(
 
 
 def test_a_task_that_was_taken_is_looked_at_as_it_is_in_whole(
-    tmp_path: Path, path: Path, clock: FakeClock
+    tmp_path: Path, writer: Writer, clock: FakeClock
 ) -> None:
-    path.write_bytes(encode(document()))
-    locks = Locks()
-    with open_builds(tmp_path) as folder:
-        locks.take(folder, "TASK-1", "another")
+    writer.put(document())
+    writer.hold(run_id="another")
     assert look(tmp_path, clock)["TASK-1"][1].startswith("another process has taken TASK-1")
-    locks.close()
 
 
 @pytest.mark.parametrize(

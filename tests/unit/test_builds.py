@@ -23,21 +23,11 @@ from guardkit.monitor import brief
 from guardkit.monitor.builds import Builds, Look
 from guardkit.testing import FakeClock
 
-from ..looks import TRACKER, Counting, Decoding, Writer, document, feature, task, told, watching
+from ..looks import TRACKER, Counting, Decoding, Writer, document, task, told, watching
 
 LIMIT = 20.0  # seconds, real ones, until a test that hangs is ended
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
-
-
-@pytest.fixture
-def writer(tmp_path: Path, clock: FakeClock) -> Writer:
-    return Writer(tmp_path, clock)
-
-
-@pytest.fixture
-def builds(tmp_path: Path, clock: FakeClock) -> Builds:
-    return Builds(tmp_path, clock=clock)
 
 
 async def test_a_look_has_document_verdict_and_place(tmp_path: Path, clock: FakeClock) -> None:
@@ -306,50 +296,3 @@ async def test_a_mount_that_hangs_holds_up_neither_the_loop_nor_who_gives_up(
     await asyncio.wait({look})
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "guardkit")
     mended.set()
-
-
-# features
-
-
-@pytest.mark.parametrize("ids", [[], ["FEAT-1"]], ids=["all", "the feature alone"])
-@pytest.mark.parametrize(
-    ("own", "tasks", "state"),
-    [
-        pytest.param(feature(), [task("TASK-1", 5)], "running", id="all is well"),
-        pytest.param(
-            feature(), [task("TASK-1", 5), task("TASK-2", 2000)], "stalled", id="a task stalls"
-        ),
-        pytest.param(feature(), [task("TASK-1", 2000, run="g")], "running", id="of another run"),
-        pytest.param(feature(), [task("TASK-1", 2000, run=None)], "running", id="of no run"),
-        pytest.param(feature(), [task("TASK-1", 2000, status="failed")], "running", id="ended"),
-        pytest.param(
-            feature(status="completed"), [task("TASK-1", 2000)], "completed", id="is over itself"
-        ),
-    ],
-)
-async def test_a_feature_is_at_best_as_the_worst_of_its_tasks_that_run(
-    tmp_path: Path,
-    writer: Writer,
-    clock: FakeClock,
-    own: Snapshot,
-    tasks: list[Snapshot],
-    state: str,
-    ids: list[str],
-) -> None:
-    for each in (own, *tasks):
-        writer.put(each)
-    looks = {look.task_id: look for look in await Builds(tmp_path, clock=clock).look(ids)}
-    assert list(looks) == (ids or ["FEAT-1", *(each.task_id for each in tasks)])
-    assert looks["FEAT-1"].verdict.state == state
-    if state == "stalled":
-        assert looks["FEAT-1"].verdict.evidence == "TASK-2: no activity for 2000 s"
-
-
-async def test_a_feature_s_task_that_is_tracked_counts(tmp_path: Path, clock: FakeClock) -> None:
-    builds = Builds(tmp_path, clock=clock)
-    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as build:
-        async with build.wave(1) as wave, wave.task("TASK-1") as each:
-            async with each.phase("Slow", budget=1.0):
-                await clock.advance(3.0)
-                [look] = await builds.look(["FEAT-1"])
-    assert look.verdict == ("overdue", "TASK-1: Slow has taken 3 s of 1 s")

@@ -29,11 +29,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
 
 @pytest.fixture
-def writer(tmp_path: Path, clock: FakeClock) -> Writer:
-    return Writer(tmp_path, clock)
-
-
-@pytest.fixture
 def path(writer: Writer) -> Path:
     return writer.folder / "TASK-1/progress.json"
 
