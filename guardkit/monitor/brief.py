@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from types import SimpleNamespace
 
+from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.evidence import Examiner
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from guardkit.clock import Clock
     from guardkit.monitor.verdict import Found
     from guardkit.progress.snapshot import Event, Snapshot
 
@@ -52,11 +52,8 @@ def look(
     Raises MisuseError for what is no list of task ids, and InvalidProgressError where the builds
     cannot be listed.
     """
-    if clock is None:
-        from guardkit.clock import SYSTEM_CLOCK
-
-        clock = SYSTEM_CLOCK
-    return Examiner((decode, decode_event), clock, stall_after).look(root, task_ids)
+    decoders = decode, decode_event
+    return Examiner(decoders, clock or SYSTEM_CLOCK, stall_after).look(root, task_ids)
 
 
 def decode(document: bytes) -> Snapshot:

@@ -164,7 +164,7 @@ def assess(
 
     with suppress(GuardKitError, OSError), open_builds(root) as folder:
         return examiner.look_in(folder, check_ids([task_id]), first, again)[task_id][1]
-    signs = examiner.sign(snapshot, Hold.UNKNOWN, clock.monotonic())
+    signs = examiner.sign(snapshot, Hold.UNKNOWN, clock.monotonic(), clock.now())
     return judge(snapshot, signs, stall_after=stall_after)
 
 

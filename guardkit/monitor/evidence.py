@@ -104,7 +104,7 @@ class Examiner:
 
     def glance(self, folder: Folder, names: Iterable[str], read: Read) -> Found:
         """Return what is seen of builds at first sight. Names without a build are left out."""
-        now = self.clock.monotonic()
+        now, wall = self.clock.monotonic(), self.clock.now()
         seen: dict[str, Snapshot | None] = {}
         found: Found = {}
         for name in names:
@@ -121,7 +121,7 @@ class Examiner:
             if hold is Hold.TAKEN:
                 found[name] = None, taken(name)
             elif document:
-                signs = self.sign(document, hold, now)
+                signs = self.sign(document, hold, now, wall)
                 found[name] = document, judge(document, signs, stall_after=self.stall_after)
         return found
 
@@ -148,13 +148,13 @@ class Examiner:
                         ends[name] = last.progress, judge(last.progress, Signs(Hold.UNKNOWN))
         return found | ends
 
-    def sign(self, document: Snapshot, hold: Hold, now: float) -> Signs:
-        """Return the signs that go with a document that was read after `now`, monotonic seconds."""
+    def sign(self, document: Snapshot, hold: Hold, now: float, wall: datetime) -> Signs:
+        """Return the signs that go with a document; `now` and `wall` as in `measure`."""
         silent = self.silence(document) if self.silence else None
         if silent is not None:
             return Signs(hold, silent)
         heard = self.heard(document.task_id) if self.heard else None
-        return measure(document, hold, now, wall=self.clock.now(), heard=heard)
+        return measure(document, hold, now, wall=wall, heard=heard)
 
     def read(self, folder: Folder, name: str) -> Snapshot:
         """Return the document of a build; raises InvalidProgressError and OSError."""
@@ -176,9 +176,9 @@ class Examiner:
     def _read_last(self, build: Folder) -> Event | None:
         for name in (JOURNAL, f"{JOURNAL}.1"):
             with suppress(FileNotFoundError):
-                for line in reversed(build.read(name, SIZE_MAX, tail=True).splitlines()):
-                    if event := self.decode_event(line):
-                        return event
+                lines = build.read(name, SIZE_MAX, tail=True).splitlines()
+                if event := next(filter(None, map(self.decode_event, reversed(lines))), None):
+                    return event
         return None
 
 

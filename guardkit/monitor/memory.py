@@ -187,14 +187,14 @@ class Memory:
         The journal is read after the document, as it is written before it. What it has of a later
         run waits for that run's document.
         """
-        known = self.known[name]
-        if not (snapshot and known.spot):
+        known, is_met = self.known[name], name in self._told
+        if not (snapshot and known.spot and (is_met or self._past)):
             return ()
         run_id, events = snapshot.tracker.run_id, [*known.waiting]
         with suppress(OSError), folder.folder(name) as build:
             new, known.spot = read_on(build, known.spot)
             events += new
-        if name not in self._told:
+        if not is_met:
             events = [*dropwhile(lambda event: event.run_id != run_id, events)]
         end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
         known.waiting = tuple(events[end:])
