@@ -55,7 +55,8 @@ async def watch(
 
     wanted: the ids of tasks; none: all.
     past: whether the first look at a build has the events of its run until then.
-    beats: whether a heartbeat is a change; then no features are judged by their tasks.
+    beats: whether a heartbeat is a change; then there are no events, and no features are judged by
+        their tasks.
     """
     changed: set[str] | None = None
     async with Changes(builds_dir(builds.where), builds.clock) as changes:
@@ -188,7 +189,7 @@ class Memory:
         run waits for that run's document.
         """
         known, is_met = self.known[name], name in self._told
-        if not (snapshot and known.spot and (is_met or self._past)):
+        if self._beats or not (snapshot and known.spot and (is_met or self._past)):
             return ()
         run_id, events = snapshot.tracker.run_id, [*known.waiting]
         with suppress(OSError), folder.folder(name) as build:

@@ -117,7 +117,7 @@ def judge_feature(own: Verdict, tasks: Iterable[tuple[str, Verdict]]) -> Verdict
 
 def needs_tasks(found: Found) -> bool:
     """Return whether there is a feature that runs, so that its tasks have to be looked at, too."""
-    seen = [document for document, _ in found.values() if document]
+    seen = filter(None, (document for document, _ in found.values()))
     return any(each.build_type == "feature" and not each.terminal for each in seen)
 
 
