@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -34,6 +35,19 @@ class Clock(Protocol):
         ...
 
 
+def _find_shift() -> float:
+    """Return by how many seconds the monotonic clock of this process is ahead of the machine's.
+
+    A container may have a time namespace, and so a clock, of its own on the same boot of Linux.
+    """
+    with suppress(OSError, ValueError), open("/proc/self/timens_offsets", encoding="ascii") as file:
+        offsets = {name: int(s) + int(ns) / 1e9 for name, s, ns in map(str.split, file)}
+        # They are those of the children, which may be in another namespace than this process.
+        if os.readlink("/proc/self/ns/time") == os.readlink("/proc/self/ns/time_for_children"):
+            return offsets.get("monotonic", 0.0)
+    return 0.0
+
+
 class SystemClock:
     """The machine's clocks and the event loop's timers."""
 
@@ -42,8 +56,12 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return `time.monotonic()`, seconds; on Linux of this boot, for all processes alike."""
-        return time.monotonic()
+        """Return seconds of a clock that, on Linux, all processes of this boot have in common.
+
+        It is `time.monotonic()`, less by what the time namespace of a container adds to that. A
+        process that enters another one after the first import of this module is not seen to do so.
+        """
+        return time.monotonic() - SHIFT
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`, by the running event loop's timers."""
@@ -56,4 +74,5 @@ class SystemClock:
         return nullcontext()
 
 
+SHIFT = _find_shift()
 SYSTEM_CLOCK = SystemClock()

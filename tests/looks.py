@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from guardkit import InvalidProgressError, Snapshot
 from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.evidence import Examiner
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import Locks, boot_id
 from guardkit.progress.snapshot import Tracker, decode, encode, make_event
@@ -132,18 +133,29 @@ async def watching(
         assert task.cancelled() or task.result() is None
 
 
-class Counting(Builds):
+class Decoding(Builds):
+    """Builds whose documents are decoded by a function of the test's."""
+
+    def __init__(self, root: Path, clock: FakeClock, decode: Callable[[bytes], Snapshot]) -> None:
+        super().__init__(root, clock=clock)
+        self._decode = decode
+
+    def examiner(self, heard: Callable[[str], float] | None = None) -> Examiner:
+        examiner = super().examiner(heard)
+        examiner.decode = self._decode
+        return examiner
+
+
+class Counting(Decoding):
     """Builds that count the documents that are decoded, of which the first may be torn."""
 
-    decoded = 0
-    torn = 0
+    def __init__(self, root: Path, clock: FakeClock, *, torn: int = 0) -> None:
+        super().__init__(root, clock, self._count)
+        self.decoded = 0
+        self._torn = torn
 
-    def __init__(self, root: Path, clock: FakeClock) -> None:
-        super().__init__(root, clock=clock)
-        self.decode = self._decode
-
-    def _decode(self, document: bytes) -> Snapshot:
+    def _count(self, document: bytes) -> Snapshot:
         self.decoded += 1
-        if self.decoded <= self.torn:
+        if self.decoded <= self._torn:
             raise InvalidProgressError("torn")
         return decode(document)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import msgspec
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.evidence import Examiner
-from guardkit.monitor.verdict import Signs, Verdict, judge
+from guardkit.monitor.evidence import Examiner, check_ids
+from guardkit.monitor.verdict import Verdict, judge
 from guardkit.progress import snapshot
-from guardkit.progress.folder import Folder
+from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import read_events
 from guardkit.progress.lock import Hold
-from guardkit.progress.paths import builds_dir, check_task_id
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Event, Snapshot
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
-
-# Seconds a build between two rounds of looks, for more than a few builds: to look whenever one of
-# them has changed would cost more than to read them all.
-PACE, FEW = 5e-5, 50
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -52,7 +47,7 @@ class Look(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
 
 
-class Builds(Examiner):
+class Builds:
     """The builds below a root.
 
     root: the folder in which `.guardkit` is; it need not be there yet.
@@ -61,9 +56,6 @@ class Builds(Examiner):
     silence: returns for how many seconds a build that could be heard was not, or None where that is
         not known. Only for documents that have come another way than through the file system.
     """
-
-    decode = staticmethod(snapshot.decode)
-    decode_event = staticmethod(snapshot.decode_event)
 
     def __init__(
         self,
@@ -74,56 +66,47 @@ class Builds(Examiner):
         silence: Callable[[Snapshot], float | None] | None = None,
     ) -> None:
         self.where = os.path.abspath(root)  # the process may change its working directory
-        super().__init__(self.where, stall_after, clock or SYSTEM_CLOCK)
-        self.silence = silence
+        self.clock = clock or SYSTEM_CLOCK
+        self._stall_after = stall_after
+        self._silence = silence
 
     def look_now(self, task_ids: Iterable[str] = ()) -> list[Look]:
         """Return a look at each of some builds, by default of all, at once, in this thread.
 
         In the order of the ids; those without a build are left out. A build that cannot be read is
-        `unreadable`. Raises InvalidTaskIdError, and InvalidProgressError where the builds cannot be
-        listed.
+        `unreadable`. Raises MisuseError for what is no list of task ids, and InvalidProgressError
+        where the builds cannot be listed.
         """
-        found = self.examine(task_ids)
+        found = self.examiner().look(self.where, check_ids(task_ids))
         return [Look(task_id, *case, self.where) for task_id, case in found.items()]
 
     async def look(self, task_ids: Iterable[str] = ()) -> list[Look]:
         """Return what `look_now` does, from a thread: a mount that hangs holds up nobody else."""
-        return await _call_in_thread(self.clock, self.look_now, [*task_ids])
+        ids = check_ids(task_ids)
+        return await _in_thread(self.clock, lambda: self.look_now(ids))
 
     async def events(self, task_id: str) -> list[Event]:
         """Return what the journal of a task still has, oldest first; raises InvalidTaskIdError."""
-        return await _call_in_thread(self.clock, read_events, task_id, root=self.root)
+        return await _in_thread(self.clock, lambda: read_events(task_id, root=self.where))
 
-    async def watch(
-        self, task_ids: Iterable[str] = (), *, past: bool = False
-    ) -> AsyncGenerator[Look]:
+    def watch(self, task_ids: Iterable[str] = (), *, past: bool = False) -> AsyncGenerator[Look]:
         """Yield a look at each of some builds, by default of all, then at each change, for ever.
 
         A change is one of the snapshot, heartbeats aside, or of the verdict's state. Builds that
         begin meanwhile are told of, too.
 
         past: whether the first look at a build has the events of its run until then.
-        Raises InvalidTaskIdError, and InvalidProgressError where the builds cannot be listed.
+        Raises MisuseError at once for what is no list of task ids, and InvalidProgressError where
+        the builds cannot be listed.
         """
-        from guardkit.monitor.changes import Changes
-        from guardkit.monitor.memory import Memory
+        from guardkit.monitor.memory import watch
 
-        wanted, changed = [check_task_id(task_id) for task_id in task_ids], None
-        async with Changes(builds_dir(self.root), self.clock) as changes:
-            memory = Memory(self, changes, wanted, past=past)
-            while True:
-                for look in await changes.call(memory.scan, changed):
-                    yield look
-                await self.clock.sleep(PACE * (len(memory.known) - FEW))
-                changed = await changes.next()
+        return watch(self, check_ids(task_ids), past=past)
 
-    def sign(self, task_id: str, document: Snapshot, hold: Hold, now: float) -> Signs:
-        """Return the signs that go with a document that was read after `now`, monotonic seconds."""
-        silent = self.silence(document) if self.silence else None
-        if silent is not None:
-            return Signs(hold, silent)
-        return super().sign(task_id, document, hold, now)
+    def examiner(self, heard: Callable[[str], float] | None = None) -> Examiner:
+        """Return what finds out about these builds; `heard` as there."""
+        decoders = snapshot.decode, snapshot.decode_event
+        return Examiner(decoders, self.clock, self._stall_after, heard, self._silence)
 
 
 async def watch_progress(
@@ -131,39 +114,26 @@ async def watch_progress(
 ) -> AsyncGenerator[Snapshot]:
     """Yield the progress of a build now and at every change, heartbeats included.
 
-    Ends with the terminal snapshot. A file that cannot be read later on is waited for. When the
-    builder dies, nothing changes any more: ask `assess`.
+    Ends with the terminal snapshot, be it that in the journal where the file could not be written.
+    A file that cannot be read later on, or that a new run has not written yet, is waited for. When
+    the builder dies, nothing changes any more: ask `assess`.
 
     task_id: the task.
     root: the folder in which `.guardkit` is.
     clock: by default the machine's.
     Raises at the first look what `read_progress` raises.
     """
-    from guardkit.monitor.changes import Changes
+    from guardkit.monitor.memory import watch
 
-    latest: Snapshot | None = None
-    name = check_task_id(task_id)
-    async with Changes(builds_dir(root), clock or SYSTEM_CLOCK) as changes:
-
-        def read() -> Snapshot:
-            changes.watch()
-            changes.watch(name)
-            return read_progress(name, root=root)
-
-        while True:
-            try:
-                newest = await changes.call(read)
-            except GuardKitError:
-                if latest is None:
-                    raise
-            else:
-                if newest != latest:
-                    latest = newest
-                    yield newest
-                if newest.terminal:
+    builds, latest = Builds(root, clock=clock), None
+    await _in_thread(builds.clock, lambda: read_progress(task_id, root=root))
+    async with aclosing(watch(builds, [task_id], beats=True)) as looks:
+        async for look in looks:
+            if look.snapshot and look.snapshot != latest:
+                latest = look.snapshot
+                yield latest
+                if latest.terminal:
                     return
-            while (changed := await changes.next()) is not None and name not in changed:
-                pass
 
 
 def assess(
@@ -181,40 +151,31 @@ def assess(
     stall_after: seconds without activity that make a build stalled.
     clock: by default the machine's.
     """
-    builds, task_id = Given(root, stall_after=stall_after, clock=clock), snapshot.task_id
-    builds.given = snapshot
-    with suppress(GuardKitError):
-        if case := builds.examine([task_id]).get(task_id):
-            return case[1]
-    signs = builds.sign(task_id, snapshot, Hold.UNKNOWN, builds.clock.monotonic())
+    clock, task_id = clock or SYSTEM_CLOCK, snapshot.task_id
+    examiner = Builds(root, stall_after=stall_after, clock=clock).examiner()
+
+    def first(folder: Folder, name: str) -> Snapshot:
+        return snapshot if name == task_id else examiner.read(folder, name)
+
+    def again(folder: Folder, name: str) -> Snapshot:
+        with suppress(GuardKitError, OSError):  # a read that fails is no evidence of anything
+            return examiner.read(folder, name)
+        return first(folder, name)
+
+    with suppress(GuardKitError, OSError), open_builds(root) as folder:
+        return examiner.look_in(folder, check_ids([task_id]), first, again)[task_id][1]
+    signs = examiner.sign(snapshot, Hold.UNKNOWN, clock.monotonic(), clock.now())
     return judge(snapshot, signs, stall_after=stall_after)
 
 
-class Given(Builds):
-    """Builds, of one of which a document was read before: its file counts only in doubt."""
-
-    given: Snapshot
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        """Return the document of a build; a read that fails is no evidence of anything."""
-        if task_id != self.given.task_id:
-            return super().read(folder, task_id, again=again)
-        with suppress(GuardKitError, OSError):
-            return super().read(folder, task_id, again=again) if again else self.given
-        return self.given
-
-
-async def _call_in_thread(
-    clock: Clock, function: Callable[..., T], *args: object, **named: object
-) -> T:
+async def _in_thread(clock: Clock, function: Callable[[], T]) -> T:
     """Return what a function does, in a thread of its own for which no exit waits."""
-    from aiofiles.os import wrap
-
     from guardkit.progress.worker import Worker
 
     worker = Worker()
     try:
         with clock.busy():
-            return await wrap(function)(*args, executor=worker, **named)
+            result: T = await worker.submit(function)
+            return result
     finally:
         worker.shutdown()

@@ -8,12 +8,10 @@ import ctypes
 import os
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, Self, TypeVar
-
-from aiofiles.os import wrap
 
 from guardkit.clock import Clock
 from guardkit.progress.worker import Worker
@@ -54,6 +52,8 @@ class Changes:
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None)
             self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._fd >= 0:
+            asyncio.get_running_loop().add_reader(self._fd, self._hear)
         else:
             self._tasks.append(asyncio.create_task(follow(self._base, self._clock, self._tell)))
         return self
@@ -65,13 +65,15 @@ class Changes:
             await asyncio.wait(self._tasks)
         finally:
             if self._fd >= 0:
+                asyncio.get_running_loop().remove_reader(self._fd)
                 self._worker.submit(os.close, self._fd)  # when nothing uses it there any more
             self._worker.shutdown()
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Return what a function returns in the thread."""
         with self._clock.busy():
-            return await wrap(function)(*args, executor=self._worker)
+            result: T = await self._worker.submit(function, *args)
+            return result
 
     def watch(self, name: str = "") -> None:
         """Tell from now on of a folder, or of what is new in the base; for use in the thread.
@@ -88,23 +90,10 @@ class Changes:
 
     async def next(self) -> set[str] | None:
         """Wait until something has changed; return the names of the folders, None for any."""
-        self._hear()
-        while not self._changed:
-            await self._wait()
-            self._hear()
+        await self._any.wait()
+        self._any.clear()
         changed, self._changed = self._changed, set()
         return None if "" in changed else changed
-
-    async def _wait(self) -> None:
-        self._any.clear()
-        loop, fd = asyncio.get_running_loop(), self._fd
-        if fd >= 0:  # only now: while nobody waits, reports need not wake the loop
-            loop.add_reader(fd, self._any.set)
-        try:
-            await self._any.wait()
-        finally:
-            if fd >= 0:
-                loop.remove_reader(fd)
 
     async def _tick(self) -> None:
         while True:
@@ -131,14 +120,22 @@ class Changes:
 
 
 async def follow(base: str, clock: Clock, tell: Callable[[str], object]) -> None:
-    """Tell of what watchfiles tells below a folder; return where that is not installed."""
+    """Tell of what watchfiles tells below a folder, which may come later.
+
+    Not by its `awatch`, which takes a thread of those that the program has for its agents.
+    """
+    from watchfiles import watch
+
+    worker, end = Worker(), threading.Event()
     try:
-        watchfiles: Any = import_module("watchfiles")
-    except ImportError:
-        return
-    while True:
-        with suppress(FileNotFoundError):  # it may come later
-            async for changes in watchfiles.awatch(base, watch_filter=None, step=10):
-                for _, path in changes:
-                    tell(path.removeprefix(base).strip(os.sep).split(os.sep)[0])
-        await clock.sleep(LOOK_EVERY)
+        base = await worker.submit(os.path.realpath, base)  # as macOS tells of paths
+        while True:
+            with suppress(OSError):  # it is not there, or may not be watched
+                found = watch(base, watch_filter=None, debounce=50, step=10, stop_event=end)
+                while changes := await worker.submit(next, found, None):
+                    for _, path in changes:
+                        tell(path.removeprefix(base).strip(os.sep).split(os.sep)[0])
+            await clock.sleep(LOOK_EVERY)
+    finally:
+        end.set()
+        worker.shutdown()

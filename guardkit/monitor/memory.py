@@ -1,9 +1,10 @@
-"""What a watch remembers of builds, so that it reads what has changed, and tells what is new."""
+"""A watch: looks at builds where something has changed, and tells what is new."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from itertools import dropwhile
 
@@ -13,61 +14,77 @@ from msgspec.structs import replace
 from guardkit.errors import InvalidProgressError
 from guardkit.monitor.builds import Builds, Look
 from guardkit.monitor.changes import Changes
-from guardkit.monitor.evidence import Examiner, explain, judge_features, measure
-from guardkit.monitor.verdict import Signs, Verdict
+from guardkit.monitor.evidence import explain, is_same, names_in
+from guardkit.monitor.verdict import judge_features, needs_tasks
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
-from guardkit.progress.lock import Hold
 from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
 from guardkit.progress.snapshot import Event, Snapshot, Tracker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from guardkit.monitor.evidence import Doubts, Found
+    from guardkit.monitor.evidence import Read
+    from guardkit.monitor.verdict import Found
+
+# Seconds a build between two rounds of looks, for more than a few builds: to look whenever one of
+# them has changed would cost more than to read them all.
+PACE, FEW = 5e-5, 50
 
 
 class Known(msgspec.Struct):
-    """What is known of one build.
+    """What was read of one build.
 
-    document: the newest that was read.
+    document: the newest one.
     heard: when the document was first seen, in monotonic seconds.
-    stamp: of the file that was read last; None: it is to be read again.
-    told: document and state, as they were told of.
-    spot, end: up to where the journal was read, and where it ended when the document was read.
-    events: what the journal has of a run whose document is not there yet.
+    stamp: of the file that was read last.
+    spot: up to where the journal was read; None before there is a folder.
+    waiting: what the journal has of a run whose document is not there yet.
     """
 
     document: Snapshot | None = None
     heard: float = 0.0
     stamp: tuple[int, int, int] | None = None
-    told: tuple[Snapshot | None, str] | None = None
-    spot: Spot = Spot()
-    end: Spot = Spot()
-    events: tuple[Event, ...] = ()
+    spot: Spot | None = None
+    waiting: tuple[Event, ...] = ()
 
 
-class Memory(Examiner):
-    """Looks at builds again and again, and knows what it has seen.
+async def watch(
+    builds: Builds, wanted: list[str], *, past: bool = False, beats: bool = False
+) -> AsyncGenerator[Look]:
+    """Yield a look at each of some builds, then at each change, for ever; as `Builds.watch`.
 
-    builds: how a single look is taken.
-    changes: is told which folders to watch.
-    wanted: the ids of tasks, none: all.
+    wanted: the ids of tasks; none: all.
     past: whether the first look at a build has the events of its run until then.
-    known: what is known of each build.
+    beats: whether a heartbeat is a change; then there are no events, and no features are judged by
+        their tasks.
+    """
+    changed: set[str] | None = None
+    async with Changes(builds_dir(builds.where), builds.clock) as changes:
+        memory = Memory(builds, changes, wanted, past=past, beats=beats)
+        while True:
+            for look in await changes.call(memory.scan, changed):
+                yield look
+            await builds.clock.sleep(PACE * (len(memory.known) - FEW))
+            changed = await changes.next()
+
+
+class Memory:
+    """What a watch has seen and told, so that it reads what has changed, and tells what is new.
+
+    builds, wanted, past, beats: as for `watch`.
+    changes: is told which folders to watch.
+    known: what was read of each build, by task id.
     """
 
     def __init__(
-        self, builds: Builds, changes: Changes, wanted: Iterable[str], *, past: bool
+        self, builds: Builds, changes: Changes, wanted: list[str], *, past: bool, beats: bool
     ) -> None:
-        super().__init__(builds.root, builds.stall_after, builds.clock)
-        self.decode, self.decode_event = builds.decode, builds.decode_event
-        self.known: dict[str, Known] = {}
-        self._builds = builds
-        self._changes = changes
-        self._wanted = dict.fromkeys(wanted)
-        self._past = past
-        self._found: Found = {}
-        self._doubts: Doubts = {}
+        self.known: defaultdict[str, Known] = defaultdict(Known)
+        self._builds, self._changes, self._wanted = builds, changes, wanted
+        self._examiner = builds.examiner(lambda task_id: self.known[task_id].heard)
+        self._past, self._beats = past, beats
+        self._found: Found = {}  # at the last look
+        self._told: Found = {}  # that, with features judged by their tasks
 
     def scan(self, changed: set[str] | None) -> list[Look]:
         """Look where something has changed, None: anywhere; return the looks that are new.
@@ -76,104 +93,117 @@ class Memory(Examiner):
         """
         try:
             with self._open() as folder:
-                found = self._look(folder, changed)
-                news = [self._tell(folder, name, *found[name]) for name in sorted(found)]
+                if changed is not None:
+                    found = self._find(folder, filter(self._concerns, changed), self._read)
+                else:
+                    found = self._find_anywhere(folder)
+                return self._tell(folder, found)
         except OSError as error:
             raise InvalidProgressError(explain(error)) from error
-        self._past = True  # builds that are met from now on have no other
-        return [look for look in news if look]
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        """Return the document of a build, the last that there was if there is none any more."""
-        known = self.known.get(task_id, Known())
-        try:
-            return self._read_file(folder, task_id, known, again=again)
-        except (FileNotFoundError, NotADirectoryError):
-            if not known.document:
-                raise
-            return known.document
-
-    def sign(self, task_id: str, document: Snapshot, hold: Hold, now: float) -> Signs:
-        """Return the signs that go with a document that was read after `now`, monotonic seconds."""
-        if self._builds.silence:
-            return self._builds.sign(task_id, document, hold, now)
-        heard = self.known[task_id].heard
-        return measure(document, hold, now, wall=document.updated_at, heard=heard)
-
-    def names(self, folder: Folder) -> Iterable[str]:
-        """Return what may be the ids of tasks, and those that are known; raises OSError."""
-        return sorted({*self.known, *(super().names(folder) if folder.fd >= 0 else ())})
+        finally:
+            self._past = True  # builds that are met from now on have no other
 
     def _open(self) -> Folder:
         """Return the folder of all builds; one in which there is nothing, if it is not there."""
         try:
-            return open_builds(self.root)
+            return open_builds(self._builds.where)
         except OSError as error:
-            if not (self.known or isinstance(error, FileNotFoundError)):
+            if not (self._found or isinstance(error, FileNotFoundError)):
                 raise
-            return Folder(-1, builds_dir(self.root))
-
-    def _look(self, folder: Folder, changed: set[str] | None) -> Found:
-        """Return what is found where something has changed, and the features that it concerns."""
-        if changed is None:
-            self._changes.watch()
-            found = self.look_in(folder, self._wanted, self._doubts)
-        else:
-            names = sorted(filter(self._concerns, changed))
-            for known in filter(None, map(self.known.get, names)):
-                known.stamp = None
-            found = self.look_at(folder, names, self._doubts)
-        self._found |= found
-        if any(document and document.build_type == "feature" for document, _ in found.values()):
-            found = judge_features(self._found)
-        return found
+            return Folder(-1, builds_dir(self._builds.where))
 
     def _concerns(self, name: str) -> bool:
-        if self._wanted:
-            return name in self._wanted or name in self.known
-        return bool(TASK_ID.fullmatch(name))
+        is_wanted = name in self._wanted if self._wanted else TASK_ID.fullmatch(name)
+        return bool(is_wanted) or name in self._found
 
-    def _read_file(self, folder: Folder, task_id: str, known: Known, *, again: bool) -> Snapshot:
+    def _find_anywhere(self, folder: Folder) -> Found:
+        self._changes.watch()
+        found = self._find(folder, self._wanted, self._recall)
+        if not self._wanted or (needs_tasks(self._found) and not self._beats):
+            names = {*self._found, *(names_in(folder) if folder.fd >= 0 else ())}
+            found |= self._find(folder, names - {*self._wanted}, self._recall)
+        return found
+
+    def _find(self, folder: Folder, names: Iterable[str], read: Read) -> Found:
+        """Return the builds that are not as they were found before, and note how they are."""
+        seen, before = self._examiner.glance(folder, names, read), self._found
+        seen = {name: seen[name] for name in seen if not is_same(seen[name], before.get(name))}
+        found = self._examiner.settle(folder, seen, self._read)
+        found = self._examiner.conclude(folder, found)
+        self._found |= found
+        return found
+
+    def _recall(self, folder: Folder, name: str) -> Snapshot:
         """Return the document of a build, from memory if its file is that which was read last."""
-        if folder.fd < 0:
-            raise FileNotFoundError
-        if task_id not in self.known:
-            self._changes.watch(task_id)
-        stamp = _stamp(folder, f"{task_id}/{PROGRESS}")
-        if known.document and stamp and stamp == known.stamp and not again:
+        known = self.known[name]
+        stamp = _stamp(folder, f"{name}/{PROGRESS}")
+        if known.document and stamp and stamp == known.stamp:
             return known.document
-        if known.stamp:  # nobody has told of this
-            self._changes.watch(task_id)
-        with folder.folder(task_id) as build:
-            if task_id not in self.known:
-                self.known[task_id] = known
-                known.spot = Spot() if self._past else _find_end(build)
-            document, known.stamp = self.read_in(build), stamp
-            known.end = _find_end(build)
+        return self._read(folder, name)
+
+    def _read(self, folder: Folder, name: str) -> Snapshot:
+        """Return the document of a build, the last that there was if there is none any more."""
+        known = self.known[name]
+        self._changes.watch(name)  # each time, as it may be another folder by now
+        try:
+            if folder.fd < 0:
+                raise FileNotFoundError
+            with folder.folder(name) as build:
+                if known.spot is None:
+                    known.spot = Spot() if self._past else _find_end(build)
+                stamp = _stamp(build, PROGRESS)
+                document = self._examiner.read_in(build)
+        except (FileNotFoundError, NotADirectoryError):
+            if not known.document:
+                raise
+            return known.document
+        known.stamp = stamp
         if document != known.document:
-            known.document, known.heard = document, self.clock.monotonic()
+            known.document, known.heard = document, self._builds.clock.monotonic()
         return document
 
-    def _tell(
-        self, folder: Folder, task_id: str, snapshot: Snapshot | None, verdict: Verdict
-    ) -> Look | None:
-        """Return a look at a build if that is wanted and new, else None."""
-        known = self.known.setdefault(task_id, Known())
-        told, known.told = known.told, (snapshot, verdict.state)
-        if told and told[1] == verdict.state and _show_the_same(told[0], snapshot):
-            return None
-        if self._wanted and task_id not in self._wanted:
-            return None
-        events = _read_events(folder, task_id, known, snapshot, is_first=not told)
-        return Look(task_id, snapshot, verdict, self._builds.where, events)
+    def _tell(self, folder: Folder, found: Found) -> list[Look]:
+        """Return looks at the builds that have changed, and at features whose tasks have."""
+        looks: list[Look] = []
+        judged = judge_features(self._found) if needs_tasks(self._found) else found
+        for name in sorted(judged.keys() & (self._wanted or judged.keys())):
+            (snapshot, verdict), told = judged[name], self._told.get(name)
+            if not told or told[1].state != verdict.state or self._differ(told[0], snapshot):
+                events = self._read_events(folder, name, snapshot)
+                looks.append(Look(name, snapshot, verdict, self._builds.where, events))
+        self._told |= judged
+        return looks
 
+    def _differ(self, old: Snapshot | None, new: Snapshot | None) -> bool:
+        """Return whether two snapshots differ in what is told of."""
+        if old is new or self._beats:
+            return old is not new
+        return _without_times(old) != _without_times(new)
 
-def _show_the_same(old: Snapshot | None, new: Snapshot | None) -> bool:
-    """Return whether two snapshots differ in nothing but what heartbeats change."""
-    return old is new or _without_times(old) == _without_times(new)
+    def _read_events(
+        self, folder: Folder, name: str, snapshot: Snapshot | None
+    ) -> tuple[Event, ...]:
+        """Return the transitions up to a snapshot that have not been told of.
+
+        The journal is read after the document, as it is written before it. What it has of a later
+        run waits for that run's document.
+        """
+        known, is_met = self.known[name], name in self._told
+        if self._beats or not (snapshot and known.spot and (is_met or self._past)):
+            return ()
+        run_id, events = snapshot.tracker.run_id, [*known.waiting]
+        with suppress(OSError), folder.folder(name) as build:
+            new, known.spot = read_on(build, known.spot)
+            events += new
+        if not is_met:
+            events = [*dropwhile(lambda event: event.run_id != run_id, events)]
+        end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
+        known.waiting = tuple(events[end:])
+        return tuple(events[:end])
 
 
 def _without_times(snapshot: Snapshot | None) -> Snapshot | None:
+    """Return a snapshot without what heartbeats change."""
     return snapshot and replace(
         snapshot,
         updated_at=snapshot.started_at,
@@ -197,25 +227,3 @@ def _stamp(folder: Folder, name: str) -> tuple[int, int, int] | None:
         status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
         return status.st_ino, status.st_size, status.st_mtime_ns
     return None
-
-
-def _read_events(
-    folder: Folder, task_id: str, known: Known, snapshot: Snapshot | None, *, is_first: bool
-) -> tuple[Event, ...]:
-    """Return the transitions up to a snapshot that have not been told of.
-
-    The journal is read after the document, as it is written before it. What it has of a later run
-    waits for that run's document.
-    """
-    if not snapshot:
-        return ()
-    run_id, events = snapshot.tracker.run_id, [*known.events]
-    if known.spot != known.end:
-        with suppress(OSError), folder.folder(task_id) as build:
-            new, known.spot = read_on(build, known.spot)
-            events += new
-    if is_first:
-        events = [*dropwhile(lambda event: event.run_id != run_id, events)]
-    end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
-    known.events = tuple(events[end:])
-    return tuple(events[:end])

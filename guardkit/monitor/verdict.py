@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         age: float | None = None
         restarted: bool = False
 
+    Case = tuple[Snapshot | None, "Verdict"]
+    Found = dict[str, Case]  # by task id
+
 else:
     _Verdict = namedtuple("_Verdict", ("state", "evidence"))
     _Signs = namedtuple("_Signs", ("hold", "silence", "age", "restarted"), defaults=(0.0, None, 0))
@@ -54,10 +57,18 @@ class Verdict(_Verdict):
         stalled: nothing was done for 30 minutes, or as long as the reader chose.
         running: none of these; also where another builder has taken the task and has not written
             yet.
-    evidence: why, in a sentence; its figures are whole seconds.
+    evidence: why, in a sentence of printable characters on one line, whatever the document says;
+        its figures are whole seconds.
     """
 
     __slots__ = ()
+
+    def __new__(cls, state: State, evidence: str) -> Verdict:
+        """Return a verdict; what cannot be printed of the evidence is shown as `ascii` shows it."""
+        if not evidence.isprintable():
+            words = " ".join(evidence.split())
+            evidence = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+        return super().__new__(cls, state, evidence)
 
 
 class Signs(_Signs):
@@ -102,6 +113,25 @@ def judge_feature(own: Verdict, tasks: Iterable[tuple[str, Verdict]]) -> Verdict
         if own.state in RANKS and verdict.state in RANKS[RANKS.index(own.state) + 1 :]:
             own = Verdict(verdict.state, f"{task_id}: {verdict.evidence}")
     return own
+
+
+def needs_tasks(found: Found) -> bool:
+    """Return whether there is a feature that runs, so that its tasks have to be looked at, too."""
+    seen = filter(None, (document for document, _ in found.values()))
+    return any(each.build_type == "feature" and not each.terminal for each in seen)
+
+
+def judge_features(found: Found) -> Found:
+    """Return what was found, with each feature judged by its tasks, too."""
+    tasks: dict[str | None, list[tuple[str, Verdict]]] = {}
+    for task_id, (document, verdict) in found.items():
+        if document and document.status == "running" and document.tracker.parent_run:
+            tasks.setdefault(document.tracker.parent_run, []).append((task_id, verdict))
+    judged: Found = {}
+    for task_id, (document, verdict) in found.items():
+        own = tasks.get(document.tracker.run_id, ()) if document else ()
+        judged[task_id] = document, judge_feature(verdict, own)
+    return judged
 
 
 def _judge_silence(document: Snapshot, signs: Signs) -> Verdict | None:

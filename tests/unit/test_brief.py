@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,14 @@ import msgspec
 import pytest
 
 import guardkit
-from guardkit import InvalidProgressError, InvalidTaskIdError, Snapshot, track_build
+from guardkit import InvalidProgressError, InvalidTaskIdError, MisuseError, Snapshot, track_build
 from guardkit.monitor import brief
 from guardkit.monitor.builds import Builds
 from guardkit.progress import snapshot
-from guardkit.progress.folder import open_builds
-from guardkit.progress.lock import Locks
 from guardkit.progress.snapshot import Metrics, Tasks, Tracker, Usage, Work, encode, make_event
 from guardkit.testing import FakeClock
 
-START = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
-LEAST: dict[str, Any] = {"task_id": "TASK-1"}
-
-
-def document(**changes: Any) -> Snapshot:
-    values: dict[str, Any] = {
-        "build_id": "TASK-1",
-        "task_id": "TASK-1",
-        "turn_max": 5,
-        "started_at": START,
-        "updated_at": START,
-    }
-    return Snapshot(**(values | changes))
+from ..looks import START, Writer, document
 
 
 def plain(value: Any) -> Any:
@@ -84,7 +70,7 @@ FULL = document(
 @pytest.mark.parametrize(
     "seen",
     [
-        pytest.param(document(), id="with defaults"),
+        pytest.param(document(tracker=Tracker()), id="with defaults"),
         pytest.param(FULL, id="full"),
         pytest.param(document(work=Work(3)), id="work without an end"),
     ],
@@ -95,74 +81,88 @@ def test_a_brief_has_all_that_a_snapshot_has(seen: Snapshot) -> None:
     assert found.terminal == seen.terminal
 
 
-def test_a_brief_is_of_the_schema_of_a_snapshot() -> None:
-    assert brief.SCHEMA_VERSION == snapshot.SCHEMA_VERSION
+LEAST = {
+    "build_id": "TASK-1",
+    "task_id": "TASK-1",
+    "turn_max": 5,
+    "started_at": "2025-01-31T12:34:56Z",
+    "updated_at": "2025-01-31T12:34:56Z",
+}
+WHOLE: dict[str, Any] = json.loads(encode(document(tracker=Tracker(run_id="r"))))
 
 
+def with_tracker(**changes: Any) -> dict[str, Any]:
+    return {"tracker": WHOLE["tracker"] | changes}
+
+
+@pytest.mark.parametrize("document", [LEAST, WHOLE], ids=["least", "whole"])
 @pytest.mark.parametrize(
     "values",
     [
-        pytest.param({}, id="missing"),
+        pytest.param({}, id="nothing else"),
         pytest.param({"turn": "2"}, id="a text for a number"),
         pytest.param({"turn": -1}, id="below zero"),
+        pytest.param({"wave": 0}, id="below one"),
         pytest.param({"turn": 2**53}, id="inexact"),
         pytest.param({"turn": 10**4000}, id="endless digits"),
         pytest.param({"turn": True}, id="a truth for a number"),
         pytest.param({"turn": 1.0}, id="a fraction"),
         pytest.param({"task_name": 5}, id="a number for a text"),
+        pytest.param({"status": "x\x1b[31m"}, id="an unknown status"),
         pytest.param({"message": ["m"]}, id="a list"),
-        pytest.param({"metrics": None, "tracker": [], "work": 5}, id="no objects"),
-        pytest.param({"metrics": {"tests_total": None}}, id="null"),
-        pytest.param({"updated_at": "yesterday", "started_at": 5}, id="no instants"),
+        pytest.param({"message": "a\ud800"}, id="a lone surrogate"),
+        pytest.param({"message": "a\x1b[31m\n"}, id="control characters"),
+        pytest.param({"\ud800": 1}, id="a lone surrogate in a name"),
+        pytest.param({"metrics": None}, id="null"),
+        pytest.param({"tracker": []}, id="a list for an object"),
+        pytest.param({"metrics": {"tests_total": None}}, id="null in an object"),
+        pytest.param({"updated_at": "yesterday"}, id="no instant"),
+        pytest.param({"updated_at": 5}, id="a number for an instant"),
+        pytest.param({"updated_at": "2025-W05-5T12:34:56Z"}, id="a week"),
         pytest.param({"updated_at": "2025-01-31T12:34:56"}, id="no zone"),
+        pytest.param({"updated_at": "2025-01-31T14:34:56+02:00"}, id="another zone"),
         pytest.param({"updated_at": "0001-01-01T00:00:00+23:59"}, id="before all time"),
-        pytest.param({"tracker": {"activity_at": None, "beat": float("nan")}}, id="not a number"),
-        pytest.param({"tracker": {"beat": float("inf"), "budget_seconds": "1"}}, id="infinite"),
+        pytest.param({"work": {"done": 3}}, id="an object with defaults"),
         pytest.param({"news": {"of": "later"}}, id="unknown"),
+        pytest.param(with_tracker(activity_at=None), id="no activity"),
+        pytest.param(with_tracker(beat=float("nan")), id="not a number"),
+        pytest.param(with_tracker(beat=float("inf")), id="infinite"),
+        pytest.param(with_tracker(beat=-1.0), id="a beat below zero"),
+        pytest.param(with_tracker(heartbeat_seconds=5), id="a whole number for a fraction"),
+        pytest.param(with_tracker(budget_seconds="1"), id="a text for a fraction"),
+        pytest.param(with_tracker(pid=-1), id="a process below zero"),
+        pytest.param(with_tracker(schema_version=2), id="a newer schema"),
     ],
 )
-def test_what_is_missing_or_of_another_type_is_taken_for_its_default(
-    values: dict[str, Any],
+def test_a_document_is_read_or_refused_as_in_whole(
+    document: dict[str, Any], values: dict[str, Any]
 ) -> None:
-    assert brief.decode(json.dumps(LEAST | values).encode()) == brief.decode(
-        json.dumps(LEAST).encode()
-    )
+    text = json.dumps(document | values).encode()
+    assert outcome(brief.decode, text) == outcome(snapshot.decode, text)
 
 
-def test_whole_numbers_are_taken_where_there_may_be_fractions() -> None:
-    found = brief.decode(json.dumps(LEAST | {"tracker": {"heartbeat_seconds": 5}}).encode())
-    assert found.tracker.heartbeat_seconds == 5
-
-
-def test_an_instant_is_in_utc_whatever_its_zone() -> None:
-    found = brief.decode(json.dumps(LEAST | {"updated_at": "2025-01-31T14:34:56+02:00"}).encode())
-    assert (found.updated_at, found.updated_at.tzinfo) == (START, UTC)
-
-
-def test_lone_surrogates_are_replaced() -> None:
-    assert brief.decode(b'{"task_id": "TASK-1", "message": "a\\ud800\\u00e4"}').message == "a?ä"
+def outcome(decode: Callable[[bytes], Snapshot], text: bytes) -> Any:
+    try:
+        return plain(decode(text))
+    except InvalidProgressError:
+        return None
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    "text",
     [
-        pytest.param(b"", "not a progress file", id="empty"),
-        pytest.param(b"{", "not a progress file", id="half"),
-        pytest.param(b"[]", "no task or no status", id="a list"),
-        pytest.param(b"{}", "no task or no status", id="no task"),
-        pytest.param(b'{"task_id": ""}', "no task or no status", id="an empty task"),
-        pytest.param(b'{"task_id": "T", "status": "x"}', "no status", id="an unknown status"),
-        pytest.param(b'{"task_id": "\xff"}', "not a progress file", id="not UTF-8"),
-        pytest.param('{"task_id": "T"}'.encode("utf-16"), "not a progress file", id="UTF-16"),
-        pytest.param(b'{"x":' * 100_000, "not a progress file", id="nested too deeply"),
-        pytest.param(b"1" * 5000, "not a progress file", id="endless digits"),
-        pytest.param(
-            b'{"task_id": "T", "tracker": {"schema_version": 2}}', "schema 2", id="a newer schema"
-        ),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="half"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b"{}", id="no task"),
+        pytest.param(b'{"task_id": "\xff"}', id="not UTF-8"),
+        pytest.param('{"task_id": "T"}'.encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"x":' * 100_000, id="nested too deeply"),
+        pytest.param(b"1" * 5000, id="endless digits"),
     ],
 )
-def test_what_is_no_progress_file_is_refused_in_one_line(text: bytes, reason: str) -> None:
-    with pytest.raises(InvalidProgressError, match=reason) as raised:
+def test_what_is_no_progress_file_is_refused_in_one_line(text: bytes) -> None:
+    with pytest.raises(InvalidProgressError, match="not a progress file") as raised:
         brief.decode(text)
     assert "\n" not in str(raised.value)
 
@@ -230,29 +230,47 @@ def test_what_is_no_event_is_no_end(
 
 
 def test_a_task_that_was_taken_is_looked_at_as_it_is_in_whole(
-    tmp_path: Path, path: Path, clock: FakeClock
+    tmp_path: Path, writer: Writer, clock: FakeClock
 ) -> None:
-    path.write_bytes(encode(document()))
-    locks = Locks()
-    with open_builds(tmp_path) as folder:
-        locks.take(folder, "TASK-1", "another")
+    writer.put(document())
+    writer.hold(run_id="another")
     assert look(tmp_path, clock)["TASK-1"][1].startswith("another process has taken TASK-1")
-    locks.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        pytest.param('"status": "failed", "error": "a\\ud800"', "unreadable", id="a surrogate"),
+        pytest.param('"status": "a\\n\\u001b[31m"', "unreadable", id="no status"),
+        pytest.param('"status": "failed", "error": "a\\n\\u001b[31m"', "failed", id="controls"),
+        pytest.param(
+            '"tracker": {"host": "a\\n\\u202e", "heartbeat_seconds": 5}', "lost", id="a host"
+        ),
+    ],
+)
+def test_all_say_the_same_in_a_printable_line_of_what_others_write(
+    tmp_path: Path, path: Path, clock: FakeClock, words: str, state: str
+) -> None:
+    clock.jump(3600.0)
+    path.write_text(json.dumps(LEAST)[:-1] + f", {words}}}")
+    found, evidence = look(tmp_path, clock)["TASK-1"]
+    assert (found, evidence.isprintable()) == (state, True)
 
 
 def test_what_is_no_progress_file_is_unreadable(
     tmp_path: Path, path: Path, clock: FakeClock
 ) -> None:
     path.write_bytes(b"{")
-    [(seen, verdict)] = brief.look(tmp_path, clock=clock).values()
-    assert (seen, verdict.state) == (None, "unreadable")
-    assert verdict.evidence.startswith(f"{path}: not a progress file")
+    [(state, evidence)] = look(tmp_path, clock).values()
+    assert (state, evidence.startswith(f"{path}: not a progress file")) == ("unreadable", True)
 
 
 def test_ids_without_a_build_are_left_out(tmp_path: Path, clock: FakeClock) -> None:
     assert brief.look(tmp_path, ["TASK-1"], clock=clock) == {}
     with pytest.raises(InvalidTaskIdError):
         brief.look(tmp_path, ["../TASK-1"], clock=clock)
+    with pytest.raises(MisuseError, match=r"'SO' is one text, no list of ids: use \['SO'\]"):
+        brief.look(tmp_path, "SO", clock=clock)
 
 
 def test_the_folder_is_the_working_one_and_the_clock_the_machine_s_unless_given(

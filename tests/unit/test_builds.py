@@ -11,27 +11,23 @@ import pytest
 from msgspec.structs import replace
 
 import guardkit
-from guardkit import InvalidProgressError, InvalidTaskIdError, Snapshot, assess, track_build
+from guardkit import (
+    InvalidProgressError,
+    InvalidTaskIdError,
+    MisuseError,
+    Snapshot,
+    assess,
+    track_build,
+)
 from guardkit.monitor import brief
 from guardkit.monitor.builds import Builds, Look
-from guardkit.progress.folder import Folder
 from guardkit.testing import FakeClock
 
-from ..looks import TRACKER, Counting, Writer, document, feature, task, told, watching
+from ..looks import TRACKER, Counting, Decoding, Writer, document, task, told, watching
 
 LIMIT = 20.0  # seconds, real ones, until a test that hangs is ended
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
-
-
-@pytest.fixture
-def writer(tmp_path: Path, clock: FakeClock) -> Writer:
-    return Writer(tmp_path, clock)
-
-
-@pytest.fixture
-def builds(tmp_path: Path, clock: FakeClock) -> Builds:
-    return Builds(tmp_path, clock=clock)
 
 
 async def test_a_look_has_document_verdict_and_place(tmp_path: Path, clock: FakeClock) -> None:
@@ -72,6 +68,17 @@ async def test_what_is_no_task_id_is_refused(tmp_path: Path) -> None:
         await builds.events("../TASK-1")
     with pytest.raises(InvalidTaskIdError):
         await anext(builds.watch(["../TASK-1"]))
+
+
+async def test_one_text_is_no_list_of_ids(tmp_path: Path) -> None:
+    builds = Builds(tmp_path)
+    refused = pytest.raises(MisuseError, match="'SO' is one text, no list of ids")
+    with refused:
+        builds.look_now("SO")
+    with refused:
+        await builds.look("SO")
+    with refused:
+        await anext(builds.watch("SO"))
 
 
 async def test_a_bad_build_costs_its_own_row(
@@ -201,25 +208,20 @@ async def test_who_hears_of_builds_otherwise_watches_them_by_that(
         assert watched.told() == [("TASK-1", "lost")]
 
 
-class Restless(Builds):
-    """Builds of which each read finds another document, and that seem to be lost."""
-
-    reads = 0
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        self.reads += 1
-        assert again == (self.reads > 1)
-        return document(tracker=replace(TRACKER, seq=self.reads))
-
-
 async def test_a_build_that_does_not_stand_still_is_judged_all_the_same(
     tmp_path: Path, writer: Writer, clock: FakeClock
 ) -> None:
+    """Each read finds another document, and the build seems to be lost."""
     writer.put(document())
     clock.jump(3600.0)
-    builds = Restless(tmp_path, clock=clock)
-    assert told(builds.look_now()) == [("TASK-1", "lost")]
-    assert 2 < builds.reads < 20
+    reads: list[Snapshot] = []
+
+    def read(_: bytes) -> Snapshot:
+        reads.append(document(tracker=replace(TRACKER, seq=len(reads))))
+        return reads[-1]
+
+    assert told(Decoding(tmp_path, clock, read).look_now()) == [("TASK-1", "lost")]
+    assert 2 < len(reads) < 20
 
 
 async def test_trouble_is_believed_when_the_document_stands_still_between_two_looks(
@@ -238,8 +240,7 @@ async def test_a_document_is_unreadable_if_it_is_so_twice(
 ) -> None:
     """As other programs write, who replace no files."""
     writer.put(document())
-    builds = Counting(tmp_path, clock)
-    builds.torn = torn
+    builds = Counting(tmp_path, clock, torn=torn)
     assert told(builds.look_now()) == [("TASK-1", state)]
 
 
@@ -277,73 +278,21 @@ print(sorted({"asyncio", "aiofiles", "anyio", "ctypes", "nats"} & sys.modules.ke
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-class Hung(Builds):
-    """Builds on a mount that hangs."""
-
-    mended = threading.Event()
-
-    def read(self, folder: Folder, task_id: str, *, again: bool) -> Snapshot:
-        self.mended.wait(LIMIT)
-        return super().read(folder, task_id, again=again)
-
-
 async def test_a_mount_that_hangs_holds_up_neither_the_loop_nor_who_gives_up(
     tmp_path: Path, writer: Writer
 ) -> None:
-    writer.put(document())
+    seen, mended = writer.put(document()), threading.Event()
     clock = FakeClock(hung_after=0.0)
-    builds = Hung(tmp_path, clock=clock)
+
+    def hang(_: bytes) -> Snapshot:
+        mended.wait(LIMIT)
+        return seen
+
+    builds = Decoding(tmp_path, clock, hang)
     look = asyncio.create_task(builds.look())
     await clock.advance(1.0)
     assert not look.done()
     look.cancel()
     await asyncio.wait({look})
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "guardkit")
-    Hung.mended.set()
-
-
-# features
-
-
-@pytest.mark.parametrize("ids", [[], ["FEAT-1"]], ids=["all", "the feature alone"])
-@pytest.mark.parametrize(
-    ("own", "tasks", "state"),
-    [
-        pytest.param(feature(), [task("TASK-1", 5)], "running", id="all is well"),
-        pytest.param(
-            feature(), [task("TASK-1", 5), task("TASK-2", 2000)], "stalled", id="a task stalls"
-        ),
-        pytest.param(feature(), [task("TASK-1", 2000, run="g")], "running", id="of another run"),
-        pytest.param(feature(), [task("TASK-1", 2000, run=None)], "running", id="of no run"),
-        pytest.param(feature(), [task("TASK-1", 2000, status="failed")], "running", id="ended"),
-        pytest.param(
-            feature(status="completed"), [task("TASK-1", 2000)], "completed", id="is over itself"
-        ),
-    ],
-)
-async def test_a_feature_is_at_best_as_the_worst_of_its_tasks_that_run(
-    tmp_path: Path,
-    writer: Writer,
-    clock: FakeClock,
-    own: Snapshot,
-    tasks: list[Snapshot],
-    state: str,
-    ids: list[str],
-) -> None:
-    for each in (own, *tasks):
-        writer.put(each)
-    looks = {look.task_id: look for look in await Builds(tmp_path, clock=clock).look(ids)}
-    assert list(looks) == (ids or ["FEAT-1", *(each.task_id for each in tasks)])
-    assert looks["FEAT-1"].verdict.state == state
-    if state == "stalled":
-        assert looks["FEAT-1"].verdict.evidence == "TASK-2: no activity for 2000 s"
-
-
-async def test_a_feature_s_task_that_is_tracked_counts(tmp_path: Path, clock: FakeClock) -> None:
-    builds = Builds(tmp_path, clock=clock)
-    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as build:
-        async with build.wave(1) as wave, wave.task("TASK-1") as each:
-            async with each.phase("Slow", budget=1.0):
-                await clock.advance(3.0)
-                [look] = await builds.look(["FEAT-1"])
-    assert look.verdict == ("overdue", "TASK-1: Slow has taken 3 s of 1 s")
+    mended.set()

@@ -4,12 +4,10 @@ import asyncio
 import os
 import resource
 import shutil
-import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -212,43 +210,24 @@ async def test_a_wait_can_be_given_up_and_taken_up_again(
 # where there is no inotify
 
 
-class Watchfiles(ModuleType):
-    """The one function of watchfiles that is used, as if it were installed."""
-
-    def __init__(self, base: Path) -> None:
-        super().__init__("watchfiles")
-        self._base = base
-        self.starts = 0
-
-    async def awatch(self, base: str, **_: object) -> AsyncIterator[set[tuple[int, str]]]:
-        self.starts += 1
-        if not self._base.exists():
-            raise FileNotFoundError(base)
-        yield {(1, f"{base}/a/progress.json"), (1, f"{base}/b")}
-        await asyncio.Event().wait()
-
-
 async def test_elsewhere_watchfiles_tells_of_folders_as_soon_as_there_are_any(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: FakeClock
 ) -> None:
-    base = tmp_path / "builds"
-    watchfiles = Watchfiles(base)
-    monkeypatch.setitem(sys.modules, "watchfiles", watchfiles)
-    told: list[str] = []
-    task = asyncio.create_task(follow(str(base), clock, told.append))
-    await clock.advance(0.4375)
-    assert (told, watchfiles.starts) == ([], 1)
-    base.mkdir()
-    await clock.advance(0.0625)
-    assert (sorted(told), watchfiles.starts) == (["a", "b"], 2)
-    task.cancel()
-    await asyncio.wait({task})
-
-
-async def test_where_watchfiles_is_not_installed_nothing_else_is_told(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "watchfiles", None)
-    told: list[str] = []
-    await follow(str(tmp_path), clock, told.append)
-    assert told == []
+    base, told = tmp_path / "builds", asyncio.Queue[str]()
+    before = {*threading.enumerate()}
+    task = asyncio.create_task(follow(str(base), clock, told.put_nowait))
+    async with asyncio.timeout(LIMIT):
+        await asyncio.sleep(0)
+        [thread] = {*threading.enumerate()} - before
+        (base / "a").mkdir(parents=True)
+        while told.empty():  # until it has seen that there is something to watch
+            await clock.advance(0.5)
+            put(base / "a")
+        assert await told.get() == "a"
+        (base / "b").mkdir()
+        while await told.get() != "b":
+            pass
+        task.cancel()
+        await asyncio.wait({task})
+    thread.join(LIMIT)
+    assert (thread.daemon, thread.is_alive()) == (True, False)

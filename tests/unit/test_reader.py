@@ -78,31 +78,11 @@ def refusal(root: Path) -> str:
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        pytest.param(
-            b"",
-            f"{NO_FILE}: Input data was truncated",
-            id="empty",
-        ),
-        pytest.param(
-            b'{"build_id": "TA',
-            f"{NO_FILE}: Input data",
-            id="half",
-        ),
-        pytest.param(
-            b"status: running\n",
-            f"{NO_FILE}: JSON is malformed",
-            id="YAML",
-        ),
-        pytest.param(
-            b"null",
-            f"{NO_FILE}: Expected `object`",
-            id="null",
-        ),
-        pytest.param(
-            b"[]",
-            f"{NO_FILE}: Expected `object`",
-            id="a list",
-        ),
+        pytest.param(b"", f"{NO_FILE}: Input data was truncated", id="empty"),
+        pytest.param(b'{"build_id": "TA', f"{NO_FILE}: Input data", id="half"),
+        pytest.param(b"status: running\n", f"{NO_FILE}: JSON is malformed", id="YAML"),
+        pytest.param(b"null", f"{NO_FILE}: Expected `object`", id="null"),
+        pytest.param(b"[]", f"{NO_FILE}: Expected `object`", id="a list"),
         pytest.param(b"{}", "missing required field `build_id`", id="no keys"),
         pytest.param(b"\xff\xfe{\x00}\x00", "not a progress file", id="UTF-16"),
         pytest.param(b'{"build_id": "\xff"}', "not a progress file", id="not UTF-8"),

@@ -29,11 +29,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
 
 @pytest.fixture
-def writer(tmp_path: Path, clock: FakeClock) -> Writer:
-    return Writer(tmp_path, clock)
-
-
-@pytest.fixture
 def path(writer: Writer) -> Path:
     return writer.folder / "TASK-1/progress.json"
 
@@ -90,6 +85,23 @@ async def test_a_watch_of_an_ended_build_is_one_look(tmp_path: Path, clock: Fake
         pass
     seen = [snapshot async for snapshot in watch_progress("TASK-1", root=tmp_path)]
     assert [snapshot.status for snapshot in seen] == ["completed"]
+
+
+async def test_a_watch_ends_with_the_end_that_only_the_journal_has(
+    tmp_path: Path, writer: Writer, clock: FakeClock
+) -> None:
+    writer.hold()
+    writer.put(writer.own(document()))
+    async with progress(tmp_path, clock) as watch:
+        await anext(watch)
+        last = asyncio.create_task(anext(watch))
+        end = document(status="failed")
+        writer.append("build.ended", end)
+        writer.let_go()
+        await clock.advance(0.5)
+        assert await last == end
+        with pytest.raises(StopAsyncIteration):
+            await anext(watch)
 
 
 async def test_a_watch_goes_on_with_the_next_run(

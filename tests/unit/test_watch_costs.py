@@ -1,0 +1,113 @@
+"""What a watch of builds reads, and what it leaves behind."""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from guardkit.monitor.builds import Builds
+from guardkit.progress.snapshot import encode
+from guardkit.testing import FakeClock
+
+from ..looks import TRACKER, Counting, Writer, document, watching
+
+LIMIT = 20.0  # seconds, real ones, until a test that hangs is ended
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
+
+
+async def test_in_a_watch_nothing_is_read_that_has_not_changed(
+    tmp_path: Path, writer: Writer, clock: FakeClock
+) -> None:
+    """Be it well, over, gone or silent."""
+    writer.hold("TASK-1")
+    writer.put(writer.own(document("TASK-1", tracker=replace(TRACKER, heartbeat_seconds=1.0))))
+    writer.put(document("TASK-2", status="completed"))
+    writer.put(writer.own(document("TASK-3")))
+    seen = writer.put(document("TASK-4", tracker=replace(TRACKER, heartbeat_seconds=1.0)))
+    builds = Counting(tmp_path, clock)
+    async with watching(builds, clock) as watched:
+        await clock.advance(10.0)
+        states = dict(watched.told())
+        assert states == {
+            "TASK-1": "unresponsive",
+            "TASK-2": "completed",
+            "TASK-3": "crashed",
+            "TASK-4": "lost",
+        }
+        builds.decoded = 0
+        await clock.advance(10.0)
+        assert builds.decoded == 0
+        writer.put(replace(seen, message="new"))
+        await clock.advance(0.0)
+        assert builds.decoded == 1
+
+
+async def test_a_watch_of_some_reads_no_others(
+    tmp_path: Path, writer: Writer, clock: FakeClock
+) -> None:
+    writer.put(document())
+    builds = Counting(tmp_path, clock)
+    async with watching(builds, clock, "TASK-1"):
+        writer.put(document("TASK-2"))
+        await clock.advance(1.0)
+        assert builds.decoded == 1
+
+
+async def test_what_is_told_of_is_read_though_the_file_looks_as_before(
+    builds: Builds, writer: Writer, clock: FakeClock
+) -> None:
+    """Inodes are used again, and a filesystem's clock may tick slowly."""
+    seen = writer.put(document(message="old"))
+    path = f"{writer.folder}/TASK-1/progress.json"
+    async with watching(builds, clock) as watched:
+        watched.take()
+        before = os.stat(path)
+        fd = os.open(path, os.O_WRONLY)
+        os.write(fd, encode(replace(seen, message="new")))
+        os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.close(fd)
+        await clock.advance(0.0)
+        assert [look.snapshot and look.snapshot.message for look in watched.take()] == ["new"]
+
+
+async def test_many_builds_are_looked_at_in_turns(
+    builds: Builds, writer: Writer, clock: FakeClock
+) -> None:
+    seen = [writer.put(document(f"TASK-{number}")) for number in range(100)]
+    async with watching(builds, clock) as watched:
+        assert len(watched.take()) == 100
+        await clock.advance(0.0025)
+        writer.put(replace(seen[0], message="1"))
+        await clock.advance(0.0)
+        assert watched.told() == [("TASK-0", "running")]
+        writer.put(replace(seen[1], message="2"))
+        await clock.advance(0.0024)
+        writer.put(replace(seen[2], message="3"))
+        assert watched.told() == []
+        await clock.advance(0.0002)
+        assert sorted(watched.told()) == [("TASK-1", "running"), ("TASK-2", "running")]
+
+
+def count_ears() -> int:
+    """Return how many descriptors the kernel tells of changes."""
+    ears = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            ears += "inotify" in os.readlink(f"/proc/self/fd/{name}")
+    return ears
+
+
+async def test_nothing_is_left_of_a_watch(
+    tmp_path: Path, writer: Writer, builds: Builds, clock: FakeClock
+) -> None:
+    writer.put(document())
+    threads, before = {*threading.enumerate()}, count_ears()
+    async with watching(builds, clock):
+        [thread] = {*threading.enumerate()} - threads
+        assert count_ears() == before + 1
+    thread.join(LIMIT)
+    assert (thread.is_alive(), count_ears()) == (False, before)
