@@ -170,12 +170,13 @@ def assess(
 
 async def _in_thread(clock: Clock, function: Callable[[], T]) -> T:
     """Return what a function does, in a thread of its own for which no exit waits."""
+    from aiofiles.os import wrap
+
     from guardkit.progress.worker import Worker
 
     worker = Worker()
     try:
         with clock.busy():
-            result: T = await worker.submit(function)
-            return result
+            return await wrap(function)(executor=worker)
     finally:
         worker.shutdown()

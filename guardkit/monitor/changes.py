@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
+from aiofiles.os import wrap
+
 from guardkit.clock import Clock
 from guardkit.progress.worker import Worker
 
@@ -72,8 +74,7 @@ class Changes:
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Return what a function returns in the thread."""
         with self._clock.busy():
-            result: T = await self._worker.submit(function, *args)
-            return result
+            return await wrap(function)(*args, executor=self._worker)
 
     def watch(self, name: str = "") -> None:
         """Tell from now on of a folder, or of what is new in the base; for use in the thread.
