@@ -23,7 +23,8 @@ from guardkit.monitor.verdict import (
 )
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import Hold, boot_id, look
-from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, check_task_id
+from guardkit.progress.paths import JOURNAL, TASK_ID, check_task_id
+from guardkit.progress.reader import SIZE_MAX, explain, read_in
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     Read = Callable[[Folder, str], Snapshot]
     Decoders = tuple[Callable[[bytes], Snapshot], Callable[[bytes], Event | None]]
 
-SIZE_MAX = 2**16  # bytes of a document, and of a line of the journal; they have 4 KiB at most
 ROUNDS = 7  # of glances at a build that does not stand still
 
 
@@ -159,19 +159,7 @@ class Examiner:
     def read(self, folder: Folder, name: str) -> Snapshot:
         """Return the document of a build; raises InvalidProgressError and OSError."""
         with folder.folder(name) as build:
-            return self.read_in(build)
-
-    def read_in(self, build: Folder) -> Snapshot:
-        """Return the document in a build's folder; raises as `read`."""
-        document = build.read(PROGRESS, SIZE_MAX)
-        try:
-            found = self.decode(document)
-            if found.task_id != os.path.basename(build.path):
-                raise InvalidProgressError("it is the document of another task")
-            return found
-        except InvalidProgressError as error:
-            what = f"{build.path}/{PROGRESS}: {error}"
-            raise InvalidProgressError(f"{what}; update guardkit, or remove the file") from error
+            return read_in(build, self.decode)
 
     def _read_last(self, build: Folder) -> Event | None:
         for name in (JOURNAL, f"{JOURNAL}.1"):
@@ -219,11 +207,6 @@ def measure(
 def is_same(one: Case, other: Case | None) -> bool:
     """Return whether two looks have the same document and state."""
     return other is not None and (one[0], one[1].state) == (other[0], other[1].state)
-
-
-def explain(error: OSError) -> str:
-    """Return in a sentence what cannot be read, why, and what helps."""
-    return f"{error.filename} cannot be read: {error.strerror}; make it readable, or remove it"
 
 
 def _is_trouble(case: Case) -> bool:

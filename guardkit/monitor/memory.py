@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from guardkit.errors import InvalidProgressError
 from guardkit.monitor.builds import Builds, Look
 from guardkit.monitor.changes import Changes
-from guardkit.monitor.evidence import explain, is_same, names_in
+from guardkit.monitor.evidence import is_same, names_in
 from guardkit.monitor.verdict import judge_features, needs_tasks
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
 from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
+from guardkit.progress.reader import explain, read_in
 from guardkit.progress.snapshot import Event, Snapshot, Tracker
 
 TYPE_CHECKING = False
@@ -152,7 +153,7 @@ class Memory:
                 if known.spot is None:
                     known.spot = Spot() if self._past else _find_end(build)
                 stamp = _stamp(build, PROGRESS)
-                document = self._examiner.read_in(build)
+                document = read_in(build, self._examiner.decode)
         except (FileNotFoundError, NotADirectoryError):
             if not known.document:
                 raise

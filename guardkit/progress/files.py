@@ -19,7 +19,7 @@ from guardkit.progress.journal import append, read_last
 from guardkit.progress.paths import PROGRESS
 from guardkit.progress.place import Place
 from guardkit.progress.reader import read_in
-from guardkit.progress.snapshot import Event, Snapshot, encode, is_newer, make_event
+from guardkit.progress.snapshot import Event, Snapshot, decode, encode, is_newer, make_event
 from guardkit.progress.state import News
 
 
@@ -157,8 +157,8 @@ def _find_crashed(folder: Folder, run_id: str, clock: Clock) -> Event | None:
     if not last or last.event == "build.ended" or last.run_id == run_id:
         return None
     end = last.progress
-    with suppress(GuardKitError):
-        newest = read_in(folder)
+    with suppress(GuardKitError, OSError):
+        newest = read_in(folder, decode)
         end = newest if newest.tracker.run_id == last.run_id and is_newer(newest, end) else end
     if not end.terminal:
         who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1

@@ -20,13 +20,16 @@ from guardkit.nats import NatsSink
 from guardkit.nats.messages import BEAT
 from guardkit.nats.mirror import Mirror, mirrored
 from guardkit.nats.settings import find_settings
-from guardkit.progress.reader import list_builds
 from guardkit.testing import FakeClock
 
 from ..nats_server import NatsServer
 from ..nats_stream import until_whole
 
 pytestmark = pytest.mark.anyio
+
+
+def list_builds(root: Path | str) -> list[str]:
+    return [look.task_id for look in Builds(root).look_now()]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
