@@ -14,7 +14,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
 from guardkit.progress.folder import Folder, open_builds, open_root
-from guardkit.progress.lock import Hold, look
+from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
 MAX_REPORT_BYTES = 32 * 1024 * 1024
@@ -77,7 +77,7 @@ def _is_there(root: Path, task_id: str) -> bool:
 def _is_being_built(root: Path, task_id: str) -> bool:
     """Return whether a living builder, of whatever run, has taken a task."""
     with suppress(OSError), open_builds(root) as builds:
-        return look(builds, [(task_id, "", "", None)]) == [Hold.TAKEN]
+        return is_taken(builds, task_id)
     return False
 
 

@@ -1,12 +1,8 @@
 """What a build does, told as it happens: `track_build`."""
 
 import asyncio
-import inspect
 import os
-import secrets
-import socket
 from collections.abc import Iterable
-from datetime import datetime
 from types import TracebackType
 from typing import Annotated, Literal, Self, cast
 
@@ -15,24 +11,19 @@ from msgspec import Meta
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import BuildAlreadyRunningError, MisuseError, ScopeError
+from guardkit.progress.arguments import check_root, check_sinks, first_snapshot
 from guardkit.progress.disk import Round
-from guardkit.progress.lock import boot_id
-from guardkit.progress.paths import check_task_id
 from guardkit.progress.publisher import Publisher, Stage
 from guardkit.progress.scope import Scope
 from guardkit.progress.scopes import Seconds, Turn, Wave
 from guardkit.progress.sinks import Delivery, Sink
 from guardkit.progress.snapshot import (
-    BuildType,
     Count,
-    Ordinal,
     Outcome,
     Snapshot,
-    Tracker,
     check,
-    clip,
 )
-from guardkit.progress.state import NAME_SIZE, State
+from guardkit.progress.state import State
 from guardkit.progress.tally import Tally
 
 Pause = Annotated[float, Meta(ge=0, lt=1e308)]
@@ -80,7 +71,7 @@ def track_build(
     is no folder; no failure of I/O is raised.
     """
     clock, heartbeat = clock or SYSTEM_CLOCK, check("heartbeat", heartbeat, Seconds)
-    snapshot = _first(
+    snapshot = first_snapshot(
         task_id,
         task_name=task_name,
         build_id=task_id if build_id is None else build_id,
@@ -93,76 +84,13 @@ def track_build(
     )
     publisher = Publisher(
         State(snapshot, clock),
-        _check_root(root),
-        [Delivery(sink, asyncio.Lock()) for sink in _check_sinks(sinks)],
+        check_root(root),
+        [Delivery(sink, asyncio.Lock()) for sink in check_sinks(sinks)],
         clock=clock,
         debounce=check("debounce", debounce, Pause),
         heartbeat=heartbeat,
     )
     return Build(publisher, task_total=int(check("task_total", task_total, Count)))
-
-
-def _first(
-    task_id: str,
-    *,
-    task_name: str,
-    build_id: str,
-    build_type: str,
-    wave: int,
-    wave_total: int,
-    turn_max: int,
-    now: datetime,
-    heartbeat: float,
-    parent_run: str | None = None,
-) -> Snapshot:
-    """Return the snapshot of a build that is not entered yet; raise MisuseError."""
-    task_id = check_task_id(task_id)
-    snapshot = Snapshot(
-        build_id=clip(check("build_id", build_id, str), NAME_SIZE),
-        build_type=check("build_type", build_type, BuildType),
-        wave=int(check("wave", wave, Ordinal)),
-        wave_total=int(check("wave_total", wave_total, Ordinal)),
-        task_id=task_id,
-        task_name=clip(check("task_name", task_name, str), NAME_SIZE),
-        turn_max=int(check("turn_max", turn_max, Ordinal)),
-        started_at=now,
-        updated_at=now,
-        tracker=Tracker(
-            run_id=secrets.token_hex(8),
-            host=clip(socket.gethostname(), NAME_SIZE),
-            pid=os.getpid(),
-            heartbeat_seconds=heartbeat,
-            boot_id=boot_id(),
-            parent_run=parent_run,
-        ),
-    )
-    if snapshot.wave > snapshot.wave_total:
-        raise MisuseError(f"{wave=} is beyond {wave_total=}: pass a larger wave_total")
-    return snapshot
-
-
-def _check_root(root: str | os.PathLike[str] | None) -> str | None:
-    try:
-        return None if root is None else str(check("root", os.fspath(root), str))
-    except TypeError:
-        raise MisuseError(f"{root=} is no path: pass text, a Path, or None for no files") from None
-
-
-def _check_sinks(sinks: object) -> list[Sink]:
-    """Return the sinks in a list; raise MisuseError, which says what to pass instead."""
-    if not isinstance(sinks, Iterable):
-        raise MisuseError(f"{sinks=} is not iterable: pass a list, sinks=[{sinks!r}]")
-    found: list[Sink] = []
-    for sink in cast("Iterable[Sink]", sinks):
-        if isinstance(sink, type):
-            raise MisuseError(f"{sink!r} is a class: pass an object of it")
-        write = getattr(sink, "write", None)
-        if not callable(write):
-            raise MisuseError(f"{sink!r} is no sink: pass objects with `async def write(snapshot)`")
-        if not inspect.iscoroutinefunction(write):
-            raise MisuseError(f"the `write` of {sink!r} is not async: make it `async def write`")
-        found.append(sink)
-    return found
 
 
 class Build(Scope):
@@ -276,7 +204,7 @@ class Build(Scope):
 
     def _task(self, wave: int, task_id: str, task_name: str, turn_max: int) -> "Build":
         mine, publisher = self._state.view(), self._publisher
-        snapshot = _first(
+        snapshot = first_snapshot(
             task_id,
             task_name=task_name,
             build_id=mine.build_id,

@@ -4,11 +4,9 @@ So 1,000 builds cost neither 1,000 tasks nor 1,000 threads, and a mount that han
 the builds that are elsewhere.
 """
 
-import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import aiofiles.os
 
@@ -21,7 +19,7 @@ from guardkit.progress.shared import Shared
 from guardkit.progress.sinks import LAST, PATIENCE, RETRY, Warner
 from guardkit.progress.state import EVENTS_MAX, News
 from guardkit.progress.timer import Call, Timer
-from guardkit.progress.worker import Worker
+from guardkit.progress.worker import Worker, drive
 
 # A disk that hangs holds a build up for PATIENCE seconds, once, and for so many at its end.
 LAST_PATIENCE = 0.2
@@ -111,7 +109,7 @@ class Disk(Shared):
         if self._next.work and not self._writing:
             round_, self._next = self._next, Round()
             self._writing = True
-            _drive(self._write(round_))
+            drive(self._write(round_))
 
     async def _write(self, round_: Round) -> None:
         began = self.place.clock.monotonic()
@@ -142,21 +140,6 @@ class Disk(Shared):
 
 def _list(round_: Round) -> list[tuple[Files, Work]]:
     return [(build.files, work) for build, work in round_.work.items()]
-
-
-def _drive(hop: Coroutine[asyncio.Future[Any], None, None]) -> None:
-    """Run a coroutine that awaits futures, without a task.
-
-    A task would cost two more turns of the event loop, a fifth of a transition, and end where
-    somebody cancels all tasks.
-    """
-    waits = hop.__await__()
-
-    def go_on(_: object = None) -> None:
-        if future := next(waits, None):
-            future.add_done_callback(go_on)
-
-    go_on()
 
 
 class FileDelivery:

@@ -3,26 +3,20 @@
 `.guardkit/autobuild/.lock` serves all builds below a root. A living builder has write-locked the
 byte of its run and that of its task. It takes the run's first and lets go of it last: so a task's
 byte that is held while a run's is not is held by another run. A read lock is no builder's, as
-whoever may read the file can take one. The locks are those of an open file description (Linux): the
-kernel lets go of them when the holder dies, across pid namespaces too, and a reader can ask without
-taking anything.
+whoever may read the file can take one. A reader asks without taking anything.
 """
 
 import errno
 import os
-import struct
-import sys
 from contextlib import suppress
 from enum import Enum
 from functools import cache
 from weakref import WeakSet
 
 from guardkit.errors import BuildAlreadyRunningError
+from guardkit.progress import ofd
 from guardkit.progress.folder import Folder
 from guardkit.progress.paths import LOCK
-
-if sys.platform == "linux":
-    import fcntl
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     Asked = tuple[str, str, str, str | None]  # task_id, run_id, boot_id, lock
 
 BEATS_MISSED = 3  # heartbeats, without which a builder that cannot be examined counts as gone
-FLOCK = struct.Struct("hhqqi0q")  # l_type, l_whence, l_start, l_len, l_pid
 PLACES = 0x278DDE6E5FD2A09B  # for bytes in the file; a prime, see `_byte`
 TRIES = 10  # to take a byte that is refused, though no builder holds it any more
 NO_WORD = {errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}  # on locks
@@ -83,12 +76,17 @@ def look(folder: Folder, asked: "Iterable[Asked]") -> list[Hold]:
     return [Hold.UNKNOWN if moved and hold is Hold.GONE else hold for hold in holds]
 
 
+def is_taken(folder: Folder, task_id: str, run_id: str = "") -> bool:
+    """Return whether a living builder has taken a task, for another run than that."""
+    return look(folder, [(task_id, run_id, "", None)]) == [Hold.TAKEN]
+
+
 def _look(fd: int, here: str, asked: "Asked") -> Hold:
     """Ask for the run first, as its byte is let go of last."""
     task_id, run_id, boot, lock = asked
-    if _ask(fd, _byte(task_id, run_id)) == fcntl.F_WRLCK:
+    if ofd.is_locked(fd, _byte(task_id, run_id)):
         return Hold.LIVES
-    if _ask(fd, _byte(task_id)) == fcntl.F_WRLCK:
+    if ofd.is_locked(fd, _byte(task_id)):
         return Hold.TAKEN
     return Hold.GONE if lock == here and boot == boot_id() != "" else Hold.UNKNOWN
 
@@ -124,7 +122,7 @@ class Locks:
                 _lock(folder, self._fd, task_id, run_id)
                 self._held[task_id] = run_id
         except OSError as error:
-            if look(folder, [(task_id, run_id, "", None)]) == [Hold.TAKEN]:
+            if is_taken(folder, task_id, run_id):
                 raise _taken(task_id) from None  # by the owner of a file that we may only read
             if error.errno in NO_WORD:
                 raise
@@ -176,7 +174,7 @@ def _lock(folder: Folder, fd: int, task_id: str, run_id: str) -> None:
     try:
         _lock_byte(fd, run, task_id)
         with open(folder.file(LOCK, os.O_RDWR), "rb", buffering=0) as second:
-            prove(second.fileno(), run)
+            ofd.prove(second.fileno(), run)
         _lock_byte(fd, _byte(task_id), task_id)
     except (BuildAlreadyRunningError, OSError):
         with suppress(OSError):
@@ -187,42 +185,16 @@ def _lock(folder: Folder, fd: int, task_id: str, run_id: str) -> None:
 def _lock_byte(fd: int, byte: int, task_id: str) -> None:
     for _ in range(TRIES):
         with suppress(BlockingIOError):
-            _call(fd, "F_OFD_SETLK", "F_WRLCK", byte)
+            ofd.lock(fd, byte)
             return
-        if _ask(fd, byte) == fcntl.F_WRLCK:
+        if ofd.is_locked(fd, byte):
             raise _taken(task_id)
     raise BlockingIOError(errno.EAGAIN, "it is locked, but not as a builder does")
 
 
-def prove(second: int, byte: int) -> None:
-    """See that the kernel keeps a byte for the descriptor that has locked it: not all do.
-
-    second: another descriptor of that file, from a call of open of its own. Raises OSError.
-    """
-    with suppress(BlockingIOError):
-        _call(second, "F_OFD_SETLK", "F_WRLCK", byte)
-        _call(second, "F_OFD_SETLK", "F_UNLCK", byte)  # not every mount lets go at the closing
-        raise OSError(errno.ENOLCK, "several can lock it at once")
-    if _ask(second, byte) != fcntl.F_WRLCK:
-        raise OSError(errno.ENOLCK, "it does not show who has locked it")
-
-
 def _unlock(fd: int, task_id: str, run_id: str) -> None:
     for byte in (_byte(task_id), _byte(task_id, run_id)):
-        _call(fd, "F_OFD_SETLK", "F_UNLCK", byte)
-
-
-def _ask(fd: int, byte: int) -> int:
-    """Return which lock of others there is on a byte: F_WRLCK, F_RDLCK, or F_UNLCK for none."""
-    return _call(fd, "F_OFD_GETLK", "F_WRLCK", byte)
-
-
-def _call(fd: int, command: str, kind: str, byte: int) -> int:
-    if sys.platform != "linux":
-        raise OSError(errno.ENOTSUP, "this platform has no locks of open file descriptions")
-    asked = FLOCK.pack(getattr(fcntl, kind), os.SEEK_SET, byte, 1, 0)
-    answer = fcntl.fcntl(fd, getattr(fcntl, command), asked)
-    return int(FLOCK.unpack(answer)[0])
+        ofd.unlock(fd, byte)
 
 
 def _byte(*words: str) -> int:

@@ -21,7 +21,8 @@ import pytest
 
 from guardkit import BuildAlreadyRunningError, assess, read_progress, track_build
 from guardkit.progress.folder import Folder, open_builds
-from guardkit.progress.lock import FLOCK, Hold, Locks, UnprovenError, boot_id, look, prove
+from guardkit.progress.lock import Hold, Locks, UnprovenError, boot_id, look
+from guardkit.progress.ofd import FLOCK, prove
 from guardkit.testing import FakeClock
 
 NOBODY = 65534
