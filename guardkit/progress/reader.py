@@ -24,7 +24,7 @@ def read_progress(task_id: str, *, root: str | os.PathLike[str] = ".") -> Snapsh
         path = f"{build_dir(root, task_id)}/{PROGRESS}"
         raise ProgressNotFoundError(f"no build of {task_id}: there is no {path}") from None
     except OSError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
 
 def read_in(folder: Folder) -> Snapshot:
@@ -35,7 +35,7 @@ def read_in(folder: Folder) -> Snapshot:
     except FileNotFoundError:
         raise ProgressNotFoundError(f"there is no {path}") from None
     except OSError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
     except InvalidProgressError as error:
         remedy = "update guardkit, or remove the file"
         raise InvalidProgressError(f"{path}: {error}; {remedy}") from error
@@ -52,7 +52,7 @@ def list_builds(root: str | os.PathLike[str] = ".") -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
 
 def list_in(builds: Folder) -> list[str]:
@@ -80,6 +80,7 @@ def _is_built(builds: Folder, name: str) -> bool:
     return True
 
 
-def _unreadable(error: OSError) -> InvalidProgressError:
+def unreadable(error: OSError) -> InvalidProgressError:
+    """Return what to raise where a file or a folder is there and cannot be read."""
     remedy = "make it readable, or remove it"
     return InvalidProgressError(f"{error.filename} cannot be read: {error.strerror}; {remedy}")
