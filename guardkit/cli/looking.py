@@ -157,14 +157,14 @@ def wait(
     then, as a start may be refused. A run that has crashed has ended, too.
     """
     from guardkit.cli.signals import until_signal
-    from guardkit.places.wait import wait
+    from guardkit.places.wait import Wanted, wait
 
     ids = [*dict.fromkeys(ids)]
     if run and (afresh or len(ids) > 1):
         raise MisuseError(RUN_OR_NEXT if afresh else "--run is of one task: give a single ID")
     with finding(root, nats, ids, stall_after=stall_after, history=bool(run)) as here:
-        waiting = wait(here.builds, ids, until, run=run, afresh=afresh, limit=timeout)
-        answer = until_signal(waiting)
+        wanted = Wanted(ids, until, run, afresh)
+        answer = until_signal(wait(here.builds, wanted, limit=timeout))
         if answer is None:
             return codes.STOPPED
         missing = [] if answer.timed_out else here.find_missing(ids, answer.looks)
