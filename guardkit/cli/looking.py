@@ -124,6 +124,8 @@ def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: 
         verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED
+    if display.error:
+        raise display.error
     if display.lost or not verdicts or not all(map(is_past_watching, verdicts.values())):
         return codes.UNDONE  # nobody reads it
     return codes.worst([*missing, *map(_code, verdicts.values())])

@@ -122,7 +122,10 @@ def run_id(text: str) -> str:
 
 def root(text: str) -> str:
     """Return the folder that is given; `""` stands for the nearest one upwards that is a root."""
-    return text or find_root(os.getcwd(), complain)  # noqa: PTH109 - pathlib is slow to import
+    try:
+        return text or find_root(os.getcwd(), complain)  # noqa: PTH109 - pathlib is slow to import
+    except FileNotFoundError:
+        raise ArgumentTypeError("the working folder is gone: give that of the project") from None
 
 
 def url(text: str) -> str:

@@ -66,10 +66,15 @@ class Display:
             self.shown = Live(console=self.console, get_renderable=self.board, transient=True)
 
     @property
+    def error(self) -> OSError | None:
+        """What the first try to print that failed has raised, None while none has."""
+        return self._file.error
+
+    @property
     def lost(self) -> str:
         """Why not all has been printed, "" where it has."""
-        if self._file.error:
-            return self._file.error.strerror or "it failed"
+        if self.error:
+            return self.error.strerror or "it failed"
         return "nobody reads it" if self._waiting else ""
 
     @property

@@ -49,7 +49,9 @@ async def watch(
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
                     await display.say(*watching.tell(look))
-                    if unread(display.fd) or (watching.is_over(least) and not follow):
+                    if display.error or unread(display.fd):
+                        break
+                    if watching.is_over(least) and not follow:
                         break
     finally:
         ticking.cancel()
