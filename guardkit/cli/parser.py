@@ -6,7 +6,7 @@ import sys
 from argparse import PARSER, Action, ArgumentError, ArgumentParser, HelpFormatter, Namespace
 
 from guardkit.cli import values
-from guardkit.errors import MisuseError
+from guardkit.errors import MisuseError, nearest
 from guardkit.places.words import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -101,7 +101,7 @@ class Parser(ArgumentParser):
         if option := next((word for word in rest if word.startswith("-")), ""):
             option = option.partition("=")[0] if option.startswith("--") else option[:2]
             known = [name for action in self._actions for name in action.option_strings]
-            near = values.nearest(option, known)
+            near = nearest(option, known)
             self.error(f"there is no option {clean(option)}{near}")
         left = (word for word in rest if word not in values.unsaid(words))
         told = [f"{values.guarded(clean(word))}" for word in left]
@@ -114,7 +114,7 @@ class Parser(ArgumentParser):
     def _check_value(self, action: Action, value: Any) -> None:
         """Raise ArgumentError for a command that there is not: nothing else has choices."""
         if action.choices is not None and value not in action.choices:
-            near = values.nearest(value, action.choices)
+            near = nearest(value, action.choices)
             raise ArgumentError(None, f"there is no command {values.guarded(clean(value))!r}{near}")
 
 
