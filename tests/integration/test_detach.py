@@ -94,7 +94,10 @@ def test_a_refused_start_returns_with_the_reason_and_its_code(project: Project) 
     assert project.start().returncode == 0
     second = project.start()
     assert (second.returncode, second.stdout) == (7, "")
-    assert complaint(second) == f"guardkit: {TASK_ID} is being built: see guardkit status"
+    first = read_progress(TASK_ID, root=project.root)
+    by = f"process {first.tracker.pid} on {first.tracker.host}, since {first.started_at:%F %T} UTC"
+    told = f"{TASK_ID} is being built by {by}: see `guardkit status {TASK_ID}`"
+    assert complaint(second) == f"guardkit: {told}"
     told = (project.folder / "output.log").read_text()
     assert "is being built" not in told
 
