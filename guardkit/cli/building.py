@@ -151,7 +151,9 @@ async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Displ
     """Run one build; return its status when it is known where the worktree is."""
     from anyio import move_on_after
 
+    from guardkit.places.words import clean
+
     result = await orchestrator.run(task_id)
     with move_on_after(1):  # if nobody empties the pipe, nobody will
-        await display.say(f"Worktree: {result.worktree}")
+        await display.say(f"Worktree: {clean(str(result.worktree))}")
     return result.status

@@ -9,7 +9,15 @@ from contextlib import suppress
 
 from guardkit.cli import codes
 from guardkit.places.output import Output
-from guardkit.places.words import clean
+from guardkit.places.words import clean, printable
+
+
+class Plain(io.TextIOWrapper):
+    """A stream to which nothing is written that a terminal obeys."""
+
+    def write(self, text: str, /) -> int:
+        """Write what of a text is printable, and its line ends."""
+        return super().write(printable(text))
 
 
 def open_streams() -> None:
@@ -23,7 +31,7 @@ def open_streams() -> None:
     stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - a descriptor
     for name, stream in (("stdout", stdout), ("stderr", sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):  # None: it was closed
-            whole = io.TextIOWrapper(
+            whole = Plain(
                 io.BufferedWriter(Output(stream.fileno())),
                 encoding=stream.encoding,
                 errors="replace",

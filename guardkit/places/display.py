@@ -14,7 +14,7 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.output import Output
 from guardkit.places.story import Story
-from guardkit.places.words import age, board, is_over
+from guardkit.places.words import age, board, is_over, printable
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
@@ -114,7 +114,7 @@ class Display:
 
     def print(self, *lines: str) -> None:
         """Print lines at once, whole: a terminal wraps what is too long for it."""
-        text = Text("\n".join(lines))
+        text = Text(printable("\n".join(lines)))
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         self.console.print(text, soft_wrap=True)
@@ -124,7 +124,8 @@ class Display:
         now = self._clock.monotonic()
         fits = islice([*self._running.values()], self.console.height)
         lines = board(each.at(now) for each in fits)
-        return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
+        text = "\n".join(["", *(cut(line, self.console.width) for line in lines)])
+        return Text(printable(text), "cyan")
 
 
 class Running(NamedTuple):

@@ -36,6 +36,17 @@ def clean(text: str | None) -> str:
     return " ".join(text.split())
 
 
+def printable(text: str) -> str:
+    """Return lines without what a terminal obeys.
+
+    All that is shown passes here last, whatever it was made of; `clean` is for what a build says.
+    """
+    lines = text.split("\n")
+    return "\n".join(
+        it if it.isprintable() else "".join(filter(str.isprintable, it)) for it in lines
+    )
+
+
 def duration(seconds: float) -> str:
     """Return whole seconds in words: `5s`, `4m 5s`, `2h 0m 5s`; never below zero."""
     minutes, rest = divmod(max(int(seconds), 0), 60)

@@ -17,6 +17,7 @@ from guardkit.places.words import (
     log_line,
     look_line,
     one_line,
+    printable,
     status_lines,
     tasks,
     used,
@@ -159,6 +160,10 @@ def test_only_what_is_there_is_counted(metrics: Metrics, words: list[str]) -> No
 )
 def test_nothing_but_printable_characters_is_left(text: str | None, shown: str) -> None:
     assert clean(text) == shown
+
+
+def test_lines_stay_as_they_are_but_for_what_a_terminal_obeys() -> None:
+    assert printable("a  b \n\x1b[2Jc\r\x9b\u202e\n") == "a  b \n[2Jc\n"
 
 
 @pytest.mark.parametrize(
