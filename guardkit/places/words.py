@@ -70,12 +70,16 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
-    the brackets hold the phase alone, before the first phase the turn, before both `starting`.
+    the brackets hold the phase alone, before the first phase the turn. Before both they hold what
+    a feature has done as soon as one of its tasks has begun, else `starting`.
 
     since: seconds for which the build has gone on since its snapshot.
     """
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
-    where = ", ".join(filter(None, (turn, clean(snapshot.phase)))) or "starting"
+    where = ", ".join(filter(None, (turn, clean(snapshot.phase))))
+    if not where and snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total:
+        where = tasks(snapshot)[0]
+    where = where or "starting"
     build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)} ({where})"
     return f"{build} - {duration(snapshot.metrics.elapsed_seconds + int(since))} elapsed"
 

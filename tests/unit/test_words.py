@@ -86,6 +86,16 @@ def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
             {"turn": 1}, "Wave 1/1, TASK-FB-002 (Turn 1/5) - 0s elapsed", id="before a phase"
         ),
         pytest.param(
+            {"tasks": Tasks(total=3, pending=3)},
+            "Wave 1/1, TASK-FB-002 (starting) - 0s elapsed",
+            id="before the first task of a feature",
+        ),
+        pytest.param(
+            {"tasks": Tasks(total=3, pending=1, running=1, completed=1)},
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks completed) - 0s elapsed",
+            id="while tasks of a feature run",
+        ),
+        pytest.param(
             {"phase": "\x1b[31mSet\nup"},
             "Wave 1/1, TASK-FB-002 (Set up) - 0s elapsed",
             id="with a phase that would write to the terminal",
