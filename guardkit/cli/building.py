@@ -32,22 +32,26 @@ def add_commands(commands: Commands) -> None:
 
 
 def _declare_demo(command: Parser) -> None:
-    command.add_flag("--slow", about="Take some 40 seconds, to be watched.")
-    command.add_argument("--root", metavar="DIR", help="A new folder for it.")
+    command.add_flag("--slow", about="Take some 40 seconds, so that it can be watched.")
+    command.add_argument(
+        "--root",
+        metavar="DIR",
+        help="A new or empty folder for the repository; by default a temporary one.",
+    )
 
 
 def _declare_task(command: Parser) -> None:
-    about = "The id in the task's file."
+    about = "The id that stands in the task's file."
     command.add_argument("task_id", type=guarded, metavar="TASK-ID", help=about)
-    about = "What writes, once a turn."
+    about = "The Player: what writes, once a turn."
     command.add_argument("--player", required=True, metavar="COMMAND", help=about)
-    about = "The tests, by default pytest; {junit} stands for their report's path."
+    about = "The tests; {junit} stands for their report's path. By default pytest."
     command.add_argument("--test", metavar="COMMAND", help=about)
-    about = "Turns at most; %(default)d by default."
+    about = "How many turns there may be; by default %(default)d."
     command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
-    about = "How long the Player may take, as 90, 90s, 2m or 1h; 1h by default."
+    about = "How long the Player may take, as 90, 90s, 2m or 1h; by default 1h."
     command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
-    about = "How long the tests may take; 10m by default."
+    about = "How long the tests may take; by default 10m."
     command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
     about = "Return when the build has begun, and print the run's id for wait --run."
     command.add_flag("--detach", about=about)

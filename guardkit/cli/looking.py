@@ -41,30 +41,31 @@ def _declare_status(command: Parser) -> None:
 
 def _declare_watch(command: Parser) -> None:
     command.add_ids()
-    command.add_flag("--follow", about="Go on for ever, with builds that begin later.")
+    command.add_flag("--follow", about="Go on for ever, and show builds that begin later.")
     _add_place(command, stalls=True)
 
 
 def _declare_wait(command: Parser) -> None:
     command.add_ids(least=1)
-    about = "Until done, by default: all of them; or change, of turn, phase or state; or trouble, "
-    about += "that needs you: the first of them."
+    about = "What ends the wait: done, the default, when all have ended; change, when the first "
+    about += "changes its turn, phase or state; trouble, when the first needs you."
     read = values.one_of("done", "change", "trouble")
     command.add_argument("--until", type=read, default="done", metavar="WHEN", help=about)
-    about = "Of that run, which --detach has printed, whatever has become of it."
+    about = "Wait for this run, which --detach has printed, whatever has become of it."
     command.add_argument("--run", type=values.run_id, metavar="RUN", help=about)
-    about = "Of a run that has not ended yet, and for it to begin: where somebody else starts it."
+    about = "Wait for a run that has not ended yet, also for its beginning: where somebody else "
+    about += "starts it."
     command.add_argument("--next", dest="afresh", action="store_true", help=about)
-    command.add_duration("--timeout", about="How long at most, as 90, 90s, 2m or 1h.")
+    command.add_duration("--timeout", about="Wait so long at most, as 90, 90s, 2m or 1h.")
     command.add_flag("--json", about="Print a list in JSON, as status does.")
     _add_place(command, stalls=True)
 
 
 def _declare_log(command: Parser) -> None:
     command.add_id()
-    command.add_flag("--last", about="The latest run alone.")
-    command.add_flag("--follow", about="Go on for ever, with what happens.")
-    command.add_flag("--json", about="Print each event on a line in JSON, without headings.")
+    command.add_flag("--last", about="Print the latest run alone.")
+    command.add_flag("--follow", about="Go on for ever, and print what happens.")
+    command.add_flag("--json", about="Print each event in JSON, one a line, without headings.")
     _add_place(command)
 
 
@@ -101,8 +102,8 @@ def status(*, ids: list[str], json: bool, stall_after: float, root: str, nats: s
 def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: str | None) -> int:
     """Show builds live until they have ended.
 
-    Those whose builder is gone have ended, too. Builds that begin meanwhile are shown, where no
-    ids are given. Ctrl-C ends only the watching. The exit code is that of status.
+    A build whose builder is gone has ended, too. Where no ids are given, builds that begin
+    meanwhile are shown as well. Ctrl-C ends only the watching. The exit code is that of status.
     """
     from guardkit.cli.signals import until_signal
     from guardkit.places.display import Display
@@ -145,9 +146,9 @@ def wait(
 ) -> int:
     """Block until builds are done, one changes or one needs you.
 
-    Prints one line a build, and tells by the exit code how they are: as status does, but 8 for a
-    build that runs, and 124 when the time is up. Returns in any case when nothing more can come
-    of them.
+    It prints one line a build, and tells by its exit code how they are: as status does, but 8 for
+    a build that runs, and 124 when the time is up. It returns in any case when nothing more can
+    come of them.
 
     Which run? Without --run and --next it is the latest one, and one that has ended is not waited
     for. Who starts a build can neither miss it nor wait for one whose start was refused:
@@ -155,8 +156,8 @@ def wait(
     $ RUN=$(guardkit autobuild task ID --player COMMAND --detach) &&
       guardkit wait ID --run "$RUN" --timeout 1h
 
-    Where somebody else starts it, --next does not take the run before for it. Give a --timeout
-    then, as a start may be refused. A run that has crashed has ended, too.
+    Where somebody else starts the build, --next keeps the run before from being taken for it. Give
+    a --timeout then, as the start may be refused. A run that has crashed has ended, too.
     """
     from guardkit.cli.signals import until_signal
     from guardkit.places.wait import Wanted, wait

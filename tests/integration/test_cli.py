@@ -151,6 +151,11 @@ def test_help_fits_a_terminal_and_describes_each_word(command: str) -> None:
         ("autobuild task T", "required: --player", "guardkit autobuild task"),
         ("autobuild task --player x", "required: TASK-ID", "guardkit autobuild task"),
         (
+            "autobuild task T --playr x",
+            "there is no option --playr (did you mean --player?)",
+            "guardkit autobuild task",
+        ),
+        (
             "autobuild task T --player x --max-turns 0",
             "--max-turns: a whole number from 1 up is wanted",
             "guardkit autobuild task",
