@@ -206,8 +206,9 @@ def board(builds: Iterable[tuple[Snapshot, float, Verdict]]) -> list[str]:
     lines: list[str] = []
     for snapshot, since, verdict in builds:
         state = "" if verdict.state == "running" else f"{verdict.state}: "
-        signs = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
-        lines += one_line(snapshot, since), ", ".join((*signs, state + clean(verdict.evidence)))
+        made = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
+        # The signs of life first: a narrow terminal cuts off the rest.
+        lines += one_line(snapshot, since), ", ".join((state + clean(verdict.evidence), *made))
     return lines
 
 

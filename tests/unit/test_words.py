@@ -300,7 +300,7 @@ def test_the_board_ticks_between_two_snapshots() -> None:
     snapshot = working(60, metrics=Metrics(elapsed_seconds=60, tests_passed=1, tests_total=2))
     assert board([(snapshot, 4.2, Verdict("running", "last activity 4 s ago"))]) == [
         "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 1m 4s elapsed",
-        "1 of 2 tests passing, last activity 4 s ago",
+        "last activity 4 s ago, 1 of 2 tests passing",
     ]
 
 
