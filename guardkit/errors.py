@@ -1,4 +1,4 @@
-"""Everything that guardkit raises on purpose.
+"""Everything that guardkit raises on purpose, and what its messages share.
 
 GuardKitError
 ├── MisuseError              an invalid argument (ValueError)
@@ -12,6 +12,22 @@ GuardKitError
 ├── NatsError                NATS cannot be reached, or not be used (ConnectionError)
 └── WorkspaceError           git cannot give the build a place to work (RuntimeError)
 """
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LENGTH_MAX = 100  # characters of a word to which the nearest one is looked for
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the known word which is most like a mistyped one, or `""`."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word[:LENGTH_MAX], known, 1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 class GuardKitError(Exception):

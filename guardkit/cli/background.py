@@ -1,9 +1,11 @@
 """Builds that go on when the command that started them has returned."""
 
 import os
+import select
 from collections.abc import Callable
 from contextlib import suppress
-from signal import SIGINT
+from signal import SIGINT, SIGKILL, SIGTERM
+from typing import TextIO
 
 from guardkit.cli import codes
 from guardkit.cli.streams import complain
@@ -13,14 +15,18 @@ from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
 
 OUTPUT = "output.log"  # in the folder of the build, beside its journal
+PATIENCE = 60.0  # seconds in which a build begins on any disk that does not hang
+GRACE = 5.0  # seconds in which a process ends that was told to
 
 
-def start(build: Callable[[int], int]) -> int:
+def start(build: Callable[[int], int], *, patience: float = PATIENCE) -> int:
     """Have `build` run in a process of its own; return an exit code when it has begun.
 
     Prints the run's id, or returns the code with which `build` was refused, after its complaint.
+    One that does not begin is ended: it would hold what its starter waits for.
 
     build: is given the descriptor that `Background` tells of the beginning.
+    patience: seconds in which it has to begin.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -30,19 +36,45 @@ def start(build: Callable[[int], int]) -> int:
         _lead_to(os.open(os.devnull, os.O_RDWR), 0, 1)
         return build(writer)
     os.close(writer)
-    try:
-        with os.fdopen(reader, encoding="ascii") as beginning:
-            run_id = beginning.read()
-        if run_id:
-            print(run_id)
-            return codes.COMPLETED
-        _, ended = os.waitpid(child, 0)
-    except KeyboardInterrupt:
-        with suppress(ProcessLookupError):
-            os.kill(child, SIGINT)
-        raise
+    with os.fdopen(reader, encoding="ascii") as beginning:
+        try:
+            return _hear(child, beginning, patience)
+        except KeyboardInterrupt:
+            with suppress(ProcessLookupError):
+                os.kill(child, SIGINT)
+            raise
+
+
+def _hear(child: int, beginning: TextIO, patience: float) -> int:
+    """Return an exit code when a build has begun, was refused, or has taken too long."""
+    if not _is_readable(beginning, patience):
+        is_gone = _end(child, beginning, min(GRACE, patience))
+        end = "was ended" if is_gone else "cannot be ended"
+        late = f"the build has not begun within {patience:g} s, as if the disk hangs"
+        return complain(f"{late}: its process {child} {end}")
+    if run_id := beginning.read():
+        print(run_id)
+        return codes.COMPLETED
+    _, ended = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(ended)
     return code if code > 0 else codes.UNDONE
+
+
+def _end(child: int, beginning: TextIO, grace: float) -> bool:
+    """End a process and those that it has started; return whether it is gone."""
+    for number in (SIGTERM, SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child, number)
+        if _is_readable(beginning, grace):
+            return True
+    return False
+
+
+def _is_readable(pipe: TextIO, seconds: float) -> bool:
+    """Return whether something comes through a pipe in time, or its other end is closed."""
+    coming = select.poll()
+    coming.register(pipe, select.POLLIN)
+    return bool(coming.poll(seconds * 1000))
 
 
 class Background:

@@ -32,22 +32,26 @@ def add_commands(commands: Commands) -> None:
 
 
 def _declare_demo(command: Parser) -> None:
-    command.add_flag("--slow", about="Take some 40 seconds, to be watched.")
-    command.add_argument("--root", metavar="DIR", help="A new folder for it.")
+    command.add_flag("--slow", about="Take some 40 seconds, so that it can be watched.")
+    command.add_argument(
+        "--root",
+        metavar="DIR",
+        help="A new or empty folder for the repository; by default a temporary one.",
+    )
 
 
 def _declare_task(command: Parser) -> None:
-    about = "The id in the task's file."
+    about = "The id that stands in the task's file."
     command.add_argument("task_id", type=guarded, metavar="TASK-ID", help=about)
-    about = "What writes, once a turn."
+    about = "The Player: what writes, once a turn."
     command.add_argument("--player", required=True, metavar="COMMAND", help=about)
-    about = "The tests, by default pytest; {junit} stands for their report's path."
+    about = "The tests; {junit} stands for their report's path. By default pytest."
     command.add_argument("--test", metavar="COMMAND", help=about)
-    about = "Turns at most; %(default)d by default."
+    about = "How many turns there may be; by default %(default)d."
     command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
-    about = "How long the Player may take, as 90, 90s, 2m or 1h; 1h by default."
+    about = "How long the Player may take, as 90, 90s, 2m or 1h; by default 1h."
     command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
-    about = "How long the tests may take; 10m by default."
+    about = "How long the tests may take; by default 10m."
     command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
     about = "Return when the build has begun, and print the run's id for wait --run."
     command.add_flag("--detach", about=about)
@@ -61,6 +65,7 @@ def demo(*, slow: bool, root: str | None) -> int:
     """Run a real build on a small repository made for it."""
     from pathlib import Path
 
+    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
 
     folder = make_demo(Path(root) if root is not None else None)
@@ -68,18 +73,7 @@ def demo(*, slow: bool, root: str | None) -> int:
     print(f"A small git repository, which is kept: {folder}")
     print(f"Progress file: {folder}/.guardkit/autobuild/{TASK_ID}/progress.json")
     print(f"Second terminal: {command} watch {TASK_ID} --root {folder}\n", flush=True)
-    return build_task(
-        task_id=TASK_ID,
-        player=player(slow=slow),
-        test=TEST,
-        max_turns=5,
-        player_timeout=3600,
-        test_timeout=600,
-        detach=False,
-        root=str(folder),
-        nats=None,
-        nats_envelope=False,
-    )
+    return _build(AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST), TASK_ID)
 
 
 def build_task(
@@ -99,59 +93,55 @@ def build_task(
 
     With --detach the command returns when the build is on disk, and prints the run's id, or it
     returns with the refusal and its exit code. What the build prints goes to output.log beside
-    its journal, in .guardkit/autobuild/TASK-ID. To wait for it:
-
-    $ RUN=$(guardkit autobuild task TASK-ID --player COMMAND --detach) &&
-      guardkit wait TASK-ID --run "$RUN" --timeout 1h
+    its journal, in .guardkit/autobuild/TASK-ID; guardkit wait --help says how to wait for it.
 
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.
     """
-    if nats_envelope and nats is None:
-        raise MisuseError("--nats-envelope says how to publish: add --nats")
+    from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
 
-    def build(writer: int | None = None) -> int:
-        from guardkit.cli.background import Background
-        from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
-        from guardkit.places.display import Display
+    orchestrator = AutoBuildOrchestrator(
+        root,
+        player=player,
+        test=test or DEFAULT_TEST,
+        max_turns=max_turns,
+        player_timeout=player_timeout,
+        test_timeout=test_timeout,
+        sinks=_publishing(nats, root, envelope=nats_envelope),
+    )
+    if not detach:
+        return _build(orchestrator, task_id)
+    from guardkit.cli.background import start
 
-        display = Display(1)
-        sinks: list[Sink] = [display if writer is None else Background(display, root, writer)]
-        if nats is not None:
-            from guardkit.nats import NatsSink
-
-            sinks.append(NatsSink(nats, root=root, envelope=nats_envelope))
-        orchestrator = AutoBuildOrchestrator(
-            root,
-            player=player,
-            test=test or DEFAULT_TEST,
-            max_turns=max_turns,
-            player_timeout=player_timeout,
-            test_timeout=test_timeout,
-            sinks=sinks,
-        )
-        return _run(orchestrator, task_id, display)
-
-    if detach:
-        from guardkit.cli.background import start
-
-        return start(build)
-    return build()
+    return start(lambda writer: _build(orchestrator, task_id, writer))
 
 
-def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> int:
-    """Run one build to its end; return the exit code."""
-    from anyio import move_on_after
+def _publishing(nats: str | None, root: str, *, envelope: bool) -> list[Sink]:
+    """Return what publishes a build to a server, where one is given; raise MisuseError."""
+    if nats is None:
+        if envelope:
+            raise MisuseError("--nats-envelope says how to publish: add --nats")
+        return []
+    from guardkit.nats import NatsSink
 
+    return [NatsSink(nats, root=root, envelope=envelope)]
+
+
+def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
+    """Run one build to its end; return the exit code.
+
+    writer: the descriptor to which a build in the background tells that it has begun.
+    """
+    from dataclasses import replace
+
+    from guardkit.cli.background import Background
     from guardkit.cli.signals import until_signal
+    from guardkit.places.display import Display
 
-    async def build() -> str:
-        result = await orchestrator.run(task_id)
-        with move_on_after(1):  # if nobody empties the pipe, nobody will
-            await display.say(f"Worktree: {result.worktree}")
-        return result.status
-
-    status = until_signal(build(), display.shown)
+    display = Display(1)
+    shown = display if writer is None else Background(display, str(orchestrator.root), writer)
+    orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
+    status = until_signal(_run(orchestrator, task_id, display), display.shown)
     if status is None:
         complain(f"{task_id} was cancelled")
         return codes.CANCELLED
@@ -159,3 +149,15 @@ def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) ->
         why = f"{task_id} {status}, but not all of its output could be written"
         return complain(f"{why}: {display.lost}")
     return codes.FAILED if status == "failed" else codes.COMPLETED
+
+
+async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> str:
+    """Run one build; return its status when it is known where the worktree is."""
+    from anyio import move_on_after
+
+    from guardkit.places.words import clean
+
+    result = await orchestrator.run(task_id)
+    with move_on_after(1):  # if nobody empties the pipe, nobody will
+        await display.say(f"Worktree: {clean(str(result.worktree))}")
+    return result.status

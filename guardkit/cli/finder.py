@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 
 from guardkit.cli.streams import complain
-from guardkit.cli.values import nearest
-from guardkit.errors import GuardKitError, ProgressNotFoundError
+from guardkit.errors import GuardKitError, ProgressNotFoundError, nearest
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

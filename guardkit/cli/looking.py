@@ -41,30 +41,32 @@ def _declare_status(command: Parser) -> None:
 
 def _declare_watch(command: Parser) -> None:
     command.add_ids()
-    command.add_flag("--follow", about="Go on for ever, with builds that begin later.")
+    command.add_flag("--follow", about="Go on for ever, and show builds that begin later.")
     _add_place(command, stalls=True)
 
 
 def _declare_wait(command: Parser) -> None:
     command.add_ids(least=1)
-    about = "Until done, by default: all of them; or change, of turn, phase or state; or trouble, "
-    about += "that needs you: the first of them."
+    about = "What ends the wait: done, the default, when all have ended; change, when the first "
+    about += "changes its turn, phase or state; trouble, when the first needs you."
     read = values.one_of("done", "change", "trouble")
     command.add_argument("--until", type=read, default="done", metavar="WHEN", help=about)
-    about = "Of that run, which --detach has printed, whatever has become of it."
+    about = "Wait for this run, which --detach has printed, whatever has become of it; by default "
+    about += "for the latest one, and not for one that has ended."
     command.add_argument("--run", type=values.run_id, metavar="RUN", help=about)
-    about = "Of a run that has not ended yet, and for it to begin: where somebody else starts it."
+    about = "Wait for a run that has not ended or crashed yet, and for it to begin, where somebody "
+    about += "else starts it; give a --timeout, as the start may be refused."
     command.add_argument("--next", dest="afresh", action="store_true", help=about)
-    command.add_duration("--timeout", about="How long at most, as 90, 90s, 2m or 1h.")
+    command.add_duration("--timeout", about="Wait so long at most, as 90, 90s, 2m or 1h.")
     command.add_flag("--json", about="Print a list in JSON, as status does.")
     _add_place(command, stalls=True)
 
 
 def _declare_log(command: Parser) -> None:
     command.add_id()
-    command.add_flag("--last", about="The latest run alone.")
-    command.add_flag("--follow", about="Go on for ever, with what happens.")
-    command.add_flag("--json", about="Print each event on a line in JSON, without headings.")
+    command.add_flag("--last", about="Print the latest run alone.")
+    command.add_flag("--follow", about="Go on for ever, and print what happens.")
+    command.add_flag("--json", about="Print each event in JSON, one a line, without headings.")
     _add_place(command)
 
 
@@ -101,8 +103,8 @@ def status(*, ids: list[str], json: bool, stall_after: float, root: str, nats: s
 def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: str | None) -> int:
     """Show builds live until they have ended.
 
-    Those whose builder is gone have ended, too. Builds that begin meanwhile are shown, where no
-    ids are given. Ctrl-C ends only the watching. The exit code is that of status.
+    A build whose builder is gone has ended, too. Where no ids are given, builds that begin
+    meanwhile are shown as well. Ctrl-C ends only the watching. The exit code is that of status.
     """
     from guardkit.cli.signals import until_signal
     from guardkit.places.display import Display
@@ -124,6 +126,8 @@ def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: 
         verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED
+    if display.error:
+        raise display.error
     if display.lost or not verdicts or not all(map(is_past_watching, verdicts.values())):
         return codes.UNDONE  # nobody reads it
     return codes.worst([*missing, *map(_code, verdicts.values())])
@@ -143,37 +147,25 @@ def wait(
 ) -> int:
     """Block until builds are done, one changes or one needs you.
 
-    Prints one line a build, and tells by the exit code how they are: as status does, but 8 for a
-    build that runs, and 124 when the time is up. Returns in any case when nothing more can come
-    of them.
-
-    Which run? Without --run and --next it is the latest one, and one that has ended is not waited
-    for. Who starts a build can neither miss it nor wait for one whose start was refused:
+    It prints one line a build, and tells by its exit code how they are: as status does, but 8 for
+    a build that runs, and 124 when the time is up. It returns in any case when nothing more can
+    come of them. Who starts a build can neither miss it nor wait for one whose start was refused:
 
     $ RUN=$(guardkit autobuild task ID --player COMMAND --detach) &&
       guardkit wait ID --run "$RUN" --timeout 1h
-
-    Where somebody else starts it, --next does not take the run before for it. Give a --timeout
-    then, as a start may be refused. A run that has crashed has ended, too.
     """
     from guardkit.cli.signals import until_signal
-    from guardkit.places.wait import wait
+    from guardkit.places.wait import Wanted, wait
 
-    ids = [*dict.fromkeys(ids)]
-    if run and (afresh or len(ids) > 1):
+    if run and (afresh or len({*ids}) > 1):
         raise MisuseError(RUN_OR_NEXT if afresh else "--run is of one task: give a single ID")
+    wanted = Wanted([*dict.fromkeys(ids)], until, run, afresh)
     with finding(root, nats, ids, stall_after=stall_after, history=bool(run)) as here:
-        waiting = wait(here.builds, ids, until, run=run, afresh=afresh, limit=timeout)
-        answer = until_signal(waiting)
+        answer = until_signal(wait(here.builds, wanted, limit=timeout))
         if answer is None:
             return codes.STOPPED
         missing = [] if answer.timed_out else here.find_missing(ids, answer.looks)
-    if json:
-        from guardkit.places.records import encode_looks
-
-        print(encode_looks(answer.looks))
-    else:
-        print("".join(f"{line}\n" for line in _wait_lines(answer, ids, timeout or 0.0)), end="")
+    _print_answer(answer, wanted.task_ids, timeout or 0.0, as_json=json)
     if answer.timed_out:
         return codes.TIMED_OUT
     return codes.worst([*missing, *(_code(each.verdict, wait=True) for each in answer.looks)])
@@ -215,19 +207,24 @@ def schema() -> None:
     print(json.dumps(snapshot.schema(), indent=2))
 
 
-def _wait_lines(answer: Answer, ids: Sequence[str], timeout: float) -> list[str]:
-    """Return a line for each build that was waited for."""
+def _print_answer(answer: Answer, ids: Sequence[str], timeout: float, *, as_json: bool) -> None:
+    """Print what came of a wait: a line for each build, or a list in JSON."""
     from guardkit.places.words import duration, is_over, look_line
 
+    if as_json:
+        from guardkit.places.records import encode_looks
+
+        print(encode_looks(answer.looks))
+        return
     late, now = "", _now()
     if answer.timed_out:
         words = f"{timeout:g} s" if timeout < 60 else duration(timeout)  # noqa: PLR2004
         late = f"timed out after {words}: "
-    lines = [
-        f"{'' if is_over(look.verdict) else late}{look_line(look, now)}" for look in answer.looks
-    ]
-    unseen = {*ids} - {look.task_id for look in answer.looks} if late else ()
-    return lines + [f"{late}no run of {each} has begun" for each in ids if each in unseen]
+    for look in answer.looks:
+        print(f"{'' if is_over(look.verdict) else late}{look_line(look, now)}")
+    seen = {look.task_id for look in answer.looks}
+    for unseen in (each for each in ids if late and each not in seen):
+        print(f"{late}no run of {unseen} has begun")
 
 
 def _code(verdict: Verdict, *, wait: bool = False) -> int:

@@ -34,7 +34,7 @@ def run() -> int | None:
         return codes.UNDONE
     except OSError as error:
         drop_output()
-        return complain(error)
+        return complain(f"{error.filename}: {error.strerror}" if error.filename else error)
     except KeyboardInterrupt:
         return codes.STOPPED
     except Exception:  # a defect, of ours or of a library: Python would exit with 1

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from argparse import PARSER, Action, ArgumentError, ArgumentParser, HelpFormatter, Namespace
+from itertools import takewhile
 
 from guardkit.cli import values
-from guardkit.errors import MisuseError
+from guardkit.errors import MisuseError, nearest
 from guardkit.places.words import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
+
+ALL = "The tasks whose builds are meant; by default all."
 
 
 class Parser(ArgumentParser):
@@ -31,12 +34,12 @@ class Parser(ArgumentParser):
 
     def add_id(self) -> None:
         """Add `task_id`, the one task that a command is about."""
-        about = "The task that is built."
+        about = "The task whose build is meant."
         self.add_argument("task_id", type=values.guarded, metavar="ID", help=about)
 
     def add_ids(self, *, least: int = 0) -> None:
         """Add `ids`, the tasks that a command is about, `least` of them; none stands for all."""
-        number, about = ("+", "Builds.") if least else ("*", "Builds; all by default.")
+        number, about = ("+", "The tasks whose builds are meant.") if least else ("*", ALL)
         self.add_argument("ids", nargs=number, type=values.guarded, metavar="ID", help=about)
 
     def add_flag(self, name: str, *, about: str) -> None:
@@ -56,8 +59,8 @@ class Parser(ArgumentParser):
 
     def add_stall_after(self) -> None:
         """Add `stall_after`, seconds."""
-        about = "How long a build may do nothing until it is stalled, as 90, 90s, 2m or 1h; 30m by "
-        self.add_duration("--stall-after", default=1800.0, about=about + "default.")
+        about = "How long a build may do nothing until it is stalled, as 90, 90s, 2m or 1h; by "
+        self.add_duration("--stall-after", default=1800.0, about=about + "default 30m.")
 
     def add_root(self) -> None:
         """Add `root`, the folder of the project."""
@@ -93,16 +96,26 @@ class Parser(ArgumentParser):
         declare, self._declare = self._declare, None
         if declare:
             declare(self)
-        found: tuple[Namespace, list[str]] = super().parse_known_args(*args, **named)
+        try:
+            found: tuple[Namespace, list[str]] = super().parse_known_args(*args, **named)
+        except MisuseError:
+            if not self._subparsers:  # what is missing may be there, mistyped
+                long = (word for word in args[0] if word.startswith("--"))
+                self._check_options(takewhile("--".__ne__, long))
+            raise
         return found
+
+    def _check_options(self, words: Iterable[str]) -> None:
+        """Raise MisuseError for the first word that begins as an option does, and is none."""
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in words:
+            option = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if word.startswith("-") and option not in known:
+                self.error(f"there is no option {clean(option)}{nearest(option, known)}")
 
     def refuse(self, rest: list[str], words: list[str]) -> NoReturn:
         """Raise MisuseError for the rest of the words of a command line, which nothing takes."""
-        if option := next((word for word in rest if word.startswith("-")), ""):
-            option = option.partition("=")[0] if option.startswith("--") else option[:2]
-            known = [name for action in self._actions for name in action.option_strings]
-            near = values.nearest(option, known)
-            self.error(f"there is no option {clean(option)}{near}")
+        self._check_options(rest)
         left = (word for word in rest if word not in values.unsaid(words))
         told = [f"{values.guarded(clean(word))}" for word in left]
         self.error(f"too many arguments{': ' * bool(told)}{' '.join(told)}")
@@ -114,7 +127,7 @@ class Parser(ArgumentParser):
     def _check_value(self, action: Action, value: Any) -> None:
         """Raise ArgumentError for a command that there is not: nothing else has choices."""
         if action.choices is not None and value not in action.choices:
-            near = values.nearest(value, action.choices)
+            near = nearest(value, action.choices)
             raise ArgumentError(None, f"there is no command {values.guarded(clean(value))!r}{near}")
 
 
@@ -161,9 +174,9 @@ class Sentences(HelpFormatter):
         fill = super()._fill_text
         parts: list[str] = []
         for part in text.split("\n\n"):
-            lines = [f"{indent}  {line.strip()}" for line in part.strip().splitlines()]
             is_shell = part.lstrip().startswith("$ ")
-            parts.append("\n".join(lines) if is_shell else fill(part, width, indent))
+            lines = f"\n{indent}    ".join(line.strip() for line in part.strip().splitlines())
+            parts.append(f"{indent}  {lines}" if is_shell else fill(part, width, indent))
         return "\n\n".join(parts)
 
     def _format_action(self, action: Action) -> str:

@@ -9,16 +9,29 @@ from contextlib import suppress
 
 from guardkit.cli import codes
 from guardkit.places.output import Output
-from guardkit.places.words import clean
+from guardkit.places.words import clean, printable
+
+
+class Plain(io.TextIOWrapper):
+    """A stream to which nothing is written that a terminal obeys."""
+
+    def write(self, text: str, /) -> int:
+        """Write what of a text is printable, and its line ends."""
+        return super().write(printable(text))
 
 
 def open_streams() -> None:
-    """Have all that is printed written whole, with `?` for what the output cannot encode."""
-    while os.open(os.devnull, os.O_RDWR) in range(3):
+    """Have all that is printed written whole, with `?` for what the output cannot encode.
+
+    Where the standard output is closed, to print raises OSError; Python itself would say nothing.
+    """
+    while (fd := os.open(os.devnull, os.O_RDONLY)) in range(3):
         pass  # what is closed would be the number of the next file that is opened
-    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+    os.close(fd)
+    stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - a descriptor
+    for name, stream in (("stdout", stdout), ("stderr", sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):  # None: it was closed
-            whole = io.TextIOWrapper(
+            whole = Plain(
                 io.BufferedWriter(Output(stream.fileno())),
                 encoding=stream.encoding,
                 errors="replace",
@@ -30,8 +43,7 @@ def open_streams() -> None:
 
 def flush_output() -> None:
     """Write what was printed. Raises OSError where that cannot be done."""
-    if sys.stdout:
-        sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def drop_output() -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from guardkit.cli.roots import find_root
 from guardkit.cli.streams import complain
-from guardkit.places.words import clean
+from guardkit.errors import nearest
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     N = TypeVar("N", int, float)
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-LENGTH_MAX = 100  # characters of a word to which the nearest one is looked for
 
 
 class Unsaid(str):
@@ -65,14 +64,6 @@ def guarded(word: str) -> str:
 def unsaid(words: Iterable[str]) -> set[str]:
     """Return which words of a command line follow an option."""
     return {word for before, word in pairwise(words) if before.startswith("-")}
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a question that names the known word which is most like a mistyped one, or `""`."""
-    from difflib import get_close_matches
-
-    found = get_close_matches(clean(word)[:LENGTH_MAX], known, 1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def at_least(least: N) -> Callable[[str], N]:
@@ -122,7 +113,10 @@ def run_id(text: str) -> str:
 
 def root(text: str) -> str:
     """Return the folder that is given; `""` stands for the nearest one upwards that is a root."""
-    return text or find_root(os.getcwd(), complain)  # noqa: PTH109 - pathlib is slow to import
+    try:
+        return text or find_root(os.getcwd(), complain)  # noqa: PTH109 - pathlib is slow to import
+    except FileNotFoundError:
+        raise ArgumentTypeError("the working folder is gone: give that of the project") from None
 
 
 def url(text: str) -> str:

@@ -86,7 +86,7 @@ class Builds:
         return await _in_thread(self.clock, lambda: self.look_now(ids))
 
     async def events(self, task_id: str) -> list[Event]:
-        """Return what the journal of a task still has, oldest first; raises InvalidTaskIdError."""
+        """Return what the journal of a task still has, oldest first; raises as `read_events`."""
         return await _in_thread(self.clock, lambda: read_events(task_id, root=self.where))
 
     def watch(self, task_ids: Iterable[str] = (), *, past: bool = False) -> AsyncGenerator[Look]:

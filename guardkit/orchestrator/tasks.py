@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from guardkit.errors import InvalidTaskError, TaskNotFoundError
+from guardkit.errors import InvalidTaskError, TaskNotFoundError, nearest
 from guardkit.progress.folder import read_file
 from guardkit.progress.paths import check_task_id
 
@@ -61,10 +61,11 @@ def find_task(task_id: str, root: Path) -> Task:
     """Return the one task below `root`/tasks whose frontmatter carries exactly `task_id`.
 
     Raises InvalidTaskIdError; TaskNotFoundError; InvalidTaskError where several files carry the
-    id, or none does and a broken one is named for it (`TASK-1.md`, `TASK-1-some-words.md`).
+    id, or none does and a broken one is named for it (`TASK-1.md`, `TASK-1-some-words.md`). Where
+    there is none, the message names the id that is most like it.
     """
     folder, name = root / "tasks", f"{check_task_id(task_id)}-"
-    found, broken = list[Task](), list[InvalidTaskError]()
+    found, others, broken = list[Task](), list[str](), list[InvalidTaskError]()
     for path in sorted(_find_files(folder)):
         try:
             task = load_task(path)
@@ -72,13 +73,15 @@ def find_task(task_id: str, root: Path) -> Task:
             broken += [error] if f"{path.stem}-".startswith(name) else []
         else:
             found += [task] if task.id == task_id else []
+            others.append(task.id)
     if len(found) > 1:
         paths = ", ".join(str(task.path) for task in found)
         raise InvalidTaskError(f"{task_id} is in several task files, keep one of them: {paths}")
     if found:
         return found[0]
-    missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter: write one"
-    raise broken[0] if broken else TaskNotFoundError(missing)
+    missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter"
+    remedy = nearest(task_id, others) or ": write one"
+    raise broken[0] if broken else TaskNotFoundError(missing + remedy)
 
 
 def _find_files(folder: Path) -> Iterator[Path]:

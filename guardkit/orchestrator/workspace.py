@@ -11,7 +11,7 @@ import msgspec
 from anyio import to_thread
 from defusedxml.ElementTree import ParseError, fromstring
 
-from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
+from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.agents import environment, plain
 from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import is_taken
@@ -43,7 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 async def plan_workspace(root: Path, task_id: str) -> Workspace:
     """Return where `root`/.guardkit/worktrees/`task_id` can be made, from HEAD; write nothing.
 
-    Raises BuildAlreadyRunningError, or WorkspaceError, in one line that names the remedy.
+    A task that is being built has its worktree: `track_build` refuses it, and names the builder.
+    Raises WorkspaceError, in one line that names the remedy.
     """
     path, branch = root / HOME / WORKTREES / task_id, f"autobuild/{task_id}"
     try:
@@ -53,9 +54,8 @@ async def plan_workspace(root: Path, task_id: str) -> Workspace:
         raise
     await _git(root, "check-ref-format", "--branch", branch)
     left = await to_thread.run_sync(_is_there, root, task_id)
-    if left or await _git(root, "for-each-ref", f"refs/heads/{branch}"):
-        if _is_being_built(root, task_id):
-            raise BuildAlreadyRunningError(f"{task_id} is being built: see guardkit status")
+    left = left or bool(await _git(root, "for-each-ref", f"refs/heads/{branch}"))
+    if left and not _is_being_built(root, task_id):
         git = f"git -C {quote(str(root))}"
         drop = f"rm -rf {quote(str(path))}; {git} worktree prune; {git} branch -D {branch}"
         raise WorkspaceError(f"{branch} is of an earlier run: take what you need, then: {drop}")

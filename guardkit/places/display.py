@@ -14,7 +14,7 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.output import Output
 from guardkit.places.story import Story
-from guardkit.places.words import age, board, is_over
+from guardkit.places.words import age, board, is_over, printable
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
@@ -66,10 +66,15 @@ class Display:
             self.shown = Live(console=self.console, get_renderable=self.board, transient=True)
 
     @property
+    def error(self) -> OSError | None:
+        """What the first try to print that failed has raised, None while none has."""
+        return self._file.error
+
+    @property
     def lost(self) -> str:
         """Why not all has been printed, "" where it has."""
-        if self._file.error:
-            return self._file.error.strerror or "it failed"
+        if self.error:
+            return self.error.strerror or "it failed"
         return "nobody reads it" if self._waiting else ""
 
     @property
@@ -109,7 +114,7 @@ class Display:
 
     def print(self, *lines: str) -> None:
         """Print lines at once, whole: a terminal wraps what is too long for it."""
-        text = Text("\n".join(lines))
+        text = Text(printable("\n".join(lines)))
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         self.console.print(text, soft_wrap=True)
@@ -119,7 +124,8 @@ class Display:
         now = self._clock.monotonic()
         fits = islice([*self._running.values()], self.console.height)
         lines = board(each.at(now) for each in fits)
-        return Text("\n".join(["", *(cut(line, self.console.width) for line in lines)]), "cyan")
+        text = "\n".join(["", *(cut(line, self.console.width) for line in lines)])
+        return Text(printable(text), "cyan")
 
 
 class Running(NamedTuple):

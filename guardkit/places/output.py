@@ -9,6 +9,8 @@ TYPE_CHECKING = False  # as in typing, which takes as long to import as Python t
 if TYPE_CHECKING:
     from typing import Any
 
+NAMES = {1: "standard output", 2: "standard error"}
+
 
 class Output(io.FileIO):
     """An open descriptor that writes all it is given, and waits where there is no room.
@@ -23,10 +25,17 @@ class Output(io.FileIO):
         super().__init__(fd, "w", closefd=False)
 
     def write(self, data: Any, /) -> int:
-        """Write all of `data`; raise OSError, where the reader has gone or the disk is full."""
+        """Write all of `data`.
+
+        Raises OSError, which names the output, where it is closed, the reader has gone or the disk
+        is full.
+        """
         rest = whole = memoryview(data).cast("B")
         while rest:
-            taken = super().write(rest)
+            try:
+                taken = super().write(rest)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, NAMES.get(self.fileno())) from None
             rest = rest[taken or 0 :]
             if rest:
                 self._wait()

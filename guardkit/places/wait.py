@@ -1,7 +1,7 @@
 """Waiting for builds: made for shells in which nothing is seen until a command has ended."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from math import inf
 from typing import Any, Literal, TypeVar
@@ -17,10 +17,25 @@ from guardkit.places.words import WELL, is_over, is_past_watching, run_of
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import moved
 
-GRACE = 5.0  # seconds for a single look, which a mount that hangs never gives
+GRACE = 5.0  # seconds for the looks that begin and end a wait; a mount that hangs gives none
 
 T = TypeVar("T")
 Until = Literal["done", "change", "trouble"]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is waited for.
+
+    task_ids: of which builds, in the order in which they are told of.
+    until: `done` is reached when all of them are over, `change` and `trouble` at the first.
+    run: the run_id that is meant, of a single task; None: the latest run counts.
+    afresh: whether only runs count that have not ended when the waiting begins, or begin later.
+    """
+
+    task_ids: Sequence[str]
+    until: Until = "done"
+    run: str | None = None
+    afresh: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -36,92 +51,103 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 async def wait(
-    builds: Builds,
-    task_ids: Collection[str],
-    until: Until = "done",
-    *,
-    run: str | None = None,
-    afresh: bool = False,
-    limit: float | None = None,
-    clock: Clock | None = None,
+    builds: Builds, wanted: Wanted, *, limit: float | None = None, clock: Clock | None = None
 ) -> Answer:
     """Return when builds are done, have changed or are in trouble, or nothing more can come.
 
-    Returns at once where a build is not there, unless the next run is waited for.
+    Returns at once where a build is not there, unless the next run is waited for. How a build is,
+    the watch alone tells: a single look at one from elsewhere may call it lost by the wall clock.
 
     builds: where they are looked for.
-    task_ids: which ones.
-    until: `done` is reached when all of them are over, `change` and `trouble` at the first.
-    run: the run_id of what is waited for, of a single task; by default the latest counts.
-    afresh: whether only runs count that have not ended when the waiting begins, or begin later.
+    wanted: which ones, and what ends the wait.
     limit: seconds at most, None: for ever.
     clock: by default the machine's.
     Raises ProgressNotFoundError where the task has no such run, InvalidTaskIdError, and
-    InvalidProgressError where the builds cannot be listed.
+    InvalidProgressError where the builds cannot be listed, or the journal that has the run cannot
+    be read.
     """
-    clock = clock or SYSTEM_CLOCK
-    left = inf if limit is None else limit
-    deadline = clock.monotonic() + left
-    first = await _within(max(left, GRACE), clock, _look(builds, task_ids, run))
-    if first is None:
+    clock, left = clock or SYSTEM_CLOCK, inf if limit is None else limit
+    start, patience = clock.monotonic(), max(left, GRACE)
+    there = await _within(patience, clock, builds.look(wanted.task_ids))
+    if there is None:
         return Answer([], timed_out=True)
-    waiting = Waiting(task_ids, until, past=first if afresh else ())
-    waiting.see(first)
-    if waiting.is_met() or (len(first) < len(task_ids) and not afresh):
-        return Answer(waiting.looks)
-    if (left := deadline - clock.monotonic()) > 0:
-        await _within(left, clock, _watch(builds, task_ids, run, waiting))
-    is_met = waiting.is_met()
-    waiting.see(await _within(GRACE, clock, _look(builds, task_ids, run)) or ())
-    return Answer(waiting.looks, timed_out=not (is_met or waiting.is_met()))
+    if wanted.run and not there:
+        return Answer([await _find_run(builds, wanted.task_ids[0], wanted.run)])
+    waiting = Waiting(wanted, there)
+    async with aclosing(builds.watch(wanted.task_ids)) as looks:
+        for seconds, is_enough in ((patience, waiting.has_begun), (left, waiting.is_met)):
+            if (rest := start + seconds - clock.monotonic()) > 0:
+                await _within(rest, clock, _follow(builds, looks, waiting, is_enough))
+    waiting.refresh(await _within(GRACE, clock, builds.look(wanted.task_ids)) or ())
+    return Answer(waiting.looks, timed_out=not waiting.is_met())
 
 
 class Waiting:
     """What is waited for, and what was seen of it so far.
 
-    task_ids, until: as for `wait`.
-    past: looks at runs that do not count if they have ended.
+    wanted: as for `wait`.
+    there: a look at each build that was there when the waiting began.
     """
 
-    def __init__(
-        self, task_ids: Collection[str], until: Until = "done", *, past: Iterable[Look] = ()
-    ) -> None:
-        self._task_ids = task_ids
-        self._until = until
-        self._past = {each.task_id: run_of(each) for each in past if is_past_watching(each.verdict)}
+    def __init__(self, wanted: Wanted, there: Iterable[Look]) -> None:
+        self.wanted = wanted
+        self._there = {each.task_id: each for each in there}
+        self._heard: set[str] = set()
         self._first: dict[str, Look] = {}
         self._latest: dict[str, Look] = {}
 
     @property
     def looks(self) -> list[Look]:
         """The latest looks, in the order that was asked for."""
-        return [self._latest[each] for each in self._task_ids if each in self._latest]
+        return [self._latest[each] for each in self.wanted.task_ids if each in self._latest]
 
-    def see(self, looks: Iterable[Look]) -> None:
-        """Take looks at some of the builds."""
+    def see(self, look: Look) -> None:
+        """Take the next look of the watch."""
+        self._heard.add(look.task_id)
+        before = self._latest.get(look.task_id)
+        if before and is_over(before.verdict) and run_of(before) != run_of(look):
+            return  # it belongs to a run after the one that was waited for
+        if not before and self.wanted.afresh and self._is_past(look):
+            return
+        self._first.setdefault(look.task_id, look)
+        self._latest[look.task_id] = look
+
+    def refresh(self, looks: Iterable[Look]) -> None:
+        """Take newer figures from single looks that say of a run what the watch says.
+
+        A watch tells of no heartbeats, and so not for how long a build has gone on.
+        """
         for look in looks:
-            task_id, before = look.task_id, self._latest.get(look.task_id)
-            if before and is_over(before.verdict) and run_of(before) != run_of(look):
-                continue  # it belongs to a run after the one that was waited for
-            if not before and self._is_past(look):
+            known = self._latest.get(look.task_id)
+            if not known or is_over(known.verdict):
                 continue
-            self._first.setdefault(task_id, look)
-            self._latest[task_id] = look
+            if (run_of(known), known.verdict.state) == (run_of(look), look.verdict.state):
+                self._latest[look.task_id] = look
+
+    def has_begun(self) -> bool:
+        """Return whether the watch has told of all builds that were there."""
+        return self._heard >= self._there.keys()
 
     def is_met(self) -> bool:
         """Return whether what is waited for has come, or nothing more can come."""
-        seen = self._latest.values()
-        if any(look.verdict.state == "unreadable" for look in seen):
+        if not self.has_begun():
+            return False
+        seen, until = self._latest.values(), self.wanted.until
+        missing = len(self._there) < len(self.wanted.task_ids) and not self.wanted.afresh
+        if missing or any(look.verdict.state == "unreadable" for look in seen):
             return True
-        if self._until == "trouble" and any(look.verdict.state not in WELL for look in seen):
+        if until == "trouble" and any(look.verdict.state not in WELL for look in seen):
             return True
-        if self._until == "change" and any(map(self._has_changed, seen)):
+        if until == "change" and any(map(self._has_changed, seen)):
             return True
-        return len(seen) == len(self._task_ids) and all(is_over(look.verdict) for look in seen)
+        return len(seen) == len(self.wanted.task_ids) and all(is_over(it.verdict) for it in seen)
 
     def _is_past(self, look: Look) -> bool:
-        is_known = look.task_id in self._past and self._past[look.task_id] == run_of(look)
-        return is_known and is_past_watching(look.verdict)
+        """Return whether a look is at a run that had ended when the waiting began."""
+        then = self._there.get(look.task_id)
+        if then is None or run_of(then) != run_of(look):
+            return False
+        return is_past_watching(then.verdict) and is_past_watching(look.verdict)
 
     def _has_changed(self, look: Look) -> bool:
         first = self._first[look.task_id]
@@ -147,37 +173,25 @@ async def _within(seconds: float, clock: Clock, work: Coroutine[Any, Any, T]) ->
     return None
 
 
-async def _look(builds: Builds, task_ids: Collection[str], run: str | None) -> list[Look]:
-    """Return a look at each build that is there."""
-    looks = await builds.look(task_ids)
-    return looks if run is None else [await _find_run(builds, task_ids, looks, run)]
-
-
-async def _watch(
-    builds: Builds, task_ids: Collection[str], run: str | None, waiting: Waiting
+async def _follow(
+    builds: Builds, looks: AsyncIterator[Look], waiting: Waiting, is_enough: Callable[[], bool]
 ) -> None:
-    """Look at each change until what is waited for has come."""
-    async with aclosing(builds.watch(task_ids)) as looks:
-        async for look in looks:
-            found = look if run is None else await _find_run(builds, task_ids, [look], run)
-            waiting.see([found])
-            if waiting.is_met():
-                break
+    """Have a wait see what a watch tells, until that is enough."""
+    run = waiting.wanted.run
+    while not is_enough() and (look := await anext(looks, None)):
+        if run and look.snapshot and run_of(look) != run:  # a run without one has not written yet
+            look = await _find_run(builds, look.task_id, run, latest=look)
+        waiting.see(look)
 
 
-async def _find_run(
-    builds: Builds, task_ids: Collection[str], looks: Collection[Look], run: str
-) -> Look:
-    """Return what is known of a run of one task, from a look at that, else from its journal."""
-    [task_id], look = task_ids, next(iter(looks), None)
-    if look and (run_of(look) == run or not look.snapshot):  # the next run has not written yet
-        return look
+async def _find_run(builds: Builds, task_id: str, run: str, *, latest: Look | None = None) -> Look:
+    """Return what the journal knows of a run that is not the latest one of its task."""
     events = [event for event in await builds.events(task_id) if event.run_id == run]
     if not events:
-        known = f"; its latest is {run_of(look)}" if look else ""
+        known = f"; its latest is {run_of(latest)}" if latest else ""
         raise ProgressNotFoundError(f"{task_id} has no such run{known}: see guardkit log {task_id}")
     last = events[-1].progress
     verdict = Verdict("crashed", f"it has left no end, and another run has taken {task_id}")
     if last.terminal:
         verdict = judge(last, Signs(Hold.UNKNOWN))
-    return Look(task_id, last, verdict, look.where if look else "")
+    return Look(task_id, last, verdict, builds.where)

@@ -49,7 +49,9 @@ async def watch(
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
                     await display.say(*watching.tell(look))
-                    if unread(display.fd) or (watching.is_over(least) and not follow):
+                    if display.error or unread(display.fd):
+                        break
+                    if watching.is_over(least) and not follow:
                         break
     finally:
         ticking.cancel()
@@ -66,14 +68,15 @@ class Watching:
     def __init__(self, display: Display, *, past: Collection[Look] = ()) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self._display = display
-        self._past = {each.task_id: run_of(each) for each in past if is_over(each.verdict)}
+        self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
     def tell(self, look: Look) -> list[str]:
         """Return the lines that are new with a look."""
         task_id, verdict = look.task_id, look.verdict
-        if is_over(verdict) and task_id in self._past and self._past[task_id] == run_of(look):
-            return []
         before = self.verdicts.get(task_id)
+        # A watch may know better than a single look that called a build elsewhere lost.
+        if not before and is_over(verdict) and (task_id, run_of(look)) in self._past:
+            return []
         self.verdicts[task_id] = verdict
         self._display.labels |= len(self.verdicts) > 1
         lines: list[str] = []

@@ -36,6 +36,17 @@ def clean(text: str | None) -> str:
     return " ".join(text.split())
 
 
+def printable(text: str) -> str:
+    """Return lines without what a terminal obeys.
+
+    All that is shown passes here last, whatever it was made of; `clean` is for what a build says.
+    """
+    lines = text.split("\n")
+    return "\n".join(
+        it if it.isprintable() else "".join(filter(str.isprintable, it)) for it in lines
+    )
+
+
 def duration(seconds: float) -> str:
     """Return whole seconds in words: `5s`, `4m 5s`, `2h 0m 5s`; never below zero."""
     minutes, rest = divmod(max(int(seconds), 0), 60)
@@ -59,12 +70,16 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
-    the brackets hold the phase alone, before the first phase the turn, before both `starting`.
+    the brackets hold the phase alone, before the first phase the turn. Before both they hold what
+    a feature has done as soon as one of its tasks has begun, else `starting`.
 
     since: seconds for which the build has gone on since its snapshot.
     """
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
-    where = ", ".join(filter(None, (turn, clean(snapshot.phase)))) or "starting"
+    where = ", ".join(filter(None, (turn, clean(snapshot.phase))))
+    if not where and snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total:
+        where = tasks(snapshot)[0]
+    where = where or "starting"
     build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)} ({where})"
     return f"{build} - {duration(snapshot.metrics.elapsed_seconds + int(since))} elapsed"
 
@@ -191,8 +206,9 @@ def board(builds: Iterable[tuple[Snapshot, float, Verdict]]) -> list[str]:
     lines: list[str] = []
     for snapshot, since, verdict in builds:
         state = "" if verdict.state == "running" else f"{verdict.state}: "
-        signs = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
-        lines += one_line(snapshot, since), ", ".join((*signs, state + clean(verdict.evidence)))
+        made = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
+        # The signs of life first: a narrow terminal cuts off the rest.
+        lines += one_line(snapshot, since), ", ".join((state + clean(verdict.evidence), *made))
     return lines
 
 

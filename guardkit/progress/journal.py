@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from guardkit.errors import InvalidProgressError
 from guardkit.progress.folder import Folder, open_builds, write_all
 from guardkit.progress.paths import JOURNAL, check_task_id
+from guardkit.progress.reader import explain
 from guardkit.progress.snapshot import Event, decode_event
 
 OLDER = f"{JOURNAL}.1"
@@ -78,19 +80,26 @@ def read_events(task_id: str, *, root: str | os.PathLike[str] = ".") -> list[Eve
     """Return the events of all runs of `task_id` below `root`, oldest first.
 
     They are those that the journal still has, which is bounded in size. A line that is no event is
-    passed over, as is the last one if it is half-written. Empty where no journal can be read.
-    Raises InvalidTaskIdError.
+    passed over, as is the last one if it is half-written. Empty where there is no journal.
+    Raises InvalidTaskIdError, and InvalidProgressError where there is one that cannot be read.
     """
     check_task_id(task_id)
-    with suppress(OSError), open_builds(root) as builds, builds.folder(task_id) as folder:
-        return read_all(folder)[0]
-    return []
+    try:
+        with open_builds(root) as builds, builds.folder(task_id) as folder:
+            return read_all(folder, pass_over=FileNotFoundError)[0]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InvalidProgressError(explain(error)) from error
 
 
-def read_all(folder: Folder) -> tuple[list[Event], Spot]:
-    """Return the events in a build's folder, oldest first, and from where on to `read_on`."""
-    newer, spot = _read(folder, JOURNAL, Spot())  # first: it may become the older one meanwhile
-    older, _ = _read(folder, OLDER, Spot())
+def read_all(folder: Folder, *, pass_over: type[OSError] = OSError) -> tuple[list[Event], Spot]:
+    """Return the events in a build's folder, oldest first, and from where on to `read_on`.
+
+    pass_over: what of a file that raises it there are no events; what else it raises is raised.
+    """
+    newer, spot = _read(folder, JOURNAL, Spot(), pass_over)  # first: it may be renamed meanwhile
+    older, _ = _read(folder, OLDER, Spot(), pass_over)
     events = {(event.run_id, event.seq, event.event): event for event in (*older, *newer)}
     return list(events.values()), spot
 
@@ -98,18 +107,21 @@ def read_all(folder: Folder) -> tuple[list[Event], Spot]:
 def read_on(folder: Folder, spot: Spot) -> tuple[list[Event], Spot]:
     """Return the events in the whole lines past `spot`, and where these end.
 
-    After a rotation the rest of `events.jsonl.1` comes first.
+    After a rotation the rest of `events.jsonl.1` comes first. Of a file that cannot be read there
+    are no events.
     """
-    events, now = _read(folder, JOURNAL, spot)
+    events, now = _read(folder, JOURNAL, spot, OSError)
     if spot.file not in {0, now.file}:
-        events = _read(folder, OLDER, spot)[0] + events
+        events = _read(folder, OLDER, spot, OSError)[0] + events
     return events, now
 
 
-def _read(folder: Folder, name: str, spot: Spot) -> tuple[list[Event], Spot]:
+def _read(
+    folder: Folder, name: str, spot: Spot, pass_over: type[OSError]
+) -> tuple[list[Event], Spot]:
     """Read the whole lines of a file, those past `spot` if it is of this file.
 
-    Of a file that cannot be read there are no events, and the spot stays where it is.
+    Where that raises `pass_over`, there are no events, and the spot stays where it is.
     """
     try:
         with open(folder.file(name), "rb") as file:
@@ -118,7 +130,7 @@ def _read(folder: Folder, name: str, spot: Spot) -> tuple[list[Event], Spot]:
             start = max(spot.offset if goes_on else 0, status.st_size - READ_MAX)
             file.seek(start)
             text = file.read(status.st_size - start)
-    except OSError:
+    except pass_over:
         return [], spot
     whole = text.rfind(b"\n") + 1
     if len(text) - whole > LINE_MAX:  # no event is that long

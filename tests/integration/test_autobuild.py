@@ -555,7 +555,8 @@ async def test_a_task_that_is_being_built_is_not_taken_for_an_earlier_build(
 ) -> None:
     git(root, "branch", "autobuild/T1")
     async with track_build("T1", root=root):
-        with pytest.raises(BuildAlreadyRunningError, match="is being built"):
+        by = rf"T1 is being built by process {os.getpid()} on \S+, since "
+        with pytest.raises(BuildAlreadyRunningError, match=by):
             await build(GREEN)
 
 

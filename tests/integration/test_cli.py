@@ -151,6 +151,11 @@ def test_help_fits_a_terminal_and_describes_each_word(command: str) -> None:
         ("autobuild task T", "required: --player", "guardkit autobuild task"),
         ("autobuild task --player x", "required: TASK-ID", "guardkit autobuild task"),
         (
+            "autobuild task T --playr x",
+            "there is no option --playr (did you mean --player?)",
+            "guardkit autobuild task",
+        ),
+        (
             "autobuild task T --player x --max-turns 0",
             "--max-turns: a whole number from 1 up is wanted",
             "guardkit autobuild task",
@@ -288,6 +293,16 @@ def test_a_mark_of_another_owner_is_passed_over_with_one_line(tmp_path: Path) ->
     assert passed.startswith(f"guardkit: {tmp_path}/.guardkit belongs to user 4321 ")
     assert (ended.returncode, missing) == (6, f"guardkit: no build is known below {start}")
     assert guardkit("status", "--root", str(tmp_path)).returncode == 0
+
+
+def test_a_working_folder_that_is_gone_is_told_of_with_the_remedy(tmp_path: Path) -> None:
+    command = ("sh", "-c", 'cd "$1"; rmdir "$1"; shift; exec "$@"', "sh", str(tmp_path / "gone"))
+    (tmp_path / "gone").mkdir()
+    ended = subprocess.run(
+        (*command, *GUARDKIT, "status"), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--root: the working folder is gone: give that of the project" in ended.stderr
 
 
 def test_status_shows_a_build_that_runs(tmp_path: Path) -> None:
@@ -688,29 +703,57 @@ def test_a_build_whose_output_nobody_reads_ends(tmp_path: Path) -> None:
     assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
 
 
-@pytest.mark.parametrize(
-    ("to", "code"), [(">&-", 0), ("> /dev/full", 7)], ids=["closed", "a full disk"]
+CLOSED, FULL = ">&-", "> /dev/full"
+TAKES_NOTHING = pytest.mark.parametrize(
+    ("to", "why"),
+    [(CLOSED, "Bad file descriptor"), (FULL, "No space left on device")],
+    ids=["closed", "a full disk"],
 )
+
+
+def redirected(to: str, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command with a redirection of the shell."""
+    words = ("sh", "-c", f'exec "$@" {to}', "sh", *command)
+    run = {"capture_output": True, "text": True, "cwd": cwd, "timeout": 60}
+    return subprocess.run(words, check=False, **run)  # type: ignore[call-overload, no-any-return]
+
+
+@TAKES_NOTHING
 def test_an_output_that_takes_nothing_does_not_disturb_the_build(
-    tmp_path: Path, to: str, code: int
+    tmp_path: Path, to: str, why: str
 ) -> None:
     root = make_demo(tmp_path)
-    command = autobuild(root, "--player", player(), "--test", TEST)
-    ended = subprocess.run(
-        ("sh", "-c", f'exec "$@" {to}', "sh", *command), capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == code
-    assert ("No space left on device" in ended.stderr) == (code == 7)
+    ended = redirected(to, *autobuild(root, "--player", player(), "--test", TEST))
+    assert ended.returncode == 7
+    told = f"completed, but not all of its output could be written: {why}"
+    assert complaint(ended) == f"guardkit: {TASK_ID} {told}"
     assert json.loads(progress_file(root, TASK_ID).read_bytes())["status"] == "completed"
 
 
-def test_a_full_disk_gives_one_line(tmp_path: Path) -> None:
+@TAKES_NOTHING
+def test_a_build_that_was_cancelled_says_so_whatever_its_output_takes(
+    tmp_path: Path, to: str, why: str
+) -> None:
+    root = make_demo(tmp_path)
+    end = "kill $(ps -o ppid= -p $$); sleep 600"
+    ended = redirected(to, *autobuild(root, "--player", end, "--test", TEST))
+    assert (ended.returncode, complaint(ended)) == (3, f"guardkit: {TASK_ID} was cancelled")
+
+
+@TAKES_NOTHING
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("status", "status --json", "log TASK-1", "watch TASK-1", "watch TASK-1 --follow"),
+        *("wait TASK-1", "wait TASK-1 --json", "schema", "--help", "--version", "autobuild"),
+    ],
+)
+def test_what_could_not_be_told_is_no_success(
+    tmp_path: Path, words: str, to: str, why: str
+) -> None:
     built(tmp_path, "TASK-1")
-    command = (*GUARDKIT, "status", "--root", str(tmp_path))
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert ended.returncode == 7
-    assert ended.stderr == "guardkit: [Errno 28] No space left on device\n"
+    ended = redirected(to, *GUARDKIT, *words.split(), cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (7, f"guardkit: standard output: {why}\n")
 
 
 def test_a_build_that_fails_says_why_and_exits_with_1(tmp_path: Path) -> None:

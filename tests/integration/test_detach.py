@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_a_refused_start_returns_with_the_reason_and_its_code(project: Project) 
     assert project.start().returncode == 0
     second = project.start()
     assert (second.returncode, second.stdout) == (7, "")
-    assert complaint(second) == f"guardkit: {TASK_ID} is being built: see guardkit status"
+    first = read_progress(TASK_ID, root=project.root)
+    by = f"process {first.tracker.pid} on {first.tracker.host}, since {first.started_at:%F %T} UTC"
+    told = f"{TASK_ID} is being built by {by}: see `guardkit status {TASK_ID}`"
+    assert complaint(second) == f"guardkit: {told}"
     told = (project.folder / "output.log").read_text()
     assert "is being built" not in told
 
@@ -146,6 +150,30 @@ def test_ctrl_c_before_the_build_has_begun_ends_the_start(project: Project, tmp_
     assert told == ("", f"guardkit: {TASK_ID} was cancelled\n")
     assert process.returncode == 130
     assert not project.folder.exists()
+
+
+START = """
+import os, signal, sys
+from guardkit.cli.background import start
+
+def build(writer):
+    signal.signal(signal.SIGTERM, getattr(signal, sys.argv[1]))
+    os.fork()  # now two hang, as a build and its git
+    while True:
+        signal.pause()
+
+sys.exit(start(build, patience=0.2))
+"""
+
+
+@pytest.mark.parametrize("on_sigterm", ["SIG_DFL", "SIG_IGN"])
+def test_a_build_that_does_not_begin_is_ended_and_its_start_returns(on_sigterm: str) -> None:
+    command = (sys.executable, "-c", START, on_sigterm)
+    # All have let go of the pipes when this returns.
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout) == (7, "")
+    why = "the build has not begun within 0.2 s, as if the disk hangs"
+    assert re.fullmatch(rf"guardkit: {why}: its process \d+ was ended", complaint(ended))
 
 
 @contextmanager

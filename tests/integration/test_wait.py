@@ -424,3 +424,57 @@ def test_a_log_that_goes_on_ends_when_nobody_reads_it(tmp_path: Path) -> None:
         lines_until(following.stdout, "build.ended")
         following.stdout.close()
         assert following.wait(30) == 7
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("progress.json")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_link, "it is a link, which guardkit does not follow"),
+        (os.mkfifo, "it is not a regular file"),
+        (Path.mkdir, "it is not a regular file"),
+    ],
+    ids=["a link", "a pipe", "a folder"],
+)
+@pytest.mark.parametrize("words", [[], ["--follow"], ["--last", "--json"]], ids=" ".join)
+def test_a_journal_that_cannot_be_read_is_told_of_with_the_reason(
+    tmp_path: Path, words: list[str], make: Callable[[Path], object], why: str
+) -> None:
+    built(tmp_path, "TASK-1")
+    journal = progress_file(tmp_path, "TASK-1").with_name("events.jsonl")
+    journal.unlink()
+    make(journal)
+    ended = guardkit("log", "TASK-1", "--root", str(tmp_path), *words, timeout=30)
+    assert (ended.returncode, ended.stdout) == (7, "")
+    assert complaint(ended) == (
+        f"guardkit: {journal} cannot be read: {why}; make it readable, or remove it"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_journal_that_we_may_not_read_is_told_of_with_the_reason(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    journal = progress_file(tmp_path, "TASK-1").with_name("events.jsonl")
+    journal.chmod(0)
+    become = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    words = (*become, *GUARDKIT, "log", "TASK-1", "--root", str(tmp_path))
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (7, "")
+    assert f"{journal} cannot be read: Permission denied" in complaint(ended)
+
+
+def test_of_a_sparse_journal_of_gigabytes_the_end_is_read(tmp_path: Path) -> None:
+    built(tmp_path, "TASK-1")
+    journal = progress_file(tmp_path, "TASK-1").with_name("events.jsonl")
+    lines = journal.read_bytes()
+    os.truncate(journal, 3 * 2**30)
+    with journal.open("ab") as file:
+        file.write(b"\n" + lines)
+    limited = ("sh", "-c", 'ulimit -v 1000000; exec "$@"', "sh", *GUARDKIT)
+    words = (*limited, "log", "TASK-1", "--last", "--root", str(tmp_path))
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(ended.stdout.splitlines()) == len(LOG) + 3

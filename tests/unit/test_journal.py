@@ -14,7 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from guardkit import InvalidTaskIdError, Snapshot, read_events, track_build
+from guardkit import (
+    InvalidProgressError,
+    InvalidTaskIdError,
+    Snapshot,
+    read_events,
+    track_build,
+)
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import (
     LINE_MAX,
@@ -252,9 +258,31 @@ def test_a_link_is_never_read(folder: Folder, path: Path, tmp_path: Path, name: 
     for target in ("/dev/zero", tmp_path / "other"):
         (tmp_path / "other").write_bytes(line("1"))
         path.with_name(name).symlink_to(target)
-        assert read_all(folder)[0] == read_events("TASK-1", root=tmp_path) == []
-        assert read_last(folder) is None
+        assert (read_all(folder)[0], read_last(folder)) == ([], None)
+        with pytest.raises(InvalidProgressError, match=rf"{name} cannot be read: it is a link, "):
+            read_events("TASK-1", root=tmp_path)
         path.with_name(name).unlink()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
+@pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.1"])
+def test_a_journal_that_is_no_regular_file_is_told_of_to_who_asks_for_it(
+    folder: Folder, path: Path, tmp_path: Path, name: str, make: Callable[[Path], object]
+) -> None:
+    path.write_bytes(line("1"))
+    path.with_name(name).unlink(missing_ok=True)
+    make(path.with_name(name))
+    with pytest.raises(InvalidProgressError, match=rf"{name} cannot be read: it is not a regular"):
+        read_events("TASK-1", root=tmp_path)
+    assert names(read_on(folder, Spot())[0]) == ([] if name == path.name else ["1"])
+
+
+def test_a_folder_of_a_build_that_is_a_link_is_told_of_to_who_asks_for_its_journal(
+    tmp_path: Path, folder: Folder
+) -> None:
+    Path(folder.path).with_name("TASK-2").symlink_to(folder.path)
+    with pytest.raises(InvalidProgressError, match="TASK-2 cannot be read: it is a link, "):
+        read_events("TASK-2", root=tmp_path)
 
 
 def test_where_there_is_no_journal_there_are_no_events(tmp_path: Path, folder: Folder) -> None:

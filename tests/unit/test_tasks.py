@@ -169,6 +169,24 @@ def test_an_id_that_begins_other_ids_finds_only_its_own_task(tmp_path: Path) -> 
     assert find_task("TASK-1", root=tmp_path).path == own
 
 
+@pytest.mark.parametrize(
+    ("task_id", "remedy"),
+    [
+        ("TASK-XYY", "'id: TASK-XYY' in its frontmatter (did you mean TASK-XYZ?)"),
+        ("OTHER-7", "'id: OTHER-7' in its frontmatter: write one"),
+    ],
+    ids=["one is near", "none is near"],
+)
+def test_a_mistyped_id_is_answered_with_the_nearest(
+    tmp_path: Path, task_id: str, remedy: str
+) -> None:
+    for each in ("TASK-ABC", "TASK-XYZ"):
+        write(tmp_path, f"{each}.md", task(each))
+    with pytest.raises(TaskNotFoundError) as raised:
+        find_task(task_id, root=tmp_path)
+    assert str(raised.value) == f"no task file below {tmp_path}/tasks has {remedy}"
+
+
 def test_a_file_named_for_one_task_may_hold_another(tmp_path: Path) -> None:
     write(tmp_path, "TASK-1.md", task("TASK-2"))
     with pytest.raises(TaskNotFoundError):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from guardkit.cli import values
-from guardkit.errors import InvalidTaskIdError
+from guardkit.errors import InvalidTaskIdError, nearest
 from guardkit.progress.paths import check_task_id
 
 SECRET = "s3cret-t0ken"  # noqa: S105
@@ -69,7 +69,7 @@ def test_a_mistyped_word_of_a_few_is_answered_with_the_nearest() -> None:
     ids=["one is near", "none is near", "too long"],
 )
 def test_the_nearest_word_is_asked_for(word: str, question: str) -> None:
-    assert values.nearest(word, ["TASK-FB-002", "TASK-7"]) == question
+    assert nearest(word, ["TASK-FB-002", "TASK-7"]) == question
 
 
 @pytest.mark.parametrize(

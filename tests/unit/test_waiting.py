@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Builds, Look, ProgressNotFoundError, Snapshot, Verdict, track_build
-from guardkit.places.wait import Answer, Until, Waiting, wait
+from guardkit.places.wait import Answer, Until, Waiting, Wanted, wait
 from guardkit.testing import FakeClock
 
+from ..looks import TRACKER, Writer, document
 from .test_words import working
 
 pytestmark = pytest.mark.anyio
@@ -32,9 +34,17 @@ def unwritten(task_id: str, state: Any = "running") -> Look:
 
 def met(until: Until, *looks: Look, ids: int = 2, past: tuple[Look, ...] = ()) -> bool:
     """Return whether a wait for A, and B, is over after some looks."""
-    waiting = Waiting(["A", "B"][:ids], until, past=past)
-    waiting.see(looks)
-    return waiting.is_met()
+    wanted = Wanted(["A", "B"][:ids], until, afresh=bool(past))
+    return seen(wanted, *looks, past=past or None).is_met()
+
+
+def seen(wanted: Wanted, *looks: Look, past: tuple[Look, ...] | None = None) -> Waiting:
+    """Return a wait for builds that are there, after some looks."""
+    there = [look(task_id) for task_id in wanted.task_ids]
+    waiting = Waiting(wanted, there if past is None else past)
+    for each in looks:
+        waiting.see(each)
+    return waiting
 
 
 OVER = ["completed", "failed", "cancelled", "crashed", "lost"]
@@ -98,8 +108,8 @@ async def test_the_first_that_is_written_is_a_change() -> None:
 
 
 async def test_a_build_that_is_done_stays_so_when_its_next_run_begins() -> None:
-    waiting = Waiting(["A", "B"])
-    waiting.see([look("A", "failed"), look("B"), look("A", run="2"), look("B", "completed")])
+    looks = look("A", "failed"), look("B"), look("A", run="2"), look("B", "completed")
+    waiting = seen(Wanted(["A", "B"]), *looks)
     assert waiting.is_met()
     assert [each.verdict.state for each in waiting.looks] == ["failed", "completed"]
 
@@ -107,12 +117,11 @@ async def test_a_build_that_is_done_stays_so_when_its_next_run_begins() -> None:
 @pytest.mark.parametrize("state", [*OVER, "unreadable"])
 async def test_the_run_before_is_not_taken_for_the_next(state: str) -> None:
     past = look("A", state) if state != "unreadable" else unwritten("A", state)
-    waiting = Waiting(["A"], past=[past])
-    waiting.see([past, past])
+    waiting = seen(Wanted(["A"], afresh=True), past, past, past=(past,))
     assert (waiting.is_met(), waiting.looks) == (False, [])
-    waiting.see([look("A", run="2")])
+    waiting.see(look("A", run="2"))
     assert len(waiting.looks) == 1
-    waiting.see([look("A", "completed", run="2")])
+    waiting.see(look("A", "completed", run="2"))
     assert waiting.is_met()
 
 
@@ -127,11 +136,11 @@ async def test_a_run_that_goes_on_is_the_next_one() -> None:
 
 @asynccontextmanager
 async def waited(
-    root: Path, clock: FakeClock, *task_ids: str, **options: Any
+    root: Path, clock: FakeClock, *, limit: float | None = None, **wanted: Any
 ) -> AsyncGenerator["asyncio.Task[Answer]"]:
-    """Wait while the block runs."""
-    builds = Builds(root, clock=clock)
-    waiting = asyncio.create_task(wait(builds, task_ids, clock=clock, **options))
+    """Wait for TASK-1 while the block runs."""
+    builds, what = Builds(root, clock=clock), Wanted(["TASK-1"], **wanted)
+    waiting = asyncio.create_task(wait(builds, what, limit=limit, clock=clock))
     await clock.advance(0.1)
     try:
         yield waiting
@@ -147,7 +156,7 @@ def states(answer: Answer) -> list[str]:
 async def test_a_build_is_waited_for_until_its_end(tmp_path: Path, clock: FakeClock) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(track_build("TASK-1", root=tmp_path, clock=clock))
-        async with waited(tmp_path, clock, "TASK-1") as waiting:
+        async with waited(tmp_path, clock) as waiting:
             await clock.advance(60)
             assert not waiting.done()
             await stack.aclose()
@@ -158,7 +167,7 @@ async def test_a_build_is_waited_for_until_its_end(tmp_path: Path, clock: FakeCl
 
 async def test_the_time_is_up_just_when_it_was_asked_for(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        async with waited(tmp_path, clock, "TASK-1", limit=90) as waiting:
+        async with waited(tmp_path, clock, limit=90) as waiting:
             await clock.advance(89.8)
             assert not waiting.done()
             await clock.advance(0.2)
@@ -170,7 +179,7 @@ async def test_what_is_told_when_the_time_is_up_is_the_state_of_then(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        async with waited(tmp_path, clock, "TASK-1", limit=30) as waiting:
+        async with waited(tmp_path, clock, limit=30) as waiting:
             await clock.advance(30)
             [found] = waiting.result().looks
     assert found.verdict.evidence == "last activity 30 s ago"
@@ -180,22 +189,67 @@ async def test_what_is_told_when_the_time_is_up_is_the_state_of_then(
 
 async def test_a_wait_without_time_takes_one_look(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        answer = await wait(Builds(tmp_path, clock=clock), ["TASK-1"], limit=0, clock=clock)
+        answer = await wait(Builds(tmp_path, clock=clock), Wanted(["TASK-1"]), limit=0, clock=clock)
     assert (states(answer), answer.timed_out) == (["running"], True)
 
 
 async def test_a_clock_that_is_set_wakes_nobody(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        async with waited(tmp_path, clock, "TASK-1", until="trouble") as waiting:
+        async with waited(tmp_path, clock, until="trouble") as waiting:
             for seconds in (7200, -14400):
                 clock.jump(seconds)
                 await clock.advance(2)
             assert not waiting.done()
 
 
+def from_elsewhere(writer: Writer, clock: FakeClock, seq: int = 1, **changes: Any) -> None:
+    """Write what a machine does whose clock is 20 minutes behind ours."""
+    at = clock.now() - timedelta(minutes=20)
+    tracker = replace(TRACKER, boot_id="another", seq=seq, beat=float(seq), activity_at=at)
+    writer.put(document(started_at=at, updated_at=at, tracker=tracker, **changes))
+
+
+@pytest.mark.parametrize("until", UNTIL)
+async def test_a_build_elsewhere_is_not_lost_because_a_clock_is_behind(
+    tmp_path: Path, clock: FakeClock, until: Until
+) -> None:
+    from_elsewhere(writer := Writer(tmp_path, clock), clock)
+    [look] = Builds(tmp_path, clock=clock).look_now()
+    assert (look.verdict.state, "by the wall clock" in look.verdict.evidence) == ("lost", True)
+    async with waited(tmp_path, clock, until=until) as waiting:
+        await clock.advance(10)
+        assert not waiting.done()
+        from_elsewhere(writer, clock, 2, status="failed")
+        await clock.advance(1)
+        assert states(waiting.result()) == ["failed"]
+
+
+@pytest.mark.parametrize("afresh", [False, True], ids=["latest", "next"])
+async def test_what_a_watch_says_of_a_build_elsewhere_is_told_when_the_time_is_up(
+    tmp_path: Path, clock: FakeClock, afresh: bool
+) -> None:
+    from_elsewhere(Writer(tmp_path, clock), clock)
+    async with waited(tmp_path, clock, limit=10, afresh=afresh) as waiting:
+        await clock.advance(10)
+        answer = waiting.result()
+    assert (states(answer), answer.timed_out) == (["running"], True)
+
+
+async def test_a_build_elsewhere_is_lost_when_no_heartbeat_has_come_while_it_was_watched(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    from_elsewhere(Writer(tmp_path, clock), clock)
+    async with waited(tmp_path, clock) as waiting:
+        await clock.advance(16)
+        [look] = waiting.result().looks
+    assert (look.verdict.state, "by the wall clock" in look.verdict.evidence) == ("lost", False)
+
+
 async def test_what_is_not_there_is_not_waited_for(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        answer = await wait(Builds(tmp_path, clock=clock), ["TASK-1", "TASK-2"], clock=clock)
+        answer = await wait(
+            Builds(tmp_path, clock=clock), Wanted(["TASK-1", "TASK-2"]), clock=clock
+        )
     assert (states(answer), answer.timed_out) == (["running"], False)
 
 
@@ -206,7 +260,7 @@ async def test_the_next_run_is_waited_for_from_its_beginning(
     for _ in range(before):
         async with track_build("TASK-1", root=tmp_path, clock=clock):
             pass
-    async with waited(tmp_path, clock, "TASK-1", afresh=True) as waiting:
+    async with waited(tmp_path, clock, afresh=True) as waiting:
         await clock.advance(60)
         assert not waiting.done()
         async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
@@ -220,7 +274,7 @@ async def test_the_next_run_is_waited_for_from_its_beginning(
 async def test_of_the_next_run_nothing_is_told_where_it_does_not_begin(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    async with waited(tmp_path, clock, "TASK-1", afresh=True, limit=10) as waiting:
+    async with waited(tmp_path, clock, afresh=True, limit=10) as waiting:
         await clock.advance(10)
         assert waiting.result() == Answer([], timed_out=True)
 
@@ -230,7 +284,7 @@ async def test_a_run_is_found_though_the_next_has_begun(tmp_path: Path, clock: F
         run = build.snapshot.tracker.run_id
         build.fail("no idea")
     async with track_build("TASK-1", root=tmp_path, clock=clock):
-        answer = await wait(Builds(tmp_path, clock=clock), ["TASK-1"], run=run, clock=clock)
+        answer = await wait(Builds(tmp_path, clock=clock), Wanted(["TASK-1"], run=run), clock=clock)
     assert states(answer) == ["failed"]
     assert answer.looks[0].verdict.evidence == "ended after 0 s: no idea"
 
@@ -242,7 +296,7 @@ async def test_a_run_is_waited_for_and_not_the_one_after_it(
         one = track_build("TASK-1", root=tmp_path, clock=clock)
         run = one.snapshot.tracker.run_id
         await stack.enter_async_context(one)
-        async with waited(tmp_path, clock, "TASK-1", run=run) as waiting:
+        async with waited(tmp_path, clock, run=run) as waiting:
             await clock.advance(1)
             assert not waiting.done()
             await stack.aclose()
@@ -255,7 +309,7 @@ async def test_a_run_that_is_not_known_is_told_of(tmp_path: Path, clock: FakeClo
     builds = Builds(tmp_path, clock=clock)
     for known in ("", "; its latest is [0-9a-f]{16}"):
         with pytest.raises(ProgressNotFoundError, match=f"TASK-1 has no such run{known}: see "):
-            await wait(builds, ["TASK-1"], run="0" * 16, clock=clock)
+            await wait(builds, Wanted(["TASK-1"], run="0" * 16), clock=clock)
         async with track_build("TASK-1", root=tmp_path, clock=clock):
             pass
 
@@ -268,6 +322,6 @@ async def test_a_run_that_has_left_no_end_has_crashed(tmp_path: Path, clock: Fak
     journal = tmp_path / ".guardkit/autobuild/TASK-1/events.jsonl"
     lines = [line for line in journal.read_text().splitlines(keepends=True) if runs[0] in line]
     journal.write_text("".join(lines[:-1]))
-    answer = await wait(Builds(tmp_path, clock=clock), ["TASK-1"], run=runs[0], clock=clock)
+    answer = await wait(Builds(tmp_path, clock=clock), Wanted(["TASK-1"], run=runs[0]), clock=clock)
     assert states(answer) == ["crashed"]
     assert "another run has taken TASK-1" in answer.looks[0].verdict.evidence

@@ -125,6 +125,15 @@ async def test_what_had_ended_before_is_not_told_until_it_begins_anew() -> None:
     os.close(null)
 
 
+async def test_what_was_called_lost_and_lives_is_told_of_until_it_is_lost() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    watching = Watching(Display(null), past=[look(at(0), "lost")])
+    lines = told(watching, look(at(0)), look(at(0), "lost"))
+    assert lines == [BEGUN, "TASK-FB-002 lost: it is so"]
+    assert watching.is_over(0)
+    os.close(null)
+
+
 async def test_a_build_of_another_program_that_has_ended_is_told(watching: Watching) -> None:
     ended = of_run("", at(1, status="completed"))
     assert told(watching, look(ended, "completed"))[-1] == "Status: COMPLETED"

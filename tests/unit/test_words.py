@@ -17,6 +17,7 @@ from guardkit.places.words import (
     log_line,
     look_line,
     one_line,
+    printable,
     status_lines,
     tasks,
     used,
@@ -83,6 +84,16 @@ def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
         ),
         pytest.param(
             {"turn": 1}, "Wave 1/1, TASK-FB-002 (Turn 1/5) - 0s elapsed", id="before a phase"
+        ),
+        pytest.param(
+            {"tasks": Tasks(total=3, pending=3)},
+            "Wave 1/1, TASK-FB-002 (starting) - 0s elapsed",
+            id="before the first task of a feature",
+        ),
+        pytest.param(
+            {"tasks": Tasks(total=3, pending=1, running=1, completed=1)},
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks completed) - 0s elapsed",
+            id="while tasks of a feature run",
         ),
         pytest.param(
             {"phase": "\x1b[31mSet\nup"},
@@ -159,6 +170,10 @@ def test_only_what_is_there_is_counted(metrics: Metrics, words: list[str]) -> No
 )
 def test_nothing_but_printable_characters_is_left(text: str | None, shown: str) -> None:
     assert clean(text) == shown
+
+
+def test_lines_stay_as_they_are_but_for_what_a_terminal_obeys() -> None:
+    assert printable("a  b \n\x1b[2Jc\r\x9b\u202e\n") == "a  b \n[2Jc\n"
 
 
 @pytest.mark.parametrize(
@@ -285,7 +300,7 @@ def test_the_board_ticks_between_two_snapshots() -> None:
     snapshot = working(60, metrics=Metrics(elapsed_seconds=60, tests_passed=1, tests_total=2))
     assert board([(snapshot, 4.2, Verdict("running", "last activity 4 s ago"))]) == [
         "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 1m 4s elapsed",
-        "1 of 2 tests passing, last activity 4 s ago",
+        "last activity 4 s ago, 1 of 2 tests passing",
     ]
 
 
