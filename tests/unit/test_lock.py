@@ -317,21 +317,23 @@ def test_a_run_that_went_over_to_another_file_meanwhile_is_not_gone(
     locks.close()
 
 
-def test_a_look_neither_keeps_anybody_from_building_nor_sees_a_run_twice(tmp_path: Path) -> None:
-    """The builder takes the run before the task, and lets go of it after that."""
+def test_a_look_neither_keeps_anybody_from_building_nor_takes_a_run_that_ends_for_another(
+    tmp_path: Path,
+) -> None:
+    """The builder takes the run before the task, tells of it, and lets go of it after the task."""
     script = f"""{BEGIN}
-for number in range(2000):
-    locks.take(builds, "TASK-1", "run-1")
-    locks.give_back("TASK-1", "run-1")
+number = os.open(f"{{builds.path}}/number", os.O_WRONLY | os.O_CREAT)
+for task in range(1000, 3000):
+    locks.take(builds, f"TASK-{{task}}", "run-1")
+    os.pwrite(number, b"%d" % task, 0)
+    locks.give_back(f"TASK-{{task - 1}}", "run-1")
 print("done", flush=True)
 """
+    number, seen = tmp_path / ".guardkit/autobuild/number", set[Hold]()
     with running(script, tmp_path) as process:
-        seen: set[Hold] = set()
         while process.poll() is None:
-            try:
-                seen.add(see(tmp_path))
-            except FileNotFoundError:
-                continue  # it has not yet begun
+            if number.exists() and (task := number.read_text()):
+                seen.add(see(tmp_path, task=f"TASK-{task}"))
         assert process.says() == "done"
     assert Hold.LIVES in seen
     assert Hold.TAKEN not in seen
