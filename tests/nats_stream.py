@@ -11,7 +11,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from guardkit import Snapshot, read_events
+from guardkit import InvalidProgressError, Snapshot, read_events
 from guardkit.progress.snapshot import decode
 
 from .nats_server import NatsServer
@@ -76,7 +76,10 @@ def differences(messages: list[Message], *roots: Path) -> list[str]:
     for message in messages:
         subjects.setdefault(message.task_id, []).append(message)
     for path in (path for root in roots for path in root.glob(".guardkit/autobuild/*/")):
-        events = read_events(path.name, root=path.parents[2])
+        try:
+            events = read_events(path.name, root=path.parents[2])
+        except InvalidProgressError:  # of what is no build
+            events = []
         runs = {event.run_id for event in events}
         told = [(each.run_id, each.seq, each.event) for each in events]
         heard = [

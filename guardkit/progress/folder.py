@@ -103,9 +103,13 @@ class Folder:
                 raise
 
     def ignore(self) -> None:
-        """Have git pass over what is in this folder, unless somebody has told it otherwise."""
+        """Have git pass over what is in this folder, unless a file of its own tells otherwise."""
         with suppress(OSError):
-            if ".gitignore" not in self.names():
+            try:
+                is_told = stat.S_ISREG(self.status(".gitignore").st_mode)
+            except FileNotFoundError:
+                is_told = False
+            if not is_told:  # a link tells git nothing
                 self.replace(".gitignore", b"*\n")
 
     def rename(self, name: str, to: str) -> None:

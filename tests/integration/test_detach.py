@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -72,8 +73,11 @@ def test_a_build_goes_on_when_its_start_has_returned_and_is_waited_for(project: 
 
 def test_what_a_build_prints_is_beside_its_journal(project: Project) -> None:
     run = project.start().stdout.strip()
+    builder = os.pidfd_open(read_progress(TASK_ID, root=project.root).tracker.pid)
     project.open_gate()
     project.wait("--run", run)
+    assert select.select([builder], [], [], 30)[0]  # until it has said how it ended
+    os.close(builder)
     told = (project.folder / "output.log").read_text()
     assert "Turn 1/1: Player Implementation starting...\n" in told
     assert "\nStatus: FAILED - " in told
