@@ -12,7 +12,8 @@ if TYPE_CHECKING:
         ProgressNotFoundError,
         ScopeError,
     )
-    from guardkit.monitor.builds import Builds, Look, assess, watch_progress
+    from guardkit.monitor.builds import Builds, assess, watch_progress
+    from guardkit.monitor.look import Look
     from guardkit.monitor.verdict import Verdict
     from guardkit.progress.build import Build, track_build
     from guardkit.progress.journal import read_events
@@ -34,6 +35,7 @@ _HOMES = (  # from the lightest: each needs little that the ones before it do no
     "progress.snapshot",
     "progress.reader",
     "progress.journal",
+    "monitor.look",
     "monitor.builds",
     "progress.sinks",
     "progress.scopes",

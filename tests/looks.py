@@ -12,8 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit import InvalidProgressError, Snapshot
-from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.builds import Builds
 from guardkit.monitor.evidence import Examiner
+from guardkit.monitor.look import Look
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import Locks, boot_id
 from guardkit.progress.snapshot import Tracker, decode, encode, make_event

@@ -11,7 +11,8 @@ TYPE_CHECKING = False  # as in typing, which takes as long to import as Python t
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable
 
-    from guardkit.monitor.builds import Builds, Look
+    from guardkit.monitor.builds import Builds
+    from guardkit.monitor.look import Look
 
 
 class Finder:

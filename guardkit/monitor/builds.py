@@ -9,11 +9,10 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, suppress
 
-import msgspec
-
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.evidence import Examiner, check_ids
+from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import Verdict, judge
 from guardkit.progress import snapshot
 from guardkit.progress.folder import Folder, open_builds
@@ -27,24 +26,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
-
-
-class Look(msgspec.Struct, frozen=True):
-    """A look at one build.
-
-    task_id: the task.
-    snapshot: its document; None where none can be read, and where another run has taken the task
-        and has not written yet.
-    verdict: how it is, and why.
-    where: the folder or the server that it is in.
-    events: in a watch, the transitions since the look before, oldest first.
-    """
-
-    task_id: str
-    snapshot: Snapshot | None
-    verdict: Verdict
-    where: str
-    events: tuple[Event, ...] = ()
 
 
 class Builds:
@@ -101,7 +82,7 @@ class Builds:
         """
         from guardkit.monitor.memory import watch
 
-        return watch(self, check_ids(task_ids), past=past)
+        return watch(self.where, self.clock, self.examiner, check_ids(task_ids), past=past)
 
     def examiner(self, heard: Callable[[str], float] | None = None) -> Examiner:
         """Return what finds out about these builds; `heard` as there."""
@@ -127,7 +108,9 @@ async def watch_progress(
 
     builds, latest = Builds(root, clock=clock), None
     await _in_thread(builds.clock, lambda: read_progress(task_id, root=root))
-    async with aclosing(watch(builds, [task_id], beats=True)) as looks:
+    async with aclosing(
+        watch(builds.where, builds.clock, builds.examiner, [task_id], beats=True)
+    ) as looks:
         async for look in looks:
             if look.snapshot and look.snapshot != latest:
                 latest = look.snapshot

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
 from itertools import dropwhile
 
 import msgspec
 from msgspec.structs import replace
 
+from guardkit.clock import Clock
 from guardkit.errors import InvalidProgressError
-from guardkit.monitor.builds import Builds, Look
 from guardkit.monitor.changes import Changes
-from guardkit.monitor.evidence import is_same, names_in
+from guardkit.monitor.evidence import Examiner, is_same, names_in
+from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import judge_features, needs_tasks
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
@@ -50,39 +51,54 @@ class Known(msgspec.Struct):
 
 
 async def watch(
-    builds: Builds, wanted: list[str], *, past: bool = False, beats: bool = False
+    where: str,
+    clock: Clock,
+    examiner: Callable[[Callable[[str], float]], Examiner],
+    wanted: list[str],
+    *,
+    past: bool = False,
+    beats: bool = False,
 ) -> AsyncGenerator[Look]:
     """Yield a look at each of some builds, then at each change, for ever; as `Builds.watch`.
 
+    where: the folder in which `.guardkit` is.
+    examiner: makes what looks at builds, of a function that tells when a document was first seen.
     wanted: the ids of tasks; none: all.
     past: whether the first look at a build has the events of its run until then.
     beats: whether a heartbeat is a change; then there are no events, and no features are judged by
         their tasks.
     """
     changed: set[str] | None = None
-    async with Changes(builds_dir(builds.where), builds.clock) as changes:
-        memory = Memory(builds, changes, wanted, past=past, beats=beats)
+    async with Changes(builds_dir(where), clock) as changes:
+        memory = Memory(where, examiner, changes, wanted, past=past, beats=beats)
         while True:
             for look in await changes.call(memory.scan, changed):
                 yield look
-            await builds.clock.sleep(PACE * (len(memory.known) - FEW))
+            await clock.sleep(PACE * (len(memory.known) - FEW))
             changed = await changes.next()
 
 
 class Memory:
     """What a watch has seen and told, so that it reads what has changed, and tells what is new.
 
-    builds, wanted, past, beats: as for `watch`.
+    where, examiner, wanted, past, beats: as for `watch`.
     changes: is told which folders to watch.
     known: what was read of each build, by task id.
     """
 
     def __init__(
-        self, builds: Builds, changes: Changes, wanted: list[str], *, past: bool, beats: bool
+        self,
+        where: str,
+        examiner: Callable[[Callable[[str], float]], Examiner],
+        changes: Changes,
+        wanted: list[str],
+        *,
+        past: bool,
+        beats: bool,
     ) -> None:
         self.known: defaultdict[str, Known] = defaultdict(Known)
-        self._builds, self._changes, self._wanted = builds, changes, wanted
-        self._examiner = builds.examiner(lambda task_id: self.known[task_id].heard)
+        self._where, self._changes, self._wanted = where, changes, wanted
+        self._examiner = examiner(lambda task_id: self.known[task_id].heard)
         self._past, self._beats = past, beats
         self._found: Found = {}  # at the last look
         self._told: Found = {}  # that, with features judged by their tasks
@@ -107,11 +123,11 @@ class Memory:
     def _open(self) -> Folder:
         """Return the folder of all builds; one in which there is nothing, if it is not there."""
         try:
-            return open_builds(self._builds.where)
+            return open_builds(self._where)
         except OSError as error:
             if not (self._found or isinstance(error, FileNotFoundError)):
                 raise
-            return Folder(-1, builds_dir(self._builds.where))
+            return Folder(-1, builds_dir(self._where))
 
     def _concerns(self, name: str) -> bool:
         is_wanted = name in self._wanted if self._wanted else TASK_ID.fullmatch(name)
@@ -160,7 +176,7 @@ class Memory:
             return known.document
         known.stamp = stamp
         if document != known.document:
-            known.document, known.heard = document, self._builds.clock.monotonic()
+            known.document, known.heard = document, self._examiner.clock.monotonic()
         return document
 
     def _tell(self, folder: Folder, found: Found) -> list[Look]:
@@ -171,7 +187,7 @@ class Memory:
             (snapshot, verdict), told = judged[name], self._told.get(name)
             if not told or told[1].state != verdict.state or self._differ(told[0], snapshot):
                 events = self._read_events(folder, name, snapshot)
-                looks.append(Look(name, snapshot, verdict, self._builds.where, events))
+                looks.append(Look(name, snapshot, verdict, self._where, events))
         self._told |= judged
         return looks
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from guardkit.monitor.builds import Look
+from guardkit.monitor.look import Look
 from guardkit.places.words import clean
 from guardkit.progress.snapshot import Event
 

@@ -11,7 +11,8 @@ from anyio import CancelScope
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import ProgressNotFoundError
-from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.builds import Builds
+from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.words import WELL, is_over, is_past_watching, run_of
 from guardkit.progress.lock import Hold

@@ -11,7 +11,8 @@ from anyio import CancelScope
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.builds import Builds
+from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
 from guardkit.places.output import unread

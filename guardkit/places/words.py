@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # as in typing, which takes as long to import as Python t
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from guardkit.monitor.builds import Look
+    from guardkit.monitor.look import Look
     from guardkit.monitor.verdict import Verdict
     from guardkit.progress.snapshot import Event, Snapshot
 

@@ -14,8 +14,7 @@ from guardkit.errors import BuildAlreadyRunningError, MisuseError, ScopeError
 from guardkit.progress.arguments import check_root, check_sinks, first_snapshot
 from guardkit.progress.disk import Round
 from guardkit.progress.publisher import Publisher, Stage
-from guardkit.progress.scope import Scope
-from guardkit.progress.scopes import Seconds, Turn, Wave
+from guardkit.progress.scopes import Outer, Seconds, Turn, Wave
 from guardkit.progress.sinks import Delivery, Sink
 from guardkit.progress.snapshot import (
     Count,
@@ -93,7 +92,7 @@ def track_build(
     return Build(publisher, task_total=int(check("task_total", task_total, Count)))
 
 
-class Build(Scope):
+class Build(Outer):
     """A build that is tracked; made by `track_build` and `wave.task`."""
 
     def __init__(self, publisher: Publisher, *, task_total: int = 0) -> None:

@@ -5,7 +5,7 @@ import warnings
 from abc import abstractmethod
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from guardkit.errors import ScopeError
 from guardkit.progress.disk import Round
@@ -13,9 +13,6 @@ from guardkit.progress.publisher import Publisher, Stage
 from guardkit.progress.snapshot import Outcome, clip
 from guardkit.progress.state import TEXT_SIZE
 from guardkit.progress.updates import Updates
-
-if TYPE_CHECKING:
-    from guardkit.progress.scopes import Phase
 
 
 class Scope(Updates):
@@ -53,15 +50,6 @@ class Scope(Updates):
         last = self._leave(outcome, error)
         if outcome != "cancelled":  # which passes at once: the build's own exit waits
             await self._publisher.settle(last)
-
-    def phase(self, name: str, *, budget: float | None = None) -> "Phase":
-        """Return a stretch of work in here, to be entered with `async with`.
-
-        `budget`: seconds that it declares it may take. Raises MisuseError for an empty name.
-        """
-        from guardkit.progress.scopes import Phase
-
-        return Phase(self._publisher, (*self._around, self), name, budget)
 
     def _claim(self) -> None:
         if self._stage is not Stage.NEW:

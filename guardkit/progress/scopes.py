@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 Seconds = Annotated[float, Meta(ge=0.001, lt=1e308)]
 
 
-class Turn(Scope):
+class Outer(Scope):
+    """A scope that phases may be in."""
+
+    def phase(self, name: str, *, budget: float | None = None) -> "Phase":
+        """Return a stretch of work in here, to be entered with `async with`.
+
+        `budget`: seconds that it declares it may take. Raises MisuseError for an empty name.
+        """
+        return Phase(self._publisher, (*self._around, self), name, budget)
+
+
+class Turn(Outer):
     """One round of Player and Coach; made by `build.turn`.
 
     number: from 1, and at most the build's `turn_max`.
@@ -55,7 +66,7 @@ class Turn(Scope):
         self._state.step("turn.ended", **_because(error))
 
 
-class Phase(Scope):
+class Phase(Outer):
     """A named stretch of work; made by `phase` of a build, a wave, a turn or another phase."""
 
     _shown = Shown()
@@ -90,7 +101,7 @@ class Phase(Scope):
             self._state.step(None, shown=around[-1]._shown, phase_status="in_progress")
 
 
-class Wave(Scope):
+class Wave(Outer):
     """Some tasks of a feature that are built at the same time; made by `feature.wave`.
 
     number: from 1, and at most the feature's `wave_total`.

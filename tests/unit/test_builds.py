@@ -20,7 +20,8 @@ from guardkit import (
     track_build,
 )
 from guardkit.monitor import brief
-from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.builds import Builds
+from guardkit.monitor.look import Look
 from guardkit.testing import FakeClock
 
 from ..looks import TRACKER, Counting, Decoding, Writer, document, task, told, watching

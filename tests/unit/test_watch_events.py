@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import track_build
-from guardkit.monitor.builds import Builds, Look
+from guardkit.monitor.builds import Builds
+from guardkit.monitor.look import Look
 from guardkit.testing import FakeClock
 
 from ..looks import TRACKER, Writer, document, watching
