@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # O_PATH: the right to search a folder is enough, as it is in a path.
 DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | (os.O_PATH if sys.platform == "linux" else 0)
 REGULAR = os.O_NONBLOCK | os.O_CLOEXEC
-LOOKS = 10  # for a file that seems to be missing
+LOOKS = 1000  # for a file that seems to be missing, and is in its folder
 
 
 class Folder:
@@ -73,8 +73,8 @@ class Folder:
     def read(self, name: str, size: int, *, tail: bool = False) -> bytes:
         """Return at most `size` bytes of a file: its first, or, for a `tail`, its last.
 
-        On FUSE a file that is replaced at this moment may seem to be missing: so it is looked for
-        a few times. Raises FileNotFoundError then.
+        A file that is replaced on FUSE may seem to be missing for some milliseconds, though the
+        folder has its name: then it is looked for again.
         """
         with open(self._find(name), "rb") as file, self.naming(name):
             if tail:
@@ -153,8 +153,11 @@ class Folder:
 
     def _find(self, name: str) -> int:
         for _ in range(LOOKS):
-            with suppress(FileNotFoundError):
+            try:
                 return self.file(name)
+            except FileNotFoundError:
+                if name not in self.names():
+                    raise
         return self.file(name)
 
     def _open(self, name: str, flags: int, mode: int = 0o666) -> int:
