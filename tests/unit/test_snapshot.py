@@ -18,11 +18,14 @@ from guardkit import InvalidProgressError, MisuseError, Snapshot, read_progress,
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import (
     COUNT_MAX,
+    Ordinal,
     Tracker,
+    check,
     clip,
     decode,
     encode,
     is_newer,
+    make_event,
     moved,
     schema,
 )
@@ -509,3 +512,34 @@ def test_a_snapshot_has_moved_when_a_transition_lies_between(
 
 def test_any_snapshot_has_moved_since_none() -> None:
     assert moved(document(), None)
+
+
+def test_an_event_says_when_it_was_in_utc_to_the_millisecond() -> None:
+    at = datetime(2025, 1, 31, 12, 34, 56, 789999, tzinfo=UTC)
+    event = make_event("decided", at, document())
+    assert event.at == "2025-01-31T12:34:56.789Z"
+
+
+def test_the_schema_names_its_dialect() -> None:
+    assert schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_what_is_no_document_is_refused_with_the_reason() -> None:
+    with pytest.raises(InvalidProgressError) as raised:
+        decode(b"{}")
+    words = (
+        "not a progress file, or one for a newer guardkit: Object missing required field `build_id`"
+    )
+    assert str(raised.value) == words
+
+
+def test_an_argument_is_refused_by_its_name_and_value() -> None:
+    with pytest.raises(MisuseError, match=r"^turn_max=0 cannot be: Expected `int` >= 1$"):
+        check("turn_max", 0, Ordinal)
+
+
+def test_of_a_text_of_a_kind_of_its_own_only_the_text_is_kept() -> None:
+    class Name(str):
+        __slots__ = ()
+
+    assert type(check("name", Name("Setup"), str)) is str

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardkit.progress.snapshot import Snapshot, Work, is_newer, moved
+from guardkit.progress.snapshot import Snapshot, Tasks, Usage, Work, is_newer, moved
 from guardkit.progress.state import EVENTS_MAX, Shown, State
 from guardkit.testing import FakeClock
 
@@ -16,12 +16,16 @@ pytestmark = pytest.mark.anyio
 BEGIN = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
 
 
+def make_new(clock: FakeClock) -> State:
+    """Return the state of a build that has not begun."""
+    at = clock.now()
+    first = Snapshot(build_id="B", task_id="T", turn_max=5, started_at=at, updated_at=at)
+    return State(first, clock)
+
+
 def make(clock: FakeClock) -> State:
     """Return the state of a build that has begun."""
-    at = clock.now()
-    state = State(
-        Snapshot(build_id="B", task_id="T", turn_max=5, started_at=at, updated_at=at), clock
-    )
+    state = make_new(clock)
     state.start()
     state.step("build.started")
     return state
@@ -93,6 +97,29 @@ async def test_events_that_nobody_takes_are_kept_up_to_a_bound(state: State) -> 
     assert [events[0].progress.decision, events[-1].progress.decision] == ["5", "1004"]
 
 
+async def test_what_is_dropped_is_counted_once(state: State) -> None:
+    for number in range(EVENTS_MAX + 2):
+        state.step("decided", decision=str(number))
+    state.view()
+    first = state.take()
+    assert (first.lost, state.take().lost) == (3, 0)
+    for number in range(EVENTS_MAX + 4):
+        state.step("decided", decision=str(number))
+    second = state.take()
+    assert second.lost == 4
+    assert (first.then(second).lost, len(first.then(second).events)) == (3 + 4 + 1000, EVENTS_MAX)
+    state.step("decided", decision="last")
+    third = state.take()
+    assert (third.lost, third.then(third).lost, first.then(third).lost) == (0, 0, 3 + 1)
+
+
+async def test_exactly_as_many_events_as_may_wait_are_all_kept(state: State) -> None:
+    for number in range(EVENTS_MAX - 1):
+        state.step("decided", decision=str(number))
+    news = state.take()
+    assert (news.lost, len(news.events)) == (0, EVENTS_MAX)
+
+
 async def test_news_with_newer_ones_behind_them_are_in_order(state: State) -> None:
     first = state.take()
     state.step("turn.started", turn=1)
@@ -108,6 +135,38 @@ async def test_a_phase_of_the_same_name_is_another_one(state: State) -> None:
     second = state.begin_phase(Shown(name="Setup"))
     assert (first.number, second.number) == (1, 2)
     assert moved(state.view(), before)
+
+
+# the beginning
+
+
+async def test_all_that_is_told_of_the_time_begins_with_the_build(clock: FakeClock) -> None:
+    """Which was made before, when the clocks told other times."""
+    await clock.advance(7.0)
+    at = clock.now()
+    state = State(
+        Snapshot(build_id="B", task_id="T", turn_max=5, started_at=at, updated_at=at), clock
+    )
+    await clock.advance(3.12345)
+    state.start()
+    clock.jump(0.5)
+    shown = state.view()
+    assert (seconds(shown.started_at), seconds(shown.updated_at)) == (10, 10)
+    assert (seconds(shown.tracker.activity_at), shown.tracker.beat) == (10, 10.123)
+    assert shown.metrics.elapsed_seconds == 0
+    await clock.advance(4.0)
+    assert state.view().metrics.elapsed_seconds == 4
+
+
+async def test_what_is_known_before_a_build_has_begun_is_when_it_was_made(clock: FakeClock) -> None:
+    await clock.advance(3.12345)
+    at = clock.now()
+    state = State(
+        Snapshot(build_id="B", task_id="T", turn_max=5, started_at=at, updated_at=at), clock
+    )
+    made = state._moment.snapshot
+    assert (seconds(made.started_at), seconds(made.updated_at)) == (3, 3)
+    assert (seconds(made.tracker.activity_at), made.tracker.beat) == (3, 3.123)
 
 
 # the time
@@ -208,6 +267,40 @@ async def test_work_is_that_of_the_phase_that_is_shown(state: State) -> None:
     assert state.view().work is None
     state.step(None, shown=outer, phase_status="in_progress")
     assert state.view().work == Work(1, 2, "rows")
+
+
+# what agents have used, tasks, locks
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost", "usage"),
+    [
+        (None, None, None),
+        (5, None, Usage(5, 0.0)),
+        (None, 0.5, Usage(0, 0.5)),
+        (5, 0.5, Usage(5, 0.5)),
+        (0, None, Usage(0, 0.0)),
+    ],
+    ids=["nothing", "tokens", "a cost", "both", "no tokens"],
+)
+async def test_what_agents_have_used_is_shown_as_far_as_it_was_told(
+    state: State, tokens: int | None, cost: float | None, usage: Usage | None
+) -> None:
+    state.left.tokens, state.left.cost_usd, state.left.clean = tokens, cost, False
+    assert state.view().usage == usage
+
+
+async def test_the_tasks_of_a_feature_are_shown(state: State) -> None:
+    state.left.tasks, state.left.clean = Tasks(total=3, running=1), False
+    assert state.view().tasks == Tasks(total=3, running=1)
+
+
+async def test_a_lock_stays_until_it_is_said_to_be_another_or_none(state: State) -> None:
+    state.step(None, lock="1:2")
+    state.step("turn.started", turn=1)
+    assert state.view().tracker.lock == "1:2"
+    state.step(None, lock=None)
+    assert state.view().tracker.lock is None
 
 
 # from anywhere

@@ -9,12 +9,19 @@ from msgspec.structs import replace
 
 from guardkit import Snapshot
 from guardkit.monitor.evidence import measure
-from guardkit.monitor.verdict import Signs, Verdict, judge, judge_feature
+from guardkit.monitor.verdict import (
+    Signs,
+    Verdict,
+    judge,
+    judge_feature,
+    judge_features,
+    needs_tasks,
+)
 from guardkit.progress.lock import Hold, boot_id
 from guardkit.progress.snapshot import Metrics, Tracker
 
 from .. import looks
-from ..looks import START, TRACKER
+from ..looks import START, TRACKER, feature, task
 
 LIVES, GONE, TAKEN, UNKNOWN = Hold.LIVES, Hold.GONE, Hold.TAKEN, Hold.UNKNOWN
 HOUR = 3600.0
@@ -284,3 +291,31 @@ def test_a_machine_of_the_same_name_and_another_boot_was_restarted() -> None:
     assert signs(on("another", host=here), heard=0.0).restarted
     assert not signs(on("", host=here)).restarted
     assert not signs(on(boot_id(), host=here, beat=200.0)).restarted
+
+
+# features
+
+
+def test_a_task_that_has_ended_or_cannot_be_read_is_no_worry_of_its_feature() -> None:
+    own, stalled = (feature(), Verdict("running", "")), Verdict("stalled", "idle")
+    ended = task("TASK-1", 2000, status="failed")
+    unread = None, Verdict("unreadable", "")
+    found = {"FEAT-1": own, "TASK-1": (ended, stalled), "TASK-2": unread}
+    assert judge_features(found) == found
+
+
+def test_nothing_but_a_feature_that_runs_needs_its_tasks() -> None:
+    verdict = Verdict("running", "")
+    assert needs_tasks({"FEAT-1": (feature(), verdict)})
+    assert not needs_tasks({"FEAT-1": (feature(status="completed"), verdict)})
+    assert not needs_tasks({"TASK-1": (document(), verdict), "TASK-2": (None, verdict)})
+
+
+@pytest.mark.parametrize(
+    ("silence", "said"),
+    [(0.5, "0.5 s"), (0.96, "1.0 s"), (1.0, "1 s"), (1.9, "1 s"), (2.0, "2 s")],
+)
+def test_seconds_are_said_in_whole_and_less_than_one_in_tenths(silence: float, said: str) -> None:
+    beating = document(tracker=replace(TRACKER, heartbeat_seconds=1e-3))
+    verdict = judge(beating, Signs(LIVES, silence))
+    assert verdict.evidence.startswith(f"no heartbeat for {said} (every 0.001 s is due)")
