@@ -235,5 +235,4 @@ class FileDelivery:
 
     def _again(self) -> None:
         self._retry = None
-        if not self._over:
-            self._disk.put(self, Work())
+        self._disk.put(self, Work())

@@ -152,13 +152,14 @@ class Folder:
             raise
 
     def _find(self, name: str) -> int:
-        for _ in range(LOOKS):
+        looks = LOOKS
+        while True:
             try:
                 return self.file(name)
             except FileNotFoundError:
-                if name not in self.names():
+                looks -= 1
+                if not looks or name not in self.names():
                     raise
-        return self.file(name)
 
     def _open(self, name: str, flags: int, mode: int = 0o666) -> int:
         try:

@@ -214,6 +214,12 @@ def test_a_file_of_another_writer_is_read(
     assert read_progress("TASK-1", root=root(tmp_path)).tracker == Tracker()
 
 
+def test_the_document_of_another_task_is_refused(tmp_path: Path, path: Path) -> None:
+    path.write_bytes(json.dumps(FOREIGN | {"task_id": "TASK-2"}).encode())
+    words = f"{path}: it is the document of another task; update guardkit, or remove the file"
+    assert refusal(tmp_path) == words
+
+
 def test_the_root_is_the_working_directory_unless_it_is_given(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
