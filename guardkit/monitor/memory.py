@@ -16,7 +16,7 @@ from guardkit.errors import InvalidProgressError
 from guardkit.monitor.changes import Changes
 from guardkit.monitor.evidence import Examiner, is_same, names_in
 from guardkit.monitor.look import Look
-from guardkit.monitor.verdict import judge_features, needs_tasks
+from guardkit.monitor.verdict import judge_features, let_go, needs_tasks, taken
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
 from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
@@ -26,7 +26,7 @@ from guardkit.progress.snapshot import Event, Snapshot, Tracker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guardkit.monitor.evidence import Read
-    from guardkit.monitor.verdict import Found
+    from guardkit.monitor.verdict import Case, Found
 
 # Seconds a build between two rounds of looks, for more than a few builds: to look whenever one of
 # them has changed would cost more than to read them all.
@@ -143,10 +143,14 @@ class Memory:
 
     def _find(self, folder: Folder, names: Iterable[str], read: Read) -> Found:
         """Return the builds that are not as they were found before, and note how they are."""
-        seen, before = self._examiner.glance(folder, names, read), self._found
-        seen = {name: seen[name] for name in seen if not is_same(seen[name], before.get(name))}
-        found = self._examiner.settle(folder, seen, self._read)
+        names, before = [*names], self._found
+        seen = self._examiner.glance(folder, names, read)
+        left = [name for name in names if name not in seen and before.get(name) == _taken(name)]
+        seen |= self._examiner.glance(folder, left, self._read)  # it may have written meanwhile
+        new = {name: seen[name] for name in seen if not is_same(seen[name], before.get(name))}
+        found = self._examiner.settle(folder, new, self._read)
         found = self._examiner.conclude(folder, found)
+        found |= {name: (None, let_go(name)) for name in left if name not in seen}
         self._found |= found
         return found
 
@@ -217,6 +221,10 @@ class Memory:
         end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
         known.waiting = tuple(events[end:])
         return tuple(events[:end])
+
+
+def _taken(name: str) -> Case:
+    return None, taken(name)
 
 
 def _without_times(snapshot: Snapshot | None) -> Snapshot | None:

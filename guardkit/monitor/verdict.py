@@ -107,6 +107,11 @@ def taken(task_id: str) -> Verdict:
     return Verdict("running", f"another process has taken {task_id} and has not written yet")
 
 
+def let_go(task_id: str) -> Verdict:
+    """Return the verdict on a task that was taken, and let go of, without a document."""
+    return Verdict("crashed", f"whoever had taken {task_id} is gone, and has written nothing")
+
+
 def judge_feature(own: Verdict, tasks: Iterable[tuple[str, Verdict]]) -> Verdict:
     """Return the verdict on a feature that runs: at best that on the worst of its running tasks."""
     for task_id, verdict in tasks:

@@ -143,7 +143,7 @@ class Build(Outer):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._publisher.forked:
+        if self._publisher.gone:
             return
         self._check_loop()
         ending = self._publisher.finish(self._leave(*self._outcome(exc)))

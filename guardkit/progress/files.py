@@ -19,7 +19,15 @@ from guardkit.progress.journal import append, read_last
 from guardkit.progress.paths import PROGRESS
 from guardkit.progress.place import Place
 from guardkit.progress.reader import read_in
-from guardkit.progress.snapshot import Event, Snapshot, decode, encode, is_newer, make_event
+from guardkit.progress.snapshot import (
+    COUNT_MAX,
+    Event,
+    Snapshot,
+    decode,
+    encode,
+    is_newer,
+    make_event,
+)
 from guardkit.progress.state import News
 
 
@@ -161,7 +169,8 @@ def _find_crashed(folder: Folder, run_id: str, clock: Clock) -> Event | None:
         newest = read_in(folder, decode)
         end = newest if newest.tracker.run_id == last.run_id and is_newer(newest, end) else end
     if not end.terminal:
-        who, seq = f"process {end.tracker.pid} on {end.tracker.host}", end.tracker.seq + 1
+        who = f"process {end.tracker.pid} on {end.tracker.host}"
+        seq = min(end.tracker.seq + 1, COUNT_MAX)
         error = f"crashed: {who} ended without a word"
         end = replace(end, status="failed", error=error, tracker=replace(end.tracker, seq=seq))
     return make_event("build.ended", clock.now(), end)

@@ -148,7 +148,8 @@ class Folder:
         try:
             yield
         except OSError as error:
-            error.filename, error.filename2 = self._path(name), None
+            error.filename = self._path(name)
+            del error.filename2  # None would be printed
             raise
 
     def _find(self, name: str) -> int:

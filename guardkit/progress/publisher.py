@@ -79,9 +79,17 @@ class Publisher:
         """The folder of the build's files; None: nothing is on disk."""
         return self._files.folder if self._files else None
 
+    @property
+    def gone(self) -> bool:
+        """Whether nothing can be told any more: in a forked child, and where no event loop runs.
+
+        A coroutine that is closed when its event loop has ended leaves its scopes so.
+        """
+        return self.forked or _find_loop() is None
+
     def is_here(self) -> bool:
-        """Return whether the running event loop is the build's; a forked child has none."""
-        return self.forked or self._loop in {None, asyncio.get_running_loop()}
+        """Return whether the running event loop, if there is one, is the build's."""
+        return self.gone or self._loop in {None, _find_loop()}
 
     def like(self, state: State, heard: Callable[[Snapshot], object]) -> "Publisher":
         """Return a publisher for a task of this feature, with the same root, sinks and times."""
@@ -116,7 +124,7 @@ class Publisher:
 
     def publish(self) -> Round | None:
         """Give the sinks what is new, now; return the round of writing that brings it to disk."""
-        if self._stage is not Stage.OPEN or self.forked:
+        if self._stage is not Stage.OPEN or self.gone:
             return None
         self._last = self.clock.monotonic()
         news = self.state.take()
@@ -188,3 +196,9 @@ class Publisher:
         elif not landed.error and landed.lock != self._published.tracker.lock:
             self.state.step(None, lock=landed.lock)
             self.now()
+
+
+def _find_loop() -> asyncio.AbstractEventLoop | None:
+    with suppress(RuntimeError):  # there is none
+        return asyncio.get_running_loop()
+    return None

@@ -14,10 +14,11 @@ from guardkit.errors import InvalidProgressError, MisuseError
 
 SCHEMA_VERSION = 1
 COUNT_MAX = 2**53 - 1  # what JavaScript, and so jq and a web page, can hold
+COST_MAX = 1e15  # US dollars
 
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Ordinal = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
-Cost = Annotated[float, Meta(ge=0, lt=1e15)]
+Cost = Annotated[float, Meta(ge=0, le=COST_MAX)]
 Version = Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)]
 Instant = Annotated[datetime, Meta(tz=True)]
 BuildType = Literal["task", "feature"]

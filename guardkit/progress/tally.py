@@ -3,7 +3,7 @@
 from collections import Counter
 
 from guardkit.progress.counts import Left
-from guardkit.progress.snapshot import Snapshot, Tasks
+from guardkit.progress.snapshot import COST_MAX, COUNT_MAX, Snapshot, Tasks
 
 
 class Tally:
@@ -35,8 +35,8 @@ class Tally:
         left.tests_total = sum(each.tests_total for each in metrics)
         left.tasks = self._count()
         if used := [task.usage for task in tasks if task.usage]:
-            left.tokens = sum(each.tokens for each in used)
-            left.cost_usd = sum(each.cost_usd for each in used)
+            left.tokens = min(sum(each.tokens for each in used), COUNT_MAX)
+            left.cost_usd = min(sum(each.cost_usd for each in used), COST_MAX)
 
     def _count(self) -> Tasks:
         states = Counter[str](task.status for task in self._tasks.values())

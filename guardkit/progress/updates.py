@@ -148,4 +148,4 @@ class Updates(ABC):
 
 
 def _count(name: str, value: int) -> int:
-    return int(check(name, value, Whole))
+    return value if type(value) is int and value >= 0 else int(check(name, value, Whole))

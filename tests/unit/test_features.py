@@ -20,7 +20,7 @@ from guardkit import (
     read_progress,
     track_build,
 )
-from guardkit.progress.snapshot import Tasks, Usage
+from guardkit.progress.snapshot import COST_MAX, COUNT_MAX, Tasks, Usage
 from guardkit.testing import FakeClock, MemorySink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
@@ -206,6 +206,16 @@ async def test_the_metrics_of_a_feature_are_the_sums_of_its_tasks(
             await clock.advance(0.2)
             assert read_progress("FEAT-1", root=tmp_path).metrics.files_created == 12
     assert feature.snapshot.metrics.files_created == 12
+
+
+async def test_sums_stop_at_what_a_document_can_hold(tmp_path: Path, clock: FakeClock) -> None:
+    async with track_feature(clock, tmp_path) as feature, feature.wave(1) as wave:
+        async with wave.task("TASK-1") as one, wave.task("TASK-2") as other:
+            for each in (one, other):
+                each.spent(tokens=COUNT_MAX, cost_usd=COST_MAX)
+                each.update(files_created=COUNT_MAX)
+    shown = read_progress("FEAT-1", root=tmp_path)
+    assert (shown.usage, shown.metrics.files_created) == (Usage(COUNT_MAX, COST_MAX), COUNT_MAX)
 
 
 async def test_the_usage_of_a_feature_is_the_sum_of_its_tasks(clock: FakeClock) -> None:

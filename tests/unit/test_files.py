@@ -348,3 +348,22 @@ async def main():
 asyncio.run(main())
 """
     assert run(program) == {"status": "completed"}
+
+
+def test_a_coroutine_that_is_closed_after_its_event_loop_raises_nothing(run: Run) -> None:
+    program = """
+async def work():
+    async with track_build("TASK-1", root=root) as build, build.turn() as turn:
+        async with turn.phase("Setup"):
+            entered.set()
+            await asyncio.Event().wait()
+
+loop, entered = asyncio.new_event_loop(), asyncio.Event()
+coroutine = work()
+task = loop.create_task(coroutine)
+loop.run_until_complete(entered.wait())
+loop.close()
+coroutine.close()
+say(phase=on_disk()["phase"])
+"""
+    assert run(program, stderr=subprocess.DEVNULL) == {"phase": "Setup"}

@@ -399,6 +399,8 @@ def test_a_folder_in_place_of_the_file_is_told_of_and_nothing_is_left_behind(
     words = errno.EISDIR, "Is a directory", f"{tmp_path}/file"
     assert refusal(lambda: folder.replace("file", b"{}")) == words
     assert folder.names() == ["file"]
+    with pytest.raises(OSError, match=rf"Is a directory: '{tmp_path}/file'$"):  # and no " -> None"
+        folder.replace("file", b"{}")
 
 
 @pytest.mark.usefixtures("no_descriptor_is_left")

@@ -17,7 +17,7 @@ from guardkit import (
     Turn,
     track_build,
 )
-from guardkit.progress.snapshot import Usage, Work
+from guardkit.progress.snapshot import COUNT_MAX, Usage, Work
 from guardkit.testing import FakeClock, MemorySink
 
 from ..doubles import TimedSink
@@ -184,6 +184,17 @@ async def test_work_is_shown_of_the_phase_that_counts_it(
             assert on_disk()["work"] == {"done": 4200, "total": 11800, "unit": "rows"}
         async with build.phase("index"):
             assert on_disk()["work"] is None
+
+
+async def test_a_count_beyond_all_bounds_is_shown_as_the_largest_that_can_be(
+    clock: FakeClock,
+) -> None:
+    async with track_build("TASK-1", root=None, clock=clock) as build:
+        build.count(10**5000, 10**5000)
+        build.update(files_created=10**5000)
+        shown = build.snapshot
+    assert shown.work == Work(COUNT_MAX, COUNT_MAX, "")
+    assert shown.metrics.files_created == COUNT_MAX
 
 
 async def test_work_without_a_total_or_a_unit_says_so(clock: FakeClock) -> None:

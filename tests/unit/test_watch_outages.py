@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from guardkit import InvalidProgressError, track_build
 from guardkit.monitor.builds import Builds
+from guardkit.progress.folder import open_builds
+from guardkit.progress.lock import Locks
 from guardkit.testing import FakeClock
 
 from ..looks import Writer, document, watching
@@ -50,6 +52,31 @@ async def test_a_build_whose_files_are_gone_is_lost_if_they_do_not_come_back(
         assert watched.told() == []
         await clock.advance(0.5)
         assert watched.told() == [("TASK-1", "lost")]
+
+
+async def test_a_task_that_was_taken_and_let_go_of_without_a_document_is_told_of(
+    tmp_path: Path, builds: Builds, clock: FakeClock
+) -> None:
+    """Its builder could not write, and has ended, or was killed before it could."""
+    with open_builds(tmp_path, make=True) as folder:
+        folder.folder("TASK-1", make=True).close()
+        locks = Locks()
+        locks.take(folder, "TASK-1", "r")
+        async with watching(builds, clock) as watched:
+            assert watched.told() == [("TASK-1", "running")]
+            await clock.advance(5.0)
+            assert watched.told() == []
+            locks.give_back("TASK-1", "r")
+            await clock.advance(0.5)
+            [look] = watched.take()
+            gone = "whoever had taken TASK-1 is gone, and has written nothing"
+            assert (look.snapshot, look.verdict) == (None, ("crashed", gone))
+            await clock.advance(5.0)
+            assert watched.told() == []
+            locks.take(folder, "TASK-1", "s")
+            await clock.advance(0.5)
+            assert watched.told() == [("TASK-1", "running")]
+        locks.close()
 
 
 async def test_a_watch_survives_that_all_folders_are_deleted_and_made_again(
