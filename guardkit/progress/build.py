@@ -84,7 +84,7 @@ def track_build(
     publisher = Publisher(
         State(snapshot, clock),
         check_root(root),
-        [Delivery(sink, asyncio.Lock()) for sink in check_sinks(sinks)],
+        [Delivery(sink) for sink in check_sinks(sinks)],
         clock=clock,
         debounce=check("debounce", debounce, Pause),
         heartbeat=heartbeat,

@@ -96,7 +96,7 @@ class Publisher:
         return Publisher(
             state,
             self._root,
-            [Delivery(each.sink, each.gate, closes=False) for each in self._sinks],
+            [Delivery(each.sink, closes=False) for each in self._sinks],
             clock=self.clock,
             debounce=self._debounce,
             heartbeat=self.heartbeat,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
+from guardkit.progress.shared import Shared
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.state import News
 from guardkit.progress.timer import Timer
@@ -54,16 +55,22 @@ class Warner:
         self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
 
 
+class Gate(Shared):
+    """Is held during each call of a sink, whichever builds of the event loop it is a sink of."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.lock = asyncio.Lock()
+
+
 class Delivery:
     """Gives one sink of the user's what is published: the newest wins, unless it asks for more.
 
-    `gate` is held during each call of the sink; builds that share a sink share it. `closes`:
-    whether the sink is closed at the end of this build.
+    `closes`: whether the sink is closed at the end of this build.
     """
 
-    def __init__(self, sink: Sink, gate: asyncio.Lock, *, closes: bool = True) -> None:
+    def __init__(self, sink: Sink, *, closes: bool = True) -> None:
         self.sink = sink
-        self.gate = gate
         self._closes = closes
         self._keeps = bool(getattr(sink, "transitions", False))
         self._warner = Warner(self)
@@ -77,7 +84,7 @@ class Delivery:
 
     def open(self, timer: Timer, build: object) -> None:
         """Begin, with the build that the sink may want to know."""
-        self._timer = timer
+        self._timer, self._gate = timer, Gate.join(self.sink)
         if attach := getattr(self.sink, "attach", None):
             try:
                 attach(build)
@@ -103,7 +110,10 @@ class Delivery:
         For each of the two the sink has 0.8 seconds, for all of it two; then it is cancelled.
         """
         self._closed = True
-        until = self._timer.clock.monotonic() + LAST
+        await self._end(self._timer.clock.monotonic() + LAST)
+        await self._gate.leave()
+
+    async def _end(self, until: float) -> None:
         late = await self._late(until)
         if self._queue and not late:  # it has failed: once more
             late = await self._late(until)
@@ -159,7 +169,7 @@ class Delivery:
     async def _call(self, method: Callable[..., Awaitable[None]], *snapshot: Snapshot) -> bool:
         """Call the sink; return whether it did not fail."""
         try:
-            async with self.gate:
+            async with self._gate.lock:
                 await method(*snapshot)
         except asyncio.CancelledError as error:
             if _is_ours():

@@ -426,3 +426,25 @@ async def test_a_slow_sink_is_given_the_last_snapshot(clock: FakeClock) -> None:
     await clock.advance(2.1)
     assert task.done()
     assert sink.given == ["running", "completed"]
+
+
+async def test_calls_of_a_sink_of_several_builds_do_not_overlap(clock: FakeClock) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.now = self.most = self.calls = 0
+
+        async def write(self, snapshot: Snapshot) -> None:
+            self.now, self.calls = self.now + 1, self.calls + 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0)
+            self.now -= 1
+
+    sink = Counting()
+    async with (
+        track_build("TASK-1", root=None, sinks=[sink, sink], clock=clock) as one,
+        track_build("TASK-2", root=None, sinks=[sink], clock=clock) as other,
+    ):
+        for build in (one, other):
+            build.decide("approve")
+        await clock.advance(0.0)
+    assert (sink.most, sink.calls >= 6) == (1, True)
