@@ -40,7 +40,8 @@ class Round:
 
     def add(self, build: "FileDelivery", work: Work) -> None:
         """Add what is to be done for a build, behind what there is."""
-        self.work[build] = self.work.get(build, Work()).then(work)
+        before = self.work.get(build)
+        self.work[build] = before.then(work) if before else work
 
     def land(self, landed: Sequence[Landed]) -> None:
         """Set how it went, for each piece of work, and tell those who wait."""

@@ -43,8 +43,7 @@ class Work(Struct, frozen=True, gc=False):
 
     def then(self, newer: "Work") -> "Work":
         """Return both in one."""
-        news = self.news.then(newer.news) if self.news and newer.news else newer.news or self.news
-        return Work(news, self.last or newer.last)
+        return Work(_join(self.news, newer.news), self.last or newer.last)
 
 
 class Landed(Struct, frozen=True):
@@ -71,7 +70,7 @@ class Files:
         self._task_id = task_id
         self._run_id = run_id
         self._claim = Claim(task_id, run_id)
-        self._due = Work()  # what could not be written yet
+        self._due: News | None = None  # what could not be written yet
         self._mend = True  # the journal, which may end in half a line
         self._told = 0  # the seq of the last event in the journal
         self._shown: Snapshot | None = None  # by the file
@@ -81,8 +80,7 @@ class Files:
 
         check: whether to see first that the lock file is still in place.
         """
-        self._due = self._due.then(work)
-        lost = self._due.news.lost if self._due.news else 0
+        self._due = news = _join(self._due, work.news)
         error = self._try(place, check=check)
         if isinstance(error, FileNotFoundError):  # somebody deleted a folder: once more, anew
             place.close()
@@ -91,10 +89,11 @@ class Files:
             self._claim.give_back(place)
         claim = self._claim
         lock = place.locks.identity if claim.stage is Stage.PROVEN else None
-        return Landed(error, lock, claim.doubt, lost, over=claim.stage is Stage.OVER)
+        lost = news.lost if news else 0
+        return Landed(error, lock, claim.doubt, lost, claim.stage is Stage.OVER)
 
     def _try(self, place: Place, *, check: bool) -> Exception | None:
-        stage, news = self._claim.stage, self._due.news
+        stage, news = self._claim.stage, self._due
         try:
             if stage is Stage.NEW:
                 _check_root(place.root)
@@ -103,7 +102,7 @@ class Files:
             if news and stage is not Stage.OVER:
                 with place.builds().folder(self._task_id, make=True) as folder:
                     self._write(folder, news)
-                self._due = Work()
+                self._due = None
         except (OSError, GuardKitError) as error:
             return error
         return None
@@ -140,6 +139,10 @@ def work_off(place: Place, works: Sequence[tuple[Files, Work]], *, check: bool) 
         landed.append(files.do(place, work, check=check))
         place.written += 1
     return landed
+
+
+def _join(older: News | None, newer: News | None) -> News | None:
+    return older.then(newer) if older and newer else newer or older
 
 
 def _check_root(root: str) -> None:

@@ -89,7 +89,7 @@ class Publisher:
 
     def is_here(self) -> bool:
         """Return whether the running event loop, if there is one, is the build's."""
-        return self.gone or self._loop in {None, _find_loop()}
+        return self._loop in {None, _find_loop()} or self.gone
 
     def like(self, state: State, heard: Callable[[Snapshot], object]) -> "Publisher":
         """Return a publisher for a task of this feature, with the same root, sinks and times."""
@@ -199,6 +199,7 @@ class Publisher:
 
 
 def _find_loop() -> asyncio.AbstractEventLoop | None:
-    with suppress(RuntimeError):  # there is none
+    try:
         return asyncio.get_running_loop()
-    return None
+    except RuntimeError:
+        return None
