@@ -6,7 +6,9 @@ import secrets
 import socket
 from collections.abc import Iterable
 from datetime import datetime
-from typing import cast
+from typing import Annotated, cast
+
+from msgspec import Meta
 
 from guardkit.errors import MisuseError
 from guardkit.progress.lock import boot_id
@@ -14,6 +16,8 @@ from guardkit.progress.paths import check_task_id
 from guardkit.progress.sinks import Sink
 from guardkit.progress.snapshot import BuildType, Ordinal, Snapshot, Tracker, check, clip
 from guardkit.progress.state import NAME_SIZE
+
+Name = Annotated[str, Meta(min_length=1)]
 
 
 def first_snapshot(
@@ -32,7 +36,7 @@ def first_snapshot(
     """Return the snapshot of a build that is not entered yet; raise MisuseError."""
     task_id = check_task_id(task_id)
     snapshot = Snapshot(
-        build_id=clip(check("build_id", build_id, str), NAME_SIZE),
+        build_id=clip(check("build_id", build_id, Name), NAME_SIZE),
         build_type=check("build_type", build_type, BuildType),
         wave=int(check("wave", wave, Ordinal)),
         wave_total=int(check("wave_total", wave_total, Ordinal)),

@@ -89,7 +89,10 @@ def track_build(
         debounce=check("debounce", debounce, Pause),
         heartbeat=heartbeat,
     )
-    return Build(publisher, task_total=int(check("task_total", task_total, Count)))
+    total = int(check("task_total", task_total, Count))
+    if total and snapshot.build_type != "feature":
+        raise MisuseError(f"{task_total=} is of a feature: pass build_type='feature'")
+    return Build(publisher, task_total=total)
 
 
 class Build(Outer):

@@ -88,7 +88,7 @@ class Delivery:
         if attach := getattr(self.sink, "attach", None):
             try:
                 attach(build)
-            except Exception as error:  # the sink's
+            except (Exception, SystemExit) as error:  # the sink's
                 self._warner.failed(error)
 
     def put(self, news: News) -> None:
@@ -176,12 +176,12 @@ class Delivery:
                 raise
             self._failed(RuntimeError(f"its own work was cancelled: {error!r}"))
             return False
-        except Exception as error:  # the sink's
+        except (Exception, SystemExit) as error:  # the sink's
             self._failed(error)
             return False
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception | SystemExit) -> None:
         self._warner.failed(error)
         if not self._retry:
             self._retry = True

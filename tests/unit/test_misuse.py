@@ -90,6 +90,18 @@ async def test_what_does_not_count_from_one_is_refused_at_the_call(
     assert os.listdir(tmp_path) == []
 
 
+async def test_an_empty_build_id_is_refused_at_the_call(tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match="build_id='' cannot be: "):
+        track_build("TASK-1", build_id="", root=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_number_of_tasks_is_refused_where_there_is_no_feature(tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match="task_total=3 is of a feature: pass build_type="):
+        track_build("TASK-1", task_total=3, root=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -94,6 +94,25 @@ async def test_a_sink_that_raises_is_tried_again_every_second(clock: FakeClock) 
     assert sink.times[-1] == 3.5
 
 
+async def test_a_sink_that_exits_is_one_that_failed(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Exits(MemorySink):
+        def attach(self, build: Build) -> None:
+            raise SystemExit(5)
+
+        async def write(self, snapshot: Snapshot, /) -> None:
+            raise SystemExit(6)
+
+        async def aclose(self) -> None:
+            raise SystemExit(7)
+
+    async with track_build("TASK-1", root=None, clock=clock, sinks=[Exits()]) as build:
+        await clock.advance(1.0)
+    assert build.snapshot.status == "completed"
+    assert "failed: SystemExit(5)" in caplog.text
+
+
 async def test_what_is_new_does_not_wait_for_another_try(clock: FakeClock) -> None:
     class Broken(MemorySink):
         times: list[float] = []
