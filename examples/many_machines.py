@@ -31,7 +31,7 @@ async def build(task_id: str, root: str, nats: NatsSink) -> None:
 
 
 async def main(root: str) -> None:
-    nats = NatsSink(root=root)  # one for all builds: they share its connection
+    nats = NatsSink()  # one for all builds: they share its connection
     await asyncio.gather(build("TASK-1", root, nats), build("TASK-2", root, nats))
 
 

@@ -57,6 +57,7 @@ def _declare_task(command: Parser) -> None:
     command.add_flag("--detach", about=about)
     command.add_root()
     command.add_nats(about="Publish the build to a NATS server.")
+    command.add_project()
     about = "Publish it in the messages of nats-core as well."
     command.add_flag("--nats-envelope", about=about)
 
@@ -87,6 +88,7 @@ def build_task(
     detach: bool,
     root: str,
     nats: str | None,
+    project: str | None,
     nats_envelope: bool,
 ) -> int:
     """Build one task, turn by turn, in a git worktree of its own.
@@ -107,7 +109,7 @@ def build_task(
         max_turns=max_turns,
         player_timeout=player_timeout,
         test_timeout=test_timeout,
-        sinks=_publishing(nats, root, envelope=nats_envelope),
+        sinks=_publishing(nats, project, envelope=nats_envelope),
     )
     if not detach:
         return _build(orchestrator, task_id)
@@ -116,15 +118,16 @@ def build_task(
     return start(lambda writer: _build(orchestrator, task_id, writer))
 
 
-def _publishing(nats: str | None, root: str, *, envelope: bool) -> list[Sink]:
+def _publishing(nats: str | None, project: str | None, *, envelope: bool) -> list[Sink]:
     """Return what publishes a build to a server, where one is given; raise MisuseError."""
     if nats is None:
-        if envelope:
-            raise MisuseError("--nats-envelope says how to publish: add --nats")
+        if envelope or project:
+            option = "--nats-envelope" if envelope else "--project"
+            raise MisuseError(f"{option} says how to publish: add --nats")
         return []
-    from guardkit.nats import NatsSink
+    from guardkit.nats import NatsSink, PipelineSink
 
-    return [NatsSink(nats, root=root, envelope=envelope)]
+    return [NatsSink(nats, project=project), *([PipelineSink(nats)] if envelope else [])]
 
 
 def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:

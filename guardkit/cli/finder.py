@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from guardkit.cli.streams import complain
-from guardkit.errors import GuardKitError, ProgressNotFoundError, nearest
+from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError, nearest
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable
+    from collections.abc import Collection, Iterable
 
-    from guardkit.monitor.builds import Builds
-    from guardkit.monitor.look import Look
+    from guardkit.monitor.look import Look, Source
 
 
 class Finder:
@@ -22,9 +21,19 @@ class Finder:
     name: where that is, as the end of a sentence.
     """
 
-    def __init__(self, builds: Builds, name: str) -> None:
+    def __init__(self, builds: Source, name: str) -> None:
         self.builds = builds
         self.name = name
+
+    def look(self, ids: Iterable[str] = ()) -> list[Look]:
+        """Return a look at each of some builds, by default of all; raises as `Source.look`."""
+        from guardkit.monitor.builds import Builds
+
+        if isinstance(self.builds, Builds):  # which needs no event loop
+            return self.builds.look_now(ids)
+        import asyncio
+
+        return asyncio.run(self.builds.look(ids))
 
     def find_missing(self, ids: Iterable[str], looks: Collection[Look]) -> list[int]:
         """Complain of builds that are not there; return an exit code for each."""
@@ -35,37 +44,29 @@ class Finder:
         """Return what to raise where there is no build of a task; it names the nearest one."""
         known: list[str] = []
         with suppress(GuardKitError):
-            known = [look.task_id for look in self.builds.look_now()]
+            known = [look.task_id for look in self.look()]
         near = nearest(task_id, known)
         return ProgressNotFoundError(f"no build of {task_id} is known {self.name}{near}")
 
 
-@contextmanager
-def finding(
-    root: str,
-    nats: str | None,
-    ids: Collection[str],
-    *,
-    stall_after: float = 1800.0,
-    history: bool = False,
-) -> Generator[Finder]:
-    """Give what finds some builds, by default all.
+def find(
+    root: str, nats: str | None, project: str | None, *, stall_after: float = 1800.0
+) -> Finder:
+    """Return what finds builds.
 
     root: the folder in which `.guardkit` is.
-    nats: the URL of a server that counts instead, None: the root.
-    ids: the tasks that are looked for.
+    nats: the URL of a server that counts instead, `""` for the usual one; None: the root.
+    project: of that on the server.
     stall_after: seconds without activity that make a build stalled.
-    history: whether their journals are wanted, too.
     """
-    from guardkit.monitor.builds import Builds
-
     if nats is None:
-        yield Finder(Builds(root, stall_after=stall_after), f"below {root}")
-        return
-    from guardkit.nats.mirror import mirrored
-    from guardkit.nats.settings import find_settings
+        from guardkit.monitor.builds import Builds
 
-    settings = find_settings(nats)
-    with mirrored(settings, ids, history=history) as mirror:
-        builds = Builds(mirror.root, stall_after=stall_after, silence=mirror.silence)
-        yield Finder(builds, f"on {settings}")
+        if project:
+            raise MisuseError("--project tells builds on a server apart: add --nats")
+        return Finder(Builds(root, stall_after=stall_after), f"below {root}")
+    from guardkit.nats import NatsBuilds
+
+    builds = NatsBuilds(nats, project=project, stall_after=stall_after)
+    of_project = f" in the project {builds.project}" if builds.project else ""
+    return Finder(builds, f"on {builds.where}{of_project}")

@@ -6,7 +6,7 @@ A command imports what needs an event loop or a live terminal itself: the others
 from __future__ import annotations
 
 from guardkit.cli import codes, values
-from guardkit.cli.finder import finding
+from guardkit.cli.finder import find
 from guardkit.errors import MisuseError, ProgressNotFoundError
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.monitor.builds import Builds
+    from guardkit.monitor.look import Source
     from guardkit.monitor.verdict import Verdict
     from guardkit.places.wait import Answer, Until
 
@@ -75,18 +75,27 @@ def _add_place(command: Parser, *, stalls: bool = False) -> None:
         command.add_stall_after()
     command.add_root()
     command.add_nats(about="Look at the builds of all machines, on a NATS server.")
+    command.add_project()
 
 
-def status(*, ids: list[str], json: bool, stall_after: float, root: str, nats: str | None) -> int:
+def status(
+    *,
+    ids: list[str],
+    json: bool,
+    stall_after: float,
+    root: str,
+    nats: str | None,
+    project: str | None,
+) -> int:
     """Take one look at builds.
 
     The exit code tells how they are, of several the worst: 0 completed, or running; 1 failed;
     3 cancelled; 4 crashed or lost; 5 unresponsive, overdue or stalled; 6 no such build; 7 could
     not be seen.
     """
-    with finding(root, nats, ids, stall_after=stall_after) as here:
-        looks = here.builds.look_now(ids)
-        found = [*here.find_missing(ids, looks), *(_code(each.verdict) for each in looks)]
+    here = find(root, nats, project, stall_after=stall_after)
+    looks = here.look(ids)
+    found = [*here.find_missing(ids, looks), *(_code(each.verdict) for each in looks)]
     if json:
         from guardkit.places.records import encode_looks
 
@@ -100,7 +109,15 @@ def status(*, ids: list[str], json: bool, stall_after: float, root: str, nats: s
     return codes.worst(found)
 
 
-def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: str | None) -> int:
+def watch(
+    *,
+    ids: list[str],
+    follow: bool,
+    stall_after: float,
+    root: str,
+    nats: str | None,
+    project: str | None,
+) -> int:
     """Show builds live until they have ended.
 
     A build whose builder is gone has ended, too. Where no ids are given, builds that begin
@@ -111,19 +128,19 @@ def watch(*, ids: list[str], follow: bool, stall_after: float, root: str, nats: 
     from guardkit.places.watch import watch
     from guardkit.places.words import is_over, is_past_watching
 
-    with finding(root, nats, ids, stall_after=stall_after, history=True) as here:
-        looks = here.builds.look_now(ids)
-        missing = [] if follow else here.find_missing(ids, looks)
-        running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
-        if not (running or missing or follow):
-            raise ProgressNotFoundError(f"no build is running {here.name}")
-        display = Display(1, labels=len(running) > 1)
-        wanted = ids if follow else [each.task_id for each in looks if ids]
-        past = () if ids else looks
-        if not (running or follow):
-            return codes.worst(missing)
-        watching = watch(here.builds, wanted, display, past=past, follow=follow)
-        verdicts = until_signal(watching, display.shown)
+    here = find(root, nats, project, stall_after=stall_after)
+    looks = here.look(ids)
+    missing = [] if follow else here.find_missing(ids, looks)
+    running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
+    if not (running or missing or follow):
+        raise ProgressNotFoundError(f"no build is running {here.name}")
+    display = Display(1, labels=len(running) > 1)
+    wanted = ids if follow else [each.task_id for each in looks if ids]
+    past = () if ids else looks
+    if not (running or follow):
+        return codes.worst(missing)
+    watching = watch(here.builds, wanted, display, past=past, follow=follow)
+    verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED
     if display.error:
@@ -144,6 +161,7 @@ def wait(
     stall_after: float,
     root: str,
     nats: str | None,
+    project: str | None,
 ) -> int:
     """Block until builds are done, one changes or one needs you.
 
@@ -160,18 +178,27 @@ def wait(
     if run and (afresh or len({*ids}) > 1):
         raise MisuseError(RUN_OR_NEXT if afresh else "--run is of one task: give a single ID")
     wanted = Wanted([*dict.fromkeys(ids)], until, run, afresh)
-    with finding(root, nats, ids, stall_after=stall_after, history=bool(run)) as here:
-        answer = until_signal(wait(here.builds, wanted, limit=timeout))
-        if answer is None:
-            return codes.STOPPED
-        missing = [] if answer.timed_out else here.find_missing(ids, answer.looks)
+    here = find(root, nats, project, stall_after=stall_after)
+    answer = until_signal(wait(here.builds, wanted, limit=timeout))
+    if answer is None:
+        return codes.STOPPED
+    missing = [] if answer.timed_out else here.find_missing(ids, answer.looks)
     _print_answer(answer, wanted.task_ids, timeout or 0.0, as_json=json)
     if answer.timed_out:
         return codes.TIMED_OUT
     return codes.worst([*missing, *(_code(each.verdict, wait=True) for each in answer.looks)])
 
 
-def log(*, task_id: str, last: bool, follow: bool, json: bool, root: str, nats: str | None) -> int:
+def log(
+    *,
+    task_id: str,
+    last: bool,
+    follow: bool,
+    json: bool,
+    root: str,
+    nats: str | None,
+    project: str | None,
+) -> int:
     """Print the journal of a task: a heading for each run, and a line for each event."""
     from anyio import CancelScope
 
@@ -179,7 +206,7 @@ def log(*, task_id: str, last: bool, follow: bool, json: bool, root: str, nats: 
     from guardkit.places.log import Log, read_log
     from guardkit.places.watch import until_unread
 
-    async def tell(builds: Builds) -> int:
+    async def tell(builds: Source) -> int:
         lines, code = Log(as_json=json), codes.UNKNOWN
         with CancelScope() as scope, until_unread(1, scope):
             async for event in read_log(builds, task_id, last=last, follow=follow):
@@ -187,14 +214,13 @@ def log(*, task_id: str, last: bool, follow: bool, json: bool, root: str, nats: 
                 code = codes.COMPLETED
         return codes.UNDONE if scope.cancelled_caught else code
 
-    with finding(root, nats, [task_id], history=True) as here:
-        if follow and not here.builds.look_now([task_id]):
-            raise here.not_found(task_id)
-        code = until_signal(tell(here.builds))
-        if code == codes.UNKNOWN:
-            known = here.builds.look_now([task_id])
-            why = f"no build of {task_id} is in a journal {here.name}"
-            raise ProgressNotFoundError(why) if known else here.not_found(task_id)
+    here = find(root, nats, project)
+    if follow and not here.look([task_id]):
+        raise here.not_found(task_id)
+    code = until_signal(tell(here.builds))
+    if code == codes.UNKNOWN:
+        why = f"no build of {task_id} is in a journal {here.name}"
+        raise ProgressNotFoundError(why) if here.look([task_id]) else here.not_found(task_id)
     return codes.STOPPED if code is None else code
 
 

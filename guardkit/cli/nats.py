@@ -13,11 +13,9 @@ TYPE_CHECKING = False  # as in typing, which takes as long to import as Python t
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nats.js.api import StreamConfig
-
     from guardkit.cli.parser import Commands, Parser
     from guardkit.nats.settings import Settings
-    from guardkit.nats.stream import Limits
+    from guardkit.nats.streams import Known
 
 SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -26,26 +24,27 @@ BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
 def add_commands(commands: Commands) -> None:
     """Declare the commands."""
     commands.add("relay", relay, _declare_relay)
-    about = "Look after the stream of builds on a NATS server."
+    about = "Look after the streams of builds on a NATS server."
     commands.add_group("nats", about, lambda group: group.add("init", init, _declare_init))
 
 
 def _declare_relay(command: Parser) -> None:
     command.add_root()
     command.add_nats(about="The server.", default="")
+    command.add_project()
 
 
 def _declare_init(command: Parser) -> None:
     about = "How long a message is kept, such as 12h or 7d."
     command.add_argument("--max-age", type=_amount(SECONDS), metavar="AGE", help=about)
-    about = "How much room they take at most, such as 500MiB or 10GiB; the oldest go first."
+    about = "How much room they take at most in all, such as 500MiB or 10GiB; the oldest go first."
     command.add_argument("--max-bytes", type=_amount(BYTES), metavar="SIZE", help=about)
     about = "On how many servers of a cluster they are kept."
     command.add_argument("--replicas", type=at_least(1), metavar="N", help=about)
     command.add_nats(about="The server.", default="")
 
 
-def relay(*, root: str, nats: str) -> int:
+def relay(*, root: str, nats: str, project: str | None) -> int:
     """Publish all builds below a root to a NATS server.
 
     It goes on until Ctrl-C. What happened while no server was there is delivered, too; the builds
@@ -55,20 +54,19 @@ def relay(*, root: str, nats: str) -> int:
 
     from guardkit.cli.signals import until_signal
     from guardkit.nats import Relay
-    from guardkit.nats.settings import find_settings
 
-    settings = find_settings(nats)
     if not Path(root).is_dir():
         raise MisuseError(f"{root} is no folder: give that of the project with --root")
-    print(f"Relaying the builds below {root} to {settings}; Ctrl-C ends it.", flush=True)
-    until_signal(Relay(settings, root=root).run())
+    relay = Relay(nats, root=root, project=project)
+    print(f"Relaying the builds below {root} to {relay}; Ctrl-C ends it.", flush=True)
+    until_signal(relay.run())
     return codes.STOPPED
 
 
 def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, nats: str) -> None:
-    """Make the stream of builds, or change its limits; those that are not given stay as they are.
+    """Make the streams of builds, or change their limits; what is not given stays as it is.
 
-    Builds make it themselves, with the usual limits, where nobody else has done so.
+    Builds make them themselves, with the usual limits, where nobody else has done so.
     """
     import asyncio
 
@@ -80,44 +78,48 @@ def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, na
 
 
 async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
-    """Make or change the stream; return the lines that tell of it."""
+    """Make or change the streams; return the lines that tell of them."""
     from msgspec.structs import replace
-    from nats.js.errors import NotFoundError
 
-    from guardkit.nats.connection import connected
-    from guardkit.nats.stream import STREAM, Limits, ensure_stream, explained
+    from guardkit.clock import SYSTEM_CLOCK
+    from guardkit.nats.client import connected
+    from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_known
 
-    async with connected(settings) as client, explained(client):
-        try:
-            before = (await client.js.stream_info(STREAM)).config
-        except NotFoundError:
-            before = None
-        limits = replace(_limits(before) if before else Limits(), **given)
-        after = (await ensure_stream(client, limits if given else None)).config
-    old, new = _words(before) if before else {}, _words(after)
-    done = "was made" if not before else "was changed" if old != new else "is as it was"
-    lines = [f"{STREAM} on {settings} {done}."]
-    for name, value in new.items():
+    async with connected(settings, SYSTEM_CLOCK) as client:
+        before = [await find_known(client, stream) for stream in STREAMS]
+        limits = [
+            replace(Limits.of(stream, known) if known else Limits(), **given)
+            for stream, known in zip(STREAMS, before, strict=True)
+        ]
+        await ensure_streams(client, limits)
+        after = [await find_known(client, stream) for stream in STREAMS]
+    lines: list[str] = []
+    for stream, was, now in zip(STREAMS, before, after, strict=True):
+        lines += [f"{stream.name} on {settings} {_done(was, now)}.", *_lines(was, now)]
+    return lines
+
+
+def _done(before: Known | None, after: Known | None) -> str:
+    if not before:
+        return "was made"
+    return "is as it was" if before == after else "was changed"
+
+
+def _lines(before: Known | None, after: Known | None) -> list[str]:
+    """Return what a person wants to know of a stream, and what that was before."""
+    old, lines = _words(before) if before else {}, list[str]()
+    for name, value in (_words(after) if after else {}).items():
         was = f" (was {old[name]})" if old and old[name] != value else ""
         lines.append(f"  {name:<9}  {value}{was}")
     return lines
 
 
-def _limits(config: StreamConfig) -> Limits:
-    from guardkit.nats.stream import Limits
-
-    age, size, replicas = config.max_age or 0, config.max_bytes or -1, config.num_replicas or 1
-    return Limits(max_age=age, max_bytes=size, replicas=replicas)
-
-
-def _words(config: StreamConfig) -> dict[str, str]:
-    """Return what a person wants to know of the stream."""
-    limits = _limits(config)
+def _words(known: Known) -> dict[str, str]:
     return {
-        "subjects": ", ".join(config.subjects or []),
-        "max-age": _in_words(limits.max_age, SECONDS),
-        "max-bytes": _in_words(limits.max_bytes, BYTES),
-        "replicas": f"{limits.replicas}",
+        "subjects": ", ".join(known.subjects or []),
+        "max-age": _in_words(known.max_age / 10**9, SECONDS),
+        "max-bytes": _in_words(known.max_bytes, BYTES),
+        "replicas": f"{known.num_replicas}",
     }
 
 
@@ -138,8 +140,8 @@ def _amount(units: dict[str, int]) -> Callable[[str], int]:
 
 
 def _in_words(amount: float, units: dict[str, int]) -> str:
-    """Return an amount in the largest of the units in which it is a whole number."""
+    """Return an amount in the largest of the units in which it has one decimal at most."""
     if amount <= 0:
         return "unlimited"
-    unit, size = next(each for each in units.items() if amount % each[1] == 0 or each[1] == 1)
+    unit, size = next(each for each in units.items() if 10 * amount % each[1] == 0 or each[1] == 1)
     return f"{amount / size:g}{unit}"

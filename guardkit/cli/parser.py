@@ -73,6 +73,12 @@ class Parser(ArgumentParser):
         about += "context of the nats command."
         self.add_argument("--nats", type=values.url, default=default, metavar="[URL]", help=about)
 
+    def add_project(self) -> None:
+        """Add `project`, the name of one on a server; where it is not given, None."""
+        about = "The project on the server, where several repositories publish to it; by default "
+        about += "that in GUARDKIT_PROJECT."
+        self.add_argument("--project", type=values.project, metavar="NAME", help=about)
+
     def run(self) -> int | None:
         """Run the command that this process was given; return what it returns: an exit code.
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from guardkit.cli.roots import find_root
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
+from guardkit.progress.paths import TASK_ID
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -109,6 +110,13 @@ def run_id(text: str) -> str:
     if re.fullmatch(r"[0-9a-f]{16}", text):
         return text
     raise ArgumentTypeError("a run is named by 16 hexadecimal digits, as --detach prints them")
+
+
+def project(text: str) -> str:
+    """Return the name of a project, `""`: none."""
+    if not text or TASK_ID.fullmatch(text):
+        return text
+    raise ArgumentTypeError("the name of a project has letters, digits, '.', '_' and '-' alone")
 
 
 def root(text: str) -> str:

@@ -36,7 +36,7 @@ class Brief(SimpleNamespace):
 
 def look(
     root: str | os.PathLike[str] = ".",
-    task_ids: Iterable[str] = (),
+    task_ids: str | Iterable[str] = (),
     *,
     stall_after: float = 1800.0,
     clock: Clock | None = None,
@@ -49,7 +49,7 @@ def look(
     root: the folder in which `.guardkit` is.
     stall_after: seconds without activity that make a build stalled.
     clock: by default the machine's.
-    Raises MisuseError for what is no list of task ids, and InvalidProgressError where the builds
+    Raises InvalidTaskIdError, and InvalidProgressError where the builds
     cannot be listed.
     """
     decoders = decode, decode_event

@@ -34,8 +34,6 @@ class Builds:
     root: the folder in which `.guardkit` is; it need not be there yet.
     stall_after: seconds without activity that make a build stalled.
     clock: by default the machine's.
-    silence: returns for how many seconds a build that could be heard was not, or None where that is
-        not known. Only for documents that have come another way than through the file system.
     """
 
     def __init__(
@@ -44,24 +42,22 @@ class Builds:
         *,
         stall_after: float = 1800.0,
         clock: Clock | None = None,
-        silence: Callable[[Snapshot], float | None] | None = None,
     ) -> None:
         self.where = os.path.abspath(root)  # the process may change its working directory
         self.clock = clock or SYSTEM_CLOCK
         self._stall_after = stall_after
-        self._silence = silence
 
-    def look_now(self, task_ids: Iterable[str] = ()) -> list[Look]:
+    def look_now(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
         """Return a look at each of some builds, by default of all, at once, in this thread.
 
         In the order of the ids; those without a build are left out. A build that cannot be read is
-        `unreadable`. Raises MisuseError for what is no list of task ids, and InvalidProgressError
+        `unreadable`. Raises InvalidTaskIdError, and InvalidProgressError
         where the builds cannot be listed.
         """
         found = self.examiner().look(self.where, check_ids(task_ids))
         return [Look(task_id, *case, self.where) for task_id, case in found.items()]
 
-    async def look(self, task_ids: Iterable[str] = ()) -> list[Look]:
+    async def look(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
         """Return what `look_now` does, from a thread: a mount that hangs holds up nobody else."""
         ids = check_ids(task_ids)
         return await _in_thread(self.clock, lambda: self.look_now(ids))
@@ -70,14 +66,16 @@ class Builds:
         """Return what the journal of a task still has, oldest first; raises as `read_events`."""
         return await _in_thread(self.clock, lambda: read_events(task_id, root=self.where))
 
-    def watch(self, task_ids: Iterable[str] = (), *, past: bool = False) -> AsyncGenerator[Look]:
+    def watch(
+        self, task_ids: str | Iterable[str] = (), *, past: bool = False
+    ) -> AsyncGenerator[Look]:
         """Yield a look at each of some builds, by default of all, then at each change, for ever.
 
         A change is one of the snapshot, heartbeats aside, or of the verdict's state. Builds that
         begin meanwhile are told of, too.
 
         past: whether the first look at a build has the events of its run until then.
-        Raises MisuseError at once for what is no list of task ids, and InvalidProgressError where
+        Raises InvalidTaskIdError at once, and InvalidProgressError where
         the builds cannot be listed.
         """
         from guardkit.monitor.memory import watch
@@ -87,7 +85,7 @@ class Builds:
     def examiner(self, heard: Callable[[str], float] | None = None) -> Examiner:
         """Return what finds out about these builds; `heard` as there."""
         decoders = snapshot.decode, snapshot.decode_event
-        return Examiner(decoders, self.clock, self._stall_after, heard, self._silence)
+        return Examiner(decoders, self.clock, self._stall_after, heard)
 
 
 async def watch_progress(

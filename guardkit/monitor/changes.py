@@ -20,8 +20,8 @@ from guardkit.progress.worker import Worker
 
 LOOK_EVERY = 0.5  # seconds, after which anything may have changed, reported or not
 
-# CLOSE_WRITE, MOVED_TO, ONLYDIR | DONT_FOLLOW, and CREATE of <sys/inotify.h>
-MASK, CREATE = 0x8 | 0x80 | 0x03000000, 0x100
+# CLOSE_WRITE, MOVED_TO, ONLYDIR | DONT_FOLLOW, and CREATE and IGNORED of <sys/inotify.h>
+MASK, CREATE, IGNORED = 0x8 | 0x80 | 0x03000000, 0x100, 0x8000
 T = TypeVar("T")
 EVENT = struct.Struct("iIII")  # number of the folder, mask, cookie, size of the name that follows
 
@@ -89,6 +89,11 @@ class Changes:
             if number >= 0:  # else it is not there, or no watch is to be had
                 self._names[number] = name
 
+    def leave(self, name: str) -> None:
+        """Tell no longer of a folder at once; for use in the thread."""
+        for number in [each for each, folder in self._names.items() if folder == name]:
+            self._libc.inotify_rm_watch(self._fd, number)
+
     async def next(self) -> set[str] | None:
         """Wait until something has changed; return the names of the folders, None for any."""
         await self._any.wait()
@@ -111,8 +116,11 @@ class Changes:
         with suppress(OSError):  # also where there is nothing
             report = os.read(self._fd, 2**16)
         while at < len(report):
-            number, _, _, size = EVENT.unpack_from(report, at)
+            number, mask, _, size = EVENT.unpack_from(report, at)
             at += EVENT.size + size
+            if mask & IGNORED:  # it was deleted, or left
+                self._names.pop(number, None)
+                continue
             entry = os.fsdecode(report[at - size : at].rstrip(b"\0"))
             if number not in self._names:  # too much to report, or `watch` is about to note it
                 self._tell("")

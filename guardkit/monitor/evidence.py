@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from guardkit.errors import InvalidProgressError, MisuseError
+from guardkit.errors import InvalidProgressError
 from guardkit.monitor.verdict import (
     ROUNDING,
     Signs,
@@ -51,8 +51,6 @@ class Examiner:
     stall_after: seconds without activity that make a build stalled.
     heard: returns when the document of a task was first seen, in monotonic seconds; None for a
         single look.
-    silence: returns for how many seconds a build that could be heard was not, None where that is
-        not known; None where documents come through the file system.
     """
 
     def __init__(
@@ -61,20 +59,19 @@ class Examiner:
         clock: Clock,
         stall_after: float,
         heard: Callable[[str], float] | None = None,
-        silence: Callable[[Snapshot], float | None] | None = None,
     ) -> None:
         self.decode, self.decode_event = decoders
         self.clock, self.stall_after = clock, stall_after
-        self.heard, self.silence = heard, silence
+        self.heard = heard
 
-    def look(self, root: str | os.PathLike[str], task_ids: Iterable[str] = ()) -> Found:
+    def look(self, root: str | os.PathLike[str], task_ids: str | Iterable[str] = ()) -> Found:
         """Return document and verdict of some builds, by default of all of them.
 
         Ids without a build are left out. The document is None where none can be read, and where
         another run has taken the task and has not written yet.
 
         root: the folder in which `.guardkit` is.
-        Raises MisuseError, and InvalidProgressError where the builds cannot be listed.
+        Raises InvalidTaskIdError, and InvalidProgressError where the builds cannot be listed.
         """
         wanted = check_ids(task_ids)
         try:
@@ -150,9 +147,6 @@ class Examiner:
 
     def sign(self, document: Snapshot, hold: Hold, now: float, wall: datetime) -> Signs:
         """Return the signs that go with a document; `now` and `wall` as in `measure`."""
-        silent = self.silence(document) if self.silence else None
-        if silent is not None:
-            return Signs(hold, silent)
         heard = self.heard(document.task_id) if self.heard else None
         return measure(document, hold, now, wall=wall, heard=heard)
 
@@ -170,10 +164,10 @@ class Examiner:
         return None
 
 
-def check_ids(task_ids: Iterable[str]) -> list[str]:
-    """Return the ids of tasks, each once; raises MisuseError for what is no list of them."""
+def check_ids(task_ids: str | Iterable[str]) -> list[str]:
+    """Return the ids of tasks, each once, or the one in a text; raises InvalidTaskIdError."""
     if isinstance(task_ids, str):
-        raise MisuseError(f"{task_ids!r:.40} is one text, no list of ids: use [{task_ids!r:.40}]")
+        return [check_task_id(task_ids)]
     return [check_task_id(task_id) for task_id in dict.fromkeys(task_ids)]
 
 

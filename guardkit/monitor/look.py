@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Protocol
 
+import msgspec
+from msgspec.structs import replace
+
+from guardkit.clock import Clock
 from guardkit.monitor.verdict import Verdict
-from guardkit.progress.snapshot import Event, Snapshot
+from guardkit.progress.snapshot import Event, Snapshot, Tracker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -24,3 +32,42 @@ class Look(msgspec.Struct, frozen=True):
     verdict: Verdict
     where: str
     events: tuple[Event, ...] = ()
+
+
+class Source(Protocol):
+    """Where looks come from: `Builds` of a folder, or `NatsBuilds` of a server.
+
+    where: the folder or the server. clock: by which silence is told.
+    """
+
+    where: str
+    clock: Clock
+
+    async def look(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
+        """Return a look at each of some builds, by default of all."""
+        ...
+
+    async def events(self, task_id: str) -> list[Event]:
+        """Return what there still is of the journal of a task, oldest first."""
+        ...
+
+    def watch(
+        self, task_ids: str | Iterable[str] = (), *, past: bool = False
+    ) -> AsyncGenerator[Look]:
+        """Yield a look at each of some builds, by default of all, then at each change, for ever."""
+        ...
+
+
+def differ(old: Snapshot | None, new: Snapshot | None) -> bool:
+    """Return whether two snapshots differ in more than what heartbeats change."""
+    return old is not new and _without_times(old) != _without_times(new)
+
+
+def _without_times(snapshot: Snapshot | None) -> Snapshot | None:
+    """Return a snapshot without what heartbeats change."""
+    return snapshot and replace(
+        snapshot,
+        updated_at=snapshot.started_at,
+        metrics=replace(snapshot.metrics, elapsed_seconds=0),
+        tracker=Tracker(run_id=snapshot.tracker.run_id, seq=snapshot.tracker.seq),
+    )

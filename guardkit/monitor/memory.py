@@ -9,19 +9,18 @@ from contextlib import suppress
 from itertools import dropwhile
 
 import msgspec
-from msgspec.structs import replace
 
 from guardkit.clock import Clock
 from guardkit.errors import InvalidProgressError
 from guardkit.monitor.changes import Changes
 from guardkit.monitor.evidence import Examiner, is_same, names_in
-from guardkit.monitor.look import Look
+from guardkit.monitor.look import Look, differ
 from guardkit.monitor.verdict import judge_features, let_go, needs_tasks, taken
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
 from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
 from guardkit.progress.reader import explain, read_in
-from guardkit.progress.snapshot import Event, Snapshot, Tracker
+from guardkit.progress.snapshot import Event, Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,9 +196,7 @@ class Memory:
 
     def _differ(self, old: Snapshot | None, new: Snapshot | None) -> bool:
         """Return whether two snapshots differ in what is told of."""
-        if old is new or self._beats:
-            return old is not new
-        return _without_times(old) != _without_times(new)
+        return old is not new if self._beats else differ(old, new)
 
     def _read_events(
         self, folder: Folder, name: str, snapshot: Snapshot | None
@@ -225,16 +222,6 @@ class Memory:
 
 def _taken(name: str) -> Case:
     return None, taken(name)
-
-
-def _without_times(snapshot: Snapshot | None) -> Snapshot | None:
-    """Return a snapshot without what heartbeats change."""
-    return snapshot and replace(
-        snapshot,
-        updated_at=snapshot.started_at,
-        metrics=replace(snapshot.metrics, elapsed_seconds=0),
-        tracker=Tracker(run_id=snapshot.tracker.run_id, seq=snapshot.tracker.seq),
-    )
 
 
 def _find_end(build: Folder) -> Spot:

@@ -1,4 +1,4 @@
-"""The progress document on NATS JetStream, for builds on many machines: `guardkit[nats]`."""
+"""Builds of many machines, over NATS JetStream: `guardkit[nats]`."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -7,13 +7,14 @@ from guardkit.errors import NatsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from guardkit.nats.builds import NatsBuilds
+    from guardkit.nats.pipeline import PipelineSink
     from guardkit.nats.relay import Relay
     from guardkit.nats.sink import NatsSink
-    from guardkit.nats.subscriber import follow
 
-__all__ = ["NatsSink", "Relay", "follow"]
+__all__ = ["NatsBuilds", "NatsSink", "PipelineSink", "Relay"]
 
-_HOMES = {"NatsSink": "sink", "Relay": "relay", "follow": "subscriber"}
+_HOMES = {"NatsBuilds": "builds", "NatsSink": "sink", "PipelineSink": "pipeline", "Relay": "relay"}
 
 if find_spec("nats") is None:
     raise NatsError("NATS takes an extra of guardkit: pip install 'guardkit[nats]'")

@@ -1,6 +1,7 @@
 """Which NATS servers are meant, and how to log in: from a URL, the environment or a context."""
 
 import os
+import re
 import socket
 import ssl
 from pathlib import Path
@@ -10,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from guardkit.errors import NatsError
+from guardkit.errors import MisuseError, NatsError
+from guardkit.progress.paths import TASK_ID
 from guardkit.progress.worker import Worker
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
@@ -27,6 +29,7 @@ VARIABLES = {  # as those of the `nats` command
     "inbox_prefix": "NATS_INBOX_PREFIX",
     "jetstream_domain": "NATS_JS_DOMAIN",
 }
+SECRET = re.compile(r"[\n\r]|^[A-Za-z0-9+=-]{40,}$")  # of a key, which is no path
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -68,6 +71,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Settings({self})"
 
+    @property
+    def login(self) -> str:
+        """Which login it is, and where it comes from, as the end of a sentence; nothing secret."""
+        kinds = {
+            "creds": "the creds file, set by NATS_CREDS",
+            "nkey": "the nkey, set by NATS_NKEY",
+            "user": "the user and the password, set by NATS_USER and NATS_PASSWORD",
+            "token": "the token, set by NATS_TOKEN",
+            "cert": "the certificate, set by NATS_CERT",
+        }
+        for name, text in kinds.items():
+            if getattr(self, name):
+                return f"{text}, the URL or the context of the nats command"
+        return (
+            "who has no login: set NATS_CREDS, NATS_NKEY, NATS_USER and NATS_PASSWORD, or "
+            "NATS_TOKEN, or select a context of the nats command"
+        )
+
 
 def find_settings(url: str | None = None) -> Settings:
     """Return how to connect; several servers of one cluster stand in a URL with commas.
@@ -81,6 +102,20 @@ def find_settings(url: str | None = None) -> Settings:
     login = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
     found = replace(found, **{name: value for name, value in login.items() if value})
     return _parse(found)
+
+
+def find_project(project: str | None = None) -> str:
+    """Return the project that is given, else that in GUARDKIT_PROJECT; `""`: none.
+
+    Raises MisuseError for what is no name: letters, digits, `.`, `_` and `-`, as of a task.
+    """
+    name = os.environ.get("GUARDKIT_PROJECT", "") if project is None else project
+    if name and not TASK_ID.fullmatch(name):
+        raise MisuseError(
+            f"project={name!r:.80} is no name of a project: use 1 to 128 letters, digits, '.', "
+            "'_' and '-', the first a letter or a digit"
+        )
+    return name
 
 
 def options(settings: Settings, server: Server) -> dict[str, Any]:
@@ -97,7 +132,7 @@ def options(settings: Settings, server: Server) -> dict[str, Any]:
         "tls_handshake_first": settings.tls_first,
         "tls_hostname": server.host,
     }
-    if server.tls or settings.ca or settings.cert:
+    if server.tls:
         context = ssl.create_default_context(cafile=settings.ca or None)
         if settings.cert:
             context.load_cert_chain(settings.cert, settings.key or None)
@@ -109,9 +144,12 @@ def _check_file(name: str, path: str) -> None:
     """See that a file of the login is there, as nats-py does not say which one is not."""
     try:
         text = Path(path).read_bytes() if path else b""
-    except OSError as error:
-        what = f"{path}, the {name} file, cannot be read: {error.strerror}"
-        raise NatsError(what) from error
+    except (OSError, ValueError) as error:
+        if SECRET.search(path):
+            what = f"{VARIABLES[name]} is to be the path of a file, and not what stands in that"
+            raise NatsError(what) from None
+        why = error.strerror if isinstance(error, OSError) else "that is no path"
+        raise NatsError(f"{path!r:.200}, the {name} file, cannot be read: {why}") from error
     if name == "creds" and path and b"-----BEGIN NATS USER JWT-----" not in text:
         raise NatsError(f"{path} is no creds file: it has no NATS USER JWT")
 
@@ -167,6 +205,8 @@ def _parse(settings: Settings) -> Settings:
             "the servers of a NATS URL have one login, which stands at the first of them: write "
             "what is special in it as %2C for a comma"
         )
+    if settings.ca or settings.cert or settings.tls_first:  # no login goes out in clear then
+        servers = tuple(replace(server, tls=True) for server in servers)
     return replace(settings, url="", servers=servers, **login)
 
 

@@ -1,79 +1,111 @@
 """A sink that publishes builds to NATS, and for which no build waits or fails."""
 
-import asyncio
-import os
+from contextlib import suppress
+from weakref import WeakValueDictionary
 
-from guardkit.nats.relay import Relay
-from guardkit.nats.settings import find_settings
+from guardkit.clock import SYSTEM_CLOCK, Clock
+from guardkit.errors import GuardKitError
+from guardkit.nats.courier import Courier
+from guardkit.nats.run import Run
+from guardkit.nats.scan import find_left
+from guardkit.nats.settings import find_project, find_settings
+from guardkit.nats.source import root_of
+from guardkit.progress.build import Build
 from guardkit.progress.snapshot import Snapshot
 
 
 class NatsSink:
-    """Publishes the builds that it is a sink of, from their journals below `root`.
+    """Publishes the builds that it is a sink of, and what earlier sinks could not deliver.
 
-    Undelivered transitions of earlier builds are delivered too. One sink may serve all the
-    builds of an event loop: they share a connection. With `root=None`, for builds that write
-    nothing to disk, only the newest states are published.
+    One sink may serve all builds of an event loop: they share a connection. Of a build that writes
+    nothing to disk, only the documents are published.
 
-    With `envelope` the builds are told in the messages of nats-core as well, to whom is listening.
+    url: of the NATS server; by default that in NATS_URL, else of the selected context of the `nats`
+        command.
+    project: tells the builds of several repositories apart; by default that in GUARDKIT_PROJECT.
+    clock: by default the machine's.
 
-    `url` counts before NATS_URL, and this before the selected context of the `nats` command.
-    Raises NatsError for an invalid URL or context; whatever is wrong later is a warning.
+    Raises NatsError for an invalid URL or context, and MisuseError for what is no project; whatever
+    is wrong later is a warning in the log `guardkit.progress`.
     """
 
     def __init__(
-        self,
-        url: str | None = None,
-        *,
-        root: str | os.PathLike[str] | None = ".",
-        envelope: bool = False,
+        self, url: str | None = None, *, project: str | None = None, clock: Clock | None = None
     ) -> None:
         self._settings = find_settings(url)
-        self._root = None if root is None else os.path.abspath(root)
-        self._envelope = envelope
-        self._running: set[str] = set()  # runs
-        self._ended: set[str] = set()  # runs whose end is to be delivered
-        self._warned: set[str] = set()
+        self._project = find_project(project)
+        self._clock = clock or SYSTEM_CLOCK
+        self._builds: WeakValueDictionary[str, Build] = WeakValueDictionary()  # by run id
+        self._unheard: set[str] = set()  # runs of which there was no snapshot yet
+        self._roots: set[str] = set()  # below which what is left has been looked for
         self._leaving = 0  # builds that wait for it
-        self._relay: Relay | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._courier: Courier | None = None
 
     def __str__(self) -> str:
         return f"NatsSink({self._settings})"
 
+    def attach(self, build: Build) -> None:
+        """Hear which build it is, and where its files are."""
+        run_id = build.snapshot.tracker.run_id
+        self._builds[run_id] = build
+        self._unheard.add(run_id)
+
     async def write(self, snapshot: Snapshot, /) -> None:
         """Have a build published, of which this is the newest snapshot; returns at once."""
-        run_id = snapshot.tracker.run_id
-        if snapshot.terminal:
-            self._running.discard(run_id)
-            self._ended.add(run_id)
-        else:
-            self._running.add(run_id)
-        if not self._relay or not self._task or self._task.done():
-            self._relay = Relay(
-                self._settings,
-                root=self._root,
-                follow=False,
-                envelope=self._envelope,
-                warned=self._warned,
-            )
-            self._task = asyncio.create_task(self._relay.run())
-        self._relay.note(snapshot)
+        if not self._courier or self._courier.gone:
+            self._courier = Courier(self._settings, self._project, self._clock)
+            self._roots.clear()
+        courier, run_id = self._courier, snapshot.tracker.run_id
+        run = courier.runs.get(run_id) or self._begin(courier, snapshot.task_id, run_id)
+        run.tell(snapshot)
 
     async def aclose(self) -> None:
-        """Return when what has ended is delivered, or cannot be; the last build ends all here."""
-        relay, ended = self._relay, set(self._ended)
-        if not relay or not self._task:
+        """Return when all is delivered, or cannot be; the last build ends all here.
+
+        While others go on nobody waits: this one would hold up their snapshots.
+        """
+        for run_id in [*self._unheard]:  # which have come and gone while another one was waited for
+            build = self._builds.get(run_id)
+            if build and build.snapshot.terminal:
+                await self.write(build.snapshot)
+            elif not build:
+                self._unheard.discard(run_id)
+        courier = self._courier
+        if not courier:
             return
+
+        def is_done() -> bool:
+            runs = courier.runs.values()
+            return not runs or any(run.lives for run in runs)
+
         self._leaving += 1
         try:
-            await relay.settle(ended)
+            await courier.line.settle(is_done)
         finally:
-            self._ended -= ended
             self._leaving -= 1
-            if not self._leaving:
-                relay.finished.clear()
-                if not self._running:
-                    self._relay = None
-                    self._task.cancel()
-                    await asyncio.wait({self._task})
+            if not self._leaving and not any(run.lives for run in courier.runs.values()):
+                self._courier = None
+                await courier.close()
+
+    def _begin(self, courier: Courier, task_id: str, run_id: str) -> Run:
+        """Return a run that is new, and look below its root for those that are left.
+
+        Once, but of the task itself each time: a run that was killed has got its end only now.
+        """
+        self._unheard.discard(run_id)
+        build = self._builds.get(run_id)
+        root = root_of(build.folder) if build and build.folder else None
+        run = courier.run(task_id, run_id, root, builder=build, lives=True)
+        courier.add(run, is_due=False)
+        if root:
+            courier.start(_add_left(courier, root, task_id if root in self._roots else ""))
+            self._roots.add(root)
+        return run
+
+
+async def _add_left(courier: Courier, root: str, task_id: str) -> None:
+    """Have those runs below a root, or of one task, delivered that are due and left."""
+    with suppress(OSError, GuardKitError):
+        for due in await courier.call(find_left, root, courier.to, task_id):
+            if due.run_id not in courier.runs:
+                courier.add(courier.run(due.task_id, due.run_id, root))

@@ -1,58 +1,69 @@
-"""What the files of one build tell, read in a thread: a disk that hangs holds up nobody else."""
+"""What the files of one run tell; for use in a thread, as a disk may hang."""
 
-import asyncio
 import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from guardkit.errors import GuardKitError
-from guardkit.progress.folder import open_builds
+from guardkit.nats.notes import Step, note
+from guardkit.progress import snapshot
+from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_all, read_on
-from guardkit.progress.reader import read_progress
+from guardkit.progress.reader import read_in
 from guardkit.progress.snapshot import Event, Snapshot
-from guardkit.progress.worker import Worker
 
-DISK_LATE = 1.0  # seconds after which news of the journal are not waited for
+
+class Told(NamedTuple):
+    """What the files tell.
+
+    document: that of the run, if the file is of this run.
+    events: those of the run that are new, oldest first.
+    spot: up to where the journal was read.
+    before: the runs that came before this one, where all of the journal was read.
+    """
+
+    document: Snapshot | None
+    events: list[Event]
+    spot: Spot
+    before: frozenset[str]
 
 
 class Source:
-    """The progress file and the journal of a task below `root`; `files` is the thread."""
+    """The files of a run below a root."""
 
-    def __init__(self, root: str | os.PathLike[str], task_id: str, files: Worker) -> None:
-        self._root = root
-        self._task_id = task_id
-        self._files = files
-        self._spot = Spot()
+    def __init__(self, root: str, task_id: str, run_id: str) -> None:
+        self.root = root
+        self._task_id, self._run_id = task_id, run_id
 
-    async def newest(self) -> Snapshot | None:
-        """Return what the file says, None where it cannot be read; raises OSError."""
-        snapshot: Snapshot | None = await self._files.submit(self._read_file)
-        return snapshot
+    def read(self, spot: Spot | None) -> Told:
+        """Return what the files tell past a spot, None: from the beginning on.
 
-    async def all_events(self) -> list[Event]:
-        """Return all that the journal tells; raises OSError."""
-        events: list[Event]
-        events, self._spot = await self._files.submit(self._read_journal, None)
-        return events
+        First the document, then the journal, which so has all that came before the document.
+        Raises OSError where they cannot be read.
+        """
+        with self._open() as folder:
+            document = None
+            with suppress(GuardKitError, FileNotFoundError):
+                document = read_in(folder, snapshot.decode)
+            events, new = read_on(folder, spot) if spot else read_all(folder)
+        events = [each for each in events if each.progress.task_id == self._task_id]
+        if document and document.tracker.run_id != self._run_id:
+            document = None
+        runs = list(dict.fromkeys(event.run_id for event in events))
+        before = runs[: runs.index(self._run_id)] if self._run_id in runs else ()
+        ours = [event for event in events if event.run_id == self._run_id]
+        return Told(document, ours, new, frozenset(before))
 
-    async def new_events(self) -> list[Event]:
-        """Return what the journal has told since; nothing if the disk hangs. Raises OSError."""
-        events: list[Event] = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DISK_LATE):
-                events, self._spot = await self._files.submit(self._read_journal, self._spot)
-        return events
+    def note(self, to: str, step: Step) -> None:
+        """Note how far the run is on its way to a server; raises OSError."""
+        with self._open() as folder:
+            note(folder, self._run_id, to, step)
 
-    def _read_file(self) -> Snapshot | None:
-        with suppress(GuardKitError):
-            return read_progress(self._task_id, root=self._root)
-        return None
+    def _open(self) -> Folder:
+        with open_builds(self.root) as builds:
+            return builds.folder(self._task_id)
 
-    def _read_journal(self, spot: Spot | None) -> tuple[list[Event], Spot]:
-        """Return the events past a spot, or all; none where no journal can be read."""
-        with (
-            suppress(OSError),
-            open_builds(self._root) as builds,
-            builds.folder(self._task_id) as folder,
-        ):
-            return read_on(folder, spot) if spot else read_all(folder)
-        return [], spot or Spot()
+
+def root_of(folder: str) -> str:
+    """Return the root of the folder of a build's files."""
+    return os.path.abspath(os.path.join(folder, *[os.pardir] * 3))

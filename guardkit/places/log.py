@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from guardkit.monitor.builds import Builds
+from guardkit.monitor.look import Source
 from guardkit.places.records import encode_event
 from guardkit.places.words import heading, log_line
 from guardkit.progress.snapshot import Event
@@ -30,7 +30,7 @@ class Log:
 
 
 async def read_log(
-    builds: Builds, task_id: str, *, last: bool = False, follow: bool = False
+    builds: Source, task_id: str, *, last: bool = False, follow: bool = False
 ) -> AsyncGenerator[Event]:
     """Yield the events of a task, oldest first.
 

@@ -11,8 +11,7 @@ from anyio import CancelScope
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import ProgressNotFoundError
-from guardkit.monitor.builds import Builds
-from guardkit.monitor.look import Look
+from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.words import WELL, is_over, is_past_watching, run_of
 from guardkit.progress.lock import Hold
@@ -52,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 async def wait(
-    builds: Builds, wanted: Wanted, *, limit: float | None = None, clock: Clock | None = None
+    builds: Source, wanted: Wanted, *, limit: float | None = None, clock: Clock | None = None
 ) -> Answer:
     """Return when builds are done, have changed or are in trouble, or nothing more can come.
 
@@ -175,7 +174,7 @@ async def _within(seconds: float, clock: Clock, work: Coroutine[Any, Any, T]) ->
 
 
 async def _follow(
-    builds: Builds, looks: AsyncIterator[Look], waiting: Waiting, is_enough: Callable[[], bool]
+    builds: Source, looks: AsyncIterator[Look], waiting: Waiting, is_enough: Callable[[], bool]
 ) -> None:
     """Have a wait see what a watch tells, until that is enough."""
     run = waiting.wanted.run
@@ -185,7 +184,7 @@ async def _follow(
         waiting.see(look)
 
 
-async def _find_run(builds: Builds, task_id: str, run: str, *, latest: Look | None = None) -> Look:
+async def _find_run(builds: Source, task_id: str, run: str, *, latest: Look | None = None) -> Look:
     """Return what the journal knows of a run that is not the latest one of its task."""
     events = [event for event in await builds.events(task_id) if event.run_id == run]
     if not events:

@@ -11,8 +11,7 @@ from anyio import CancelScope
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
-from guardkit.monitor.builds import Builds
-from guardkit.monitor.look import Look
+from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
 from guardkit.places.output import unread
@@ -24,7 +23,7 @@ TICK = 1.0  # seconds between two looks at what ticks on a terminal
 
 
 async def watch(
-    builds: Builds,
+    builds: Source,
     task_ids: Collection[str],
     display: Display,
     *,
@@ -102,7 +101,7 @@ def _trouble(look: Look, before: Verdict | None) -> list[str]:
     return []
 
 
-async def _tick(builds: Builds, display: Display, clock: Clock) -> None:
+async def _tick(builds: Source, display: Display, clock: Clock) -> None:
     """Look at what ticks on a terminal, as heartbeats are no changes that a watch tells of."""
     while True:
         await clock.sleep(TICK)

@@ -21,6 +21,8 @@ NATS_LATENCY = "phase entered → another process, over NATS"
 NATS_WALL = "a build, wall time, its server is"
 NATS_EXIT = "leaving a build, longest, its server fails"
 NATS_KEPT = "a build of two turns, kept on the server"
+NATS_DOCUMENT = "a document in place of the last one, on the server"
+NATS_RELAY = "a relay, memory after 10,000 builds"
 
 TQDM = "tqdm.update(1)"
 RICH = "rich Progress.update"
@@ -32,6 +34,8 @@ ONE_BUILD = "of one build"
 PYTHON = "python -c pass"
 WITHOUT_NATS = "the same build, without NATS"
 JOURNAL = "its journal on disk"
+DELETING = "published, then the last one deleted"
+FEW_BUILDS = "after 100 builds"
 
 BOUNDS = {
     (UPDATE, TQDM): 1.25,
@@ -58,5 +62,7 @@ ON_NATS = {
     (f"{NATS_WALL} absent", WITHOUT_NATS): 1.01,
     (NATS_EXIT, "1 s"): 1.0,
     (NATS_KEPT, JOURNAL): 1.5,
+    (NATS_DOCUMENT, DELETING): 1 / 2,
+    (NATS_RELAY, FEW_BUILDS): 1.5,
 }
 CLEARLY = 1.5  # times its bound: what is past that fails in a short run, whatever else runs

@@ -4,6 +4,7 @@ import nats
 
 from guardkit import track_build
 from guardkit.nats import NatsSink
+from guardkit.nats.streams import STREAMS
 
 from ..nats_server import NatsServer, serving
 from .bounds import JOURNAL, NATS_KEPT
@@ -15,7 +16,7 @@ async def measure_kept(run: Run) -> list[Row]:
     """Look at a build of two turns, the second on its server."""
     (run.tmpfs / "traffic").mkdir()
     with serving(run.disk / "traffic") as server:
-        await _build(run, server, "TASK-0")  # which makes the stream
+        await _build(run, server, "TASK-0")  # which makes the streams
         before = await _kept(server)
         await _build(run, server, "TASK-1")
         kept = await _kept(server) - before
@@ -24,7 +25,7 @@ async def measure_kept(run: Run) -> list[Row]:
 
 
 async def _build(run: Run, server: NatsServer, task_id: str) -> None:
-    sink, name = NatsSink(server.url, root=run.tmpfs / "traffic"), "Implement text output fallback"
+    sink, name = NatsSink(server.url), "Implement text output fallback"
     async with track_build(
         task_id, task_name=name, root=run.tmpfs / "traffic", sinks=[sink]
     ) as build:
@@ -40,7 +41,7 @@ async def _build(run: Run, server: NatsServer, task_id: str) -> None:
 async def _kept(server: NatsServer) -> int:
     client = await nats.connect(server.url)
     try:
-        info = await client.jetstream().stream_info("GUARDKIT_BUILDS")
+        infos = [await client.jetstream().stream_info(stream.name) for stream in STREAMS]
     finally:
         await client.close()
-    return info.state.bytes
+    return sum(info.state.bytes for info in infos)

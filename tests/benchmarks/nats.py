@@ -14,11 +14,13 @@ from guardkit.nats import NatsSink
 
 from ..nats_server import NatsServer, serving
 from .bounds import NATS_JOIN, NATS_LATENCY, NATS_WATCH
+from .documents import measure_documents
 from .kept import measure_kept
 from .latency import enter, show, start
 from .outages import measure_outages
 from .publishers import ids, join, publish
 from .races import Row, limit
+from .relays import measure_relay
 from .setting import REPOSITORY, Run
 
 PROCESSES = 4
@@ -26,11 +28,13 @@ GUARDKIT = str(Path(sys.executable).with_name("guardkit"))
 
 
 async def measure(run: Run) -> list[Row]:
-    """Measure among many builds, then one whose server fails, then what one costs."""
+    """Measure among many builds, one whose server fails, what one costs, and a relay."""
     with serving(run.disk / "many") as server:
         rows = await _among_many(run, server)
     rows += await measure_outages(run)
-    return rows + await measure_kept(run)
+    rows += await measure_kept(run)
+    rows += await measure_documents(run)
+    return rows + await measure_relay(run)
 
 
 async def _among_many(run: Run, server: NatsServer) -> list[Row]:
@@ -57,7 +61,7 @@ async def _publishing(run: Run, server: NatsServer, builds: int) -> AsyncIterato
         subprocess.Popen([*command, str(first), str(each)], cwd=REPOSITORY)
         for first in range(each, builds, each)
     ]
-    sink = NatsSink(server.url, root=root)
+    sink = NatsSink(server.url)
     ours = asyncio.create_task(publish(sink, root, ids(0, each)))
     try:
         yield sink

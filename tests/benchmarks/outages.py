@@ -69,7 +69,7 @@ def _build(
 
     async def build() -> Spent:
         first()
-        sinks = [NatsSink(url, root=root)] if url else []
+        sinks = [NatsSink(url)] if url else []
         start, stepping = perf_counter(), 0.0
         async with track_build("TASK-1", root=root, sinks=sinks) as build:
             for _ in range(TURNS):

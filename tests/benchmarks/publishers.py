@@ -2,13 +2,12 @@
 
 import asyncio
 import sys
+from contextlib import aclosing
 from random import Random
 from time import perf_counter
 
 from guardkit import track_build
-from guardkit.nats import NatsSink
-from guardkit.nats.settings import find_settings
-from guardkit.nats.subscriber import Subscription
+from guardkit.nats import NatsBuilds, NatsSink
 
 PHASE = 10  # seconds that a phase takes; in each of them the build changes
 
@@ -34,11 +33,12 @@ async def _build(sink: NatsSink, root: str, task_id: str) -> None:
 async def join(url: str, builds: int) -> float:
     """Return in how many seconds one who joins knows the state of so many builds."""
     start, known = perf_counter(), set[str]()
-    async with Subscription(find_settings(url)) as subscription:
-        while len(known) < builds:
-            news = await subscription.next()
-            known |= {news[0].task_id} if news else set()
-    return perf_counter() - start
+    async with aclosing(NatsBuilds(url).watch()) as looks:
+        async for look in looks:
+            known.add(look.task_id)
+            if len(known) == builds:
+                break
+        return perf_counter() - start
 
 
 def ids(first: int, count: int) -> list[str]:
@@ -50,8 +50,7 @@ def main() -> None:
     """Publish to a server, from a root, builds with numbers from one on; or join as many."""
     match sys.argv[1:]:
         case ["publish", url, root, first, count]:
-            sink = NatsSink(url, root=root)
-            asyncio.run(publish(sink, root, ids(int(first), int(count))))
+            asyncio.run(publish(NatsSink(url), root, ids(int(first), int(count))))
         case ["join", url, count]:
             print(asyncio.run(join(url, int(count))))
 

@@ -1,24 +1,19 @@
-"""A NATS server that is killed, stopped and absent at random while builds publish to it."""
+"""A NATS server that is killed, stopped and absent at random while two machines publish to it."""
 
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from guardkit import track_build
-from guardkit.nats import NatsSink, Relay
-from guardkit.nats.settings import find_settings
-
 from ..nats_server import NatsServer
-from ..nats_stream import until_whole
-from .publishing import build_on
+from .publishing import building, deliver_the_rest, relays, two_machines
 from .tally import Tally
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
-BUILDS = 3
 OUTAGE_MAX = 0.5  # seconds, of a short one; each eighth lasts longer than the clients wait
 LONG_OUTAGE = 3.0
 
@@ -38,8 +33,8 @@ async def break_server(server: NatsServer, number: int) -> None:
         await asyncio.to_thread(server.start)
 
 
-@pytest.mark.parametrize("relayed", [False, True], ids=["sink alone", "a relay beside it"])
-async def test_no_transition_is_lost_or_doubled_by_outages(
+@pytest.mark.parametrize("relayed", [False, True], ids=["sinks alone", "relays beside them"])
+async def test_no_event_is_lost_or_doubled_by_outages_and_the_last_build_is_shown(
     relayed: bool,
     nats_server: NatsServer,
     tmp_path: Path,
@@ -47,21 +42,11 @@ async def test_no_transition_is_lost_or_doubled_by_outages(
     trials: Callable[[int, int], int],
 ) -> None:
     row = tally("On NATS", "NATS server killed or stopped")
-    sink, over = NatsSink(nats_server.url, root=tmp_path), asyncio.Event()
-    builds = [
-        asyncio.create_task(build_on(tmp_path, sink, f"TASK-{n}", over)) for n in range(BUILDS)
-    ]
-    relays = [Relay(find_settings(nats_server.url), root=str(tmp_path))] if relayed else []
-    relaying = {asyncio.create_task(relay.run()) for relay in relays}
-    for number in range(trials(3, 100)):
-        await break_server(nats_server, number)
-        row["trials"] += 1
-        row["faults"] += 1
-    over.set()
-    await asyncio.gather(*builds)
-    async with track_build("TASK-0", root=tmp_path, sinks=[sink]):  # which delivers what is left
-        messages = await until_whole(nats_server, tmp_path)
-    assert {each.task_id for each in messages} == {f"TASK-{n}" for n in range(BUILDS)}
-    for task in relaying:
-        task.cancel()
-    await asyncio.gather(*relaying, return_exceptions=True)
+    machines = two_machines(tmp_path, nats_server.url)
+    async with relays(machines) if relayed else nullcontext():
+        async with building(machines, kills=True):
+            for number in range(trials(3, 100)):
+                await break_server(nats_server, number)
+                row["trials"] += 1
+                row["faults"] += 1
+        await deliver_the_rest(nats_server, machines)

@@ -1,4 +1,4 @@
-"""A cluster of three NATS servers, of which one is killed while builds publish to it."""
+"""A cluster of three NATS servers, of which one is killed while two machines publish to it."""
 
 import asyncio
 import random
@@ -9,21 +9,19 @@ import nats
 import nats.errors
 import pytest
 
-from guardkit import track_build
+from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.nats import NatsSink, Relay
-from guardkit.nats.connection import connected
+from guardkit.nats.client import connected
 from guardkit.nats.settings import find_settings
-from guardkit.nats.stream import STREAM, Limits, ensure_stream, explained
+from guardkit.nats.streams import Limits, ensure_streams
 
 from ..nats_server import NatsCluster
-from ..nats_stream import until, until_whole
-from .publishing import build_on
+from ..nats_stream import DOCUMENTS, EVENTS, until
+from .publishing import building, deliver_the_rest, relays, two_machines
 from .tally import Tally
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
-BUILDS = 3
 REPLICAS = 3
 
 
@@ -52,37 +50,39 @@ async def has_leader(cluster: NatsCluster) -> bool:
     return True
 
 
-async def make_stream(cluster: NatsCluster) -> bool:
-    """Return whether the stream is there, on all servers."""
+async def make_streams(cluster: NatsCluster) -> bool:
+    """Return whether the streams are there, on all servers."""
     try:
-        async with connected(find_settings(cluster.url)) as client:
-            await ensure_stream(client, Limits(replicas=REPLICAS))
+        async with connected(find_settings(cluster.url), SYSTEM_CLOCK) as client:
+            await ensure_streams(client, [Limits(replicas=REPLICAS)] * 2)
     except NatsError:
         return False
     return True
 
 
-async def members(cluster: NatsCluster) -> list[str]:
-    """Return the servers that have the whole stream, the leader first; none if there is none."""
+async def members(cluster: NatsCluster, stream: str) -> list[str]:
+    """Return the servers that have a whole stream, the leader first; none if there is none."""
+    client = await nats.connect(cluster.url.split(","))
     try:
-        async with connected(find_settings(cluster.url)) as client, explained(client):
-            state = (await client.js.stream_info(STREAM)).cluster
-    except NatsError:
+        state = (await client.jetstream(timeout=1.0).stream_info(stream)).cluster
+    except nats.errors.Error:
         return []
+    finally:
+        await client.close()
     if not state or not state.leader:
         return []
     return [state.leader, *(str(each.name) for each in state.replicas or [] if each.current)]
 
 
 async def is_whole(cluster: NatsCluster) -> bool:
-    return len(await members(cluster)) == REPLICAS
+    return all([len(await members(cluster, each)) == REPLICAS for each in (EVENTS, DOCUMENTS)])
 
 
-async def kill_one(cluster: NatsCluster, place: int) -> None:
-    """Kill the leader (place 0) or a follower for a while, as soon as all have the stream."""
+async def kill_one(cluster: NatsCluster, stream: str, place: int) -> None:
+    """Kill the leader of a stream (place 0) or a follower for a while, once all have both."""
     await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
     await until(lambda: is_whole(cluster))
-    server = cluster.servers[(await members(cluster))[place]]
+    server = cluster.servers[(await members(cluster, stream))[place]]
     server.kill()
     await asyncio.sleep(random.uniform(0.0, 3.0))  # noqa: S311
     await asyncio.to_thread(server.start)
@@ -96,26 +96,15 @@ async def test_nothing_is_lost_or_doubled_when_one_of_three_is_killed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await until(lambda: has_leader(cluster))
-    await until(lambda: make_stream(cluster))
-    row, over = tally("On NATS", "one of three NATS servers killed"), asyncio.Event()
-    builds = [
-        asyncio.create_task(
-            build_on(tmp_path, NatsSink(cluster.url, root=tmp_path), f"TASK-{number}", over)
-        )
-        for number in range(BUILDS)
-    ]
-    relay = asyncio.create_task(Relay(find_settings(cluster.url), root=str(tmp_path)).run())
-    for number in range(trials(1, 20)):
-        await kill_one(cluster, (number + 1) % 2)
-        row["trials"] += 1
-        row["faults"] += 1
-    over.set()
-    await asyncio.gather(*builds)
-    await until(lambda: is_whole(cluster))
-    sink = NatsSink(cluster.url, root=tmp_path)
-    async with track_build("TASK-0", root=tmp_path, sinks=[sink]):  # which delivers what is left
-        messages = await until_whole(next(iter(cluster.servers.values())), tmp_path)
-    assert {each.task_id for each in messages} == {f"TASK-{n}" for n in range(BUILDS)}
+    await until(lambda: make_streams(cluster))
+    row = tally("On NATS", "one of three NATS servers killed")
+    machines = two_machines(tmp_path, cluster.url)
+    async with relays(machines):
+        async with building(machines, kills=False):
+            for number in range(trials(1, 20)):
+                await kill_one(cluster, (EVENTS, DOCUMENTS)[number // 2 % 2], (number + 1) % 2)
+                row["trials"] += 1
+                row["faults"] += 1
+        await until(lambda: is_whole(cluster))
+        await deliver_the_rest(next(iter(cluster.servers.values())), machines)
     assert "refuses" not in caplog.text
-    relay.cancel()
-    await asyncio.wait({relay})

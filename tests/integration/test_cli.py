@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -63,7 +64,7 @@ def complaint(ended: subprocess.CompletedProcess[str]) -> str:
 
 
 @contextmanager
-def started(*command: str, **options: int) -> Iterator[subprocess.Popen[str]]:
+def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Start a command with pipes; it does not outlive the block."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | options
     with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -128,6 +129,7 @@ def test_a_group_of_commands_lists_them() -> None:
 
 
 COMMANDS = ["", "demo", "autobuild", "autobuild task", "status", "watch", "wait", "log", "schema"]
+COMMANDS += ["relay", "nats", "nats init"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -205,7 +207,10 @@ def test_wrong_usage_exits_with_2_and_says_where_help_is(
         "relay --nats s3cret",
         "autobuild task --player x --nats s3cret",
         "autobuild task T --player x --max-turns s3cret",
+        "autobuild task T --player x --nats --project nats://me:s3cret@host",
         "nats init --max-age s3cret",
+        "status --nats --project me:s3cret@host",
+        "status --nats --project s3cret/+=",
         "nats://me:s3cret@host",
         "status nats://me:s3cret@host",
         "status --json nats://me:s3cret@host",

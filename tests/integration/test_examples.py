@@ -12,7 +12,7 @@ import pytest
 
 from guardkit import read_progress, track_build
 from guardkit.cli import codes
-from guardkit.nats import follow
+from guardkit.nats import NatsBuilds
 from guardkit.progress.snapshot import encode
 
 from ..nats_server import NatsServer
@@ -20,7 +20,7 @@ from ..nats_server import NatsServer
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "examples"
 README = (REPOSITORY / "README.md").read_text()
-APART = {"many_machines", "test_with_fake_clock"}  # have tests of their own
+APART = {"many_machines", "plain_client", "test_with_fake_clock"}  # have tests of their own
 PROGRAMS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - APART)
 BLOCKS = [  # heading, language, text
     (section.partition("\n")[0], match[1], match[2])
@@ -95,14 +95,23 @@ def test_an_example_prints_what_it_says(name: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_example_of_many_machines_is_seen_on_the_server(
+async def test_the_example_of_many_machines_is_seen_on_the_server_by_any_client(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NATS_URL", nats_server.url)
     assert prints_what_it_says("many_machines", "0")
-    for task_id in ("TASK-1", "TASK-2"):
-        seen = [each async for each in follow(task_id, nats_server.url)]
-        assert [each.status for each in seen] == ["completed"]
+    looks = await NatsBuilds().look()
+    assert [(look.task_id, look.verdict.state) for look in looks] == [
+        ("TASK-1", "completed"),
+        ("TASK-2", "completed"),
+    ]
+    assert prints_what_it_says("plain_client")
+
+
+def test_the_readme_shows_what_a_plain_client_prints() -> None:
+    said = (EXAMPLES / "plain_client.py").read_text().partition("Prints:\n")[2].partition('"""')[0]
+    shown = next(text for _, _, text in BLOCKS if "plain_client.py" in text)
+    assert shown.splitlines()[1:] == [line.strip() for line in said.splitlines() if line.strip()]
 
 
 def test_the_example_with_a_fake_clock_passes() -> None:

@@ -42,11 +42,18 @@ asyncio.run(main())
 """
 WATCH = """
 import asyncio, sys
-from guardkit.nats import follow
+from contextlib import aclosing
+from guardkit.nats import NatsBuilds
 
 async def main():
-    async for snapshot in follow("TASK-1", sys.argv[1]):
-        print(snapshot.tracker.seq, snapshot.phase, snapshot.message, flush=True)
+    async with aclosing(NatsBuilds(sys.argv[1]).watch("TASK-1", past=True)) as looks:
+        async for look in looks:
+            for event in look.events:
+                print("event", event.seq, flush=True)
+            shown = look.snapshot
+            print("shown", shown.tracker.seq, shown.phase, shown.message, flush=True)
+            if shown.terminal:
+                return
 
 asyncio.run(main())
 """
@@ -164,13 +171,13 @@ def test_watch_prints_elsewhere_what_it_prints_of_files(places: tuple[Place, Pla
     assert without_times(told_elsewhere) == without_times(told)
 
 
-def test_follow_yields_elsewhere_what_happens(two_machines: tuple[Place, Place]) -> None:
+def test_a_watch_tells_elsewhere_of_each_event_once(two_machines: tuple[Place, Place]) -> None:
     here, there = two_machines
     command = (*there.there, sys.executable, "-c", WATCH, there.url)
     with building(here, there) as build, started(*command) as watching:
         [told] = watch(build, watching)
-    seqs = [int(line.split()[0]) for line in told]
-    assert seqs == sorted({*seqs})
-    happened = [event.seq for event in read_events("TASK-1", root=here.folder)]
-    assert [seq for seq in happened if seq >= seqs[0]] == [seq for seq in seqs if seq in happened]
-    assert seqs[-1] == happened[-1]
+    heard = [int(line.split()[1]) for line in told if line.startswith("event")]
+    shown = [int(line.split()[1]) for line in told if line.startswith("shown")]
+    assert heard == [event.seq for event in read_events("TASK-1", root=here.folder)]
+    assert shown == sorted(shown)
+    assert shown[-1] == heard[-1]

@@ -1,31 +1,39 @@
 """The commands over a real NATS server, held against what they say of files."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from guardkit.nats.connection import connected
+from guardkit import read_events
+from guardkit.clock import SYSTEM_CLOCK
+from guardkit.nats import NatsBuilds
+from guardkit.nats.client import connected
 from guardkit.nats.settings import find_settings
-from guardkit.nats.stream import STREAM
+from guardkit.nats.streams import Limits, ensure_streams
 from guardkit.orchestrator.demo import TASK_ID, make_demo
 
+from ..looks import document
 from ..nats_server import NatsServer, serving
-from ..nats_stream import until_whole
+from ..nats_stream import until
 from .test_cli import GUARDKIT, building, complaint, guardkit, lines_until, started
+from .test_nats_builds import later, peering, put_many
+
+StartServer = Callable[..., NatsServer]
 
 
 @contextmanager
-def relaying(server: NatsServer, root: Path) -> Iterator[subprocess.Popen[str]]:
+def relaying(server: NatsServer, root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Have the builds below a root published by the command that does so."""
-    command = (*GUARDKIT, "relay", "--nats", server.url, "--root", str(root))
+    command = (*GUARDKIT, "relay", "--nats", server.url, "--root", str(root), *words)
     with started(*command, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         said = process.stdout.readline()
@@ -33,8 +41,21 @@ def relaying(server: NatsServer, root: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def until_published(server: NatsServer, root: Path) -> None:
-    asyncio.run(until_whole(server, root))
+def until_published(server: NatsServer, root: Path, project: str = "") -> None:
+    """Return when a server has all events of the journals below a root, and documents past them."""
+    builds = NatsBuilds(server.url, project=project)
+    journals = {
+        path.name: read_events(path.name, root=root) for path in root.glob(".guardkit/autobuild/*/")
+    }
+
+    async def is_published() -> bool:
+        found = {look.task_id: look.snapshot for look in await builds.look([*journals])}
+        shown = {name: each.tracker.seq for name, each in found.items() if each}
+        if any(shown.get(name, 0) < events[-1].seq for name, events in journals.items()):
+            return False
+        return all([await builds.events(name) == events for name, events in journals.items()])
+
+    asyncio.run(until(is_published))
 
 
 def without_seconds(text: str) -> str:
@@ -69,6 +90,191 @@ def test_all_that_looks_says_the_same_over_nats(nats_server: NatsServer, tmp_pat
         looks = [guardkit(command, "TASK-1", *place) for place in (here, there)]
         assert looks[0].stdout == looks[1].stdout
         assert looks[0].returncode == looks[1].returncode
+
+
+def test_watch_that_follows_shows_builds_that_begin_after_it_and_goes_on(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    with (
+        relaying(nats_server, tmp_path),
+        started(*GUARDKIT, "watch", "--follow", "--nats", nats_server.url) as watching,
+    ):
+        assert watching.stdout
+        for task_id in ("TASK-1", "TASK-2"):
+            with building(tmp_path, task_id) as build:
+                lines_until(watching.stdout, f"{task_id} (starting)")
+                lines_until(watching.stdout, "Turn 1/5: Player Implementation starting")
+                build.communicate("go\n")
+            lines_until(watching.stdout, "Status: APPROVED")
+        assert watching.poll() is None
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait() == 130
+
+
+def test_a_build_that_begins_during_a_watch_is_shown_and_waited_for(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    with relaying(nats_server, tmp_path), building(tmp_path, "TASK-1") as first:
+        until_published(nats_server, tmp_path)
+        with started(*GUARDKIT, "watch", "--nats", nats_server.url) as watching:
+            assert watching.stdout
+            lines_until(watching.stdout, "Turn 1/5: Player Implementation starting")
+            with building(tmp_path, "TASK-2", "fail") as second:
+                lines_until(watching.stdout, "TASK-2 Turn 1/5: Player Implementation starting")
+                first.communicate("go\n")
+                lines_until(watching.stdout, "Status: APPROVED")
+                second.communicate("go\n")
+            assert watching.wait() == 1
+
+
+def test_status_in_json_is_as_that_of_files(nats_server: NatsServer, tmp_path: Path) -> None:
+    with relaying(nats_server, tmp_path):
+        with building(tmp_path, "TASK-1") as build:
+            build.communicate("go\n")
+        until_published(nats_server, tmp_path)
+    places = (("--root", str(tmp_path)), ("--nats", nats_server.url))
+    here, there = (guardkit("status", "--json", *place) for place in places)
+    assert json.loads(here.stdout) == json.loads(there.stdout)
+
+
+def test_wait_until_a_change_tells_of_it_at_once(nats_server: NatsServer, tmp_path: Path) -> None:
+    words = ("wait", "TASK-1", "--until", "change", "--nats", nats_server.url)
+    with relaying(nats_server, tmp_path), building(tmp_path, "TASK-1") as build:
+        until_published(nats_server, tmp_path)
+        ended = guardkit(*words, "--timeout", "0.5")
+        assert ended.returncode == 124
+        assert ended.stdout.startswith(
+            "timed out after 0.5 s: running: Wave 1/3, TASK-1 (Turn 1/5, Player"
+        )
+        with started(*GUARDKIT, *words, stderr=subprocess.PIPE) as waiting:
+            until_watched(nats_server)
+            build.communicate("go\n")
+            assert waiting.wait() in {0, 8}
+            assert waiting.stderr
+            assert waiting.stderr.read() == ""
+
+
+def until_watched(server: NatsServer) -> None:
+    async def is_watched() -> bool:
+        async with peering(server) as peer:
+            return await peer.consumers() == 2
+
+    asyncio.run(until(is_watched))
+
+
+def test_wait_for_the_next_run_waits_for_it_to_begin(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    words = ("wait", "TASK-1", "--next", "--nats", nats_server.url)
+    with (
+        relaying(nats_server, tmp_path),
+        started(*GUARDKIT, *words, stderr=subprocess.PIPE) as waiting,
+    ):
+        until_watched(nats_server)
+        with building(tmp_path, "TASK-1", "cancel") as build:
+            build.communicate("go\n")
+        assert waiting.wait() == 3
+
+
+def test_wait_for_a_run_that_another_has_followed_tells_of_it(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    with relaying(nats_server, tmp_path):
+        for ending in ("fail", ""):
+            with building(tmp_path, "TASK-1", ending) as build:
+                build.communicate("go\n")
+        until_published(nats_server, tmp_path)
+    first, *_, last = (event.run_id for event in read_events("TASK-1", root=tmp_path))
+    words = ("wait", "TASK-1", "--nats", nats_server.url, "--run")
+    assert [guardkit(*words, run).returncode for run in (first, last)] == [1, 0]
+
+
+def test_a_log_that_follows_prints_what_happens(nats_server: NatsServer, tmp_path: Path) -> None:
+    with relaying(nats_server, tmp_path), building(tmp_path, "TASK-1") as build:
+        until_published(nats_server, tmp_path)
+        words = ("log", "TASK-1", "--follow", "--nats", nats_server.url)
+        with started(*GUARDKIT, *words) as following:
+            assert following.stdout
+            told = lines_until(following.stdout, "phase.started")
+            until_watched(nats_server)
+            build.communicate("go\n")
+            told += lines_until(following.stdout, "build.ended")
+            following.send_signal(signal.SIGINT)
+            assert following.wait() == 130
+    assert told == guardkit("log", "TASK-1", "--root", str(tmp_path)).stdout.splitlines()
+
+
+def test_a_project_has_builds_of_its_own(nats_server: NatsServer, tmp_path: Path) -> None:
+    nats = ("--nats", nats_server.url)
+    with relaying(nats_server, tmp_path, "--project", "shop"):
+        with building(tmp_path, "TASK-1") as build:
+            build.communicate("go\n")
+        until_published(nats_server, tmp_path, "shop")
+    for words in (("status",), ("watch", "TASK-1"), ("wait", "TASK-1"), ("log", "TASK-1")):
+        ended = guardkit(*words, *nats, "--project", "shop")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        ended = guardkit(*words, *nats)
+        assert (ended.returncode, ended.stdout) == (6, "")
+        assert complaint(ended).endswith(f" known on {nats_server.url}")
+
+
+def test_the_project_comes_from_the_environment(nats_server: NatsServer, tmp_path: Path) -> None:
+    shop = os.environ | {"GUARDKIT_PROJECT": "shop"}
+    command = (*GUARDKIT, "relay", "--nats", nats_server.url, "--root", str(tmp_path))
+    with started(*command, env=shop), building(tmp_path, "TASK-1") as build:
+        build.communicate("go\n")
+        until_published(nats_server, tmp_path, "shop")
+    nats = ("--nats", nats_server.url)
+    assert guardkit("status", *nats, env=shop).returncode == 0
+    ended = guardkit("status", *nats, "--project", "app", env=shop)
+    why = f"no build is known on {nats_server.url} in the project app"
+    assert (ended.returncode, complaint(ended)) == (6, f"guardkit: {why}")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("status --project shop", "--project tells builds on a server apart: add --nats"),
+        ("autobuild task T --player x --project shop", "--project says how to publish: add --nats"),
+        ("status --nats --project a:b", "--project: the name of a project has letters, digits, "),
+    ],
+)
+def test_a_project_that_cannot_be_meant_is_wrong_usage(
+    tmp_path: Path, words: str, what: str
+) -> None:
+    ended = guardkit(*words.split(), "--root", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert what in complaint(ended)
+
+
+async def put_tasks(server: NatsServer, number: int) -> None:
+    async with peering(server) as peer:
+        await put_many(peer, number)
+
+
+def test_of_more_than_ten_thousand_builds_status_asks_for_ids(nats_server: NatsServer) -> None:
+    asyncio.run(put_tasks(nats_server, 10_001))
+    for words in (("status",), ("watch", "--follow")):
+        ended = guardkit(*words, "--nats", nats_server.url)
+        assert (ended.returncode, ended.stdout) == (7, "")
+        assert complaint(ended) == (
+            f"guardkit: 10001 builds are on {nats_server.url}: give the ids of those that are "
+            "meant, or a project"
+        )
+    assert guardkit("status", "TASK-7", "TASK-8", "--nats", nats_server.url).returncode == 0
+
+
+def test_a_builder_that_is_gone_for_days_is_lost_by_the_exit_code(
+    nats_server: NatsServer,
+) -> None:
+    async def look() -> subprocess.CompletedProcess[str]:
+        async with peering(nats_server) as peer, later(nats_server, 172_800.0) as url:
+            await peer.put(document())
+            return await asyncio.to_thread(guardkit, "status", "--nats", url)
+
+    ended = asyncio.run(look())
+    assert ended.returncode == 4
+    assert "lost: no heartbeat for 172800 s by the wall clock" in ended.stdout
 
 
 def test_watch_goes_on_when_the_server_is_back(nats_server: NatsServer, tmp_path: Path) -> None:
@@ -147,14 +353,26 @@ def test_without_a_url_the_usual_server_is_meant(nats_server: NatsServer, words:
     assert complaint(ended) == f"guardkit: no build is known on {nats_server.url}"
 
 
-@pytest.mark.parametrize("words", [("watch",), ("nats", "init")], ids=["watch", "init"])
-def test_a_server_that_is_not_there_gives_one_line(
-    nats_server: NatsServer, words: tuple[str, ...]
+@pytest.mark.parametrize(
+    "words",
+    ["status", "watch", "watch --follow", "wait TASK-1", "log TASK-1", "nats init"],
+)
+def test_where_no_server_is_one_line_says_so_and_the_exit_code_is_7(
+    nats_server: NatsServer, words: str
 ) -> None:
     nats_server.kill()
-    ended = guardkit(*words, "--nats", nats_server.url)
+    ended = guardkit(*words.split(), "--nats", nats_server.url)
     assert (ended.returncode, ended.stdout) == (7, "")
     assert complaint(ended).startswith(f"guardkit: no server answers at {nats_server.url}: ")
+
+
+def test_a_login_that_is_refused_gives_one_line_without_it(tmp_path: Path) -> None:
+    login = os.environ | {"NATS_TOKEN": "hidden"}
+    with serving(tmp_path / "server", 'authorization { token: "secret" }') as server:
+        ended = guardkit("status", "--nats", server.url, env=login)
+    assert (ended.returncode, ended.stdout) == (7, "")
+    assert "refuses the token, set by NATS_TOKEN" in complaint(ended)
+    assert "hidden" not in ended.stderr
 
 
 def test_a_server_that_takes_too_few_bytes_gives_one_line(tmp_path: Path) -> None:
@@ -176,36 +394,94 @@ def test_without_the_extra_one_is_told_what_to_install(words: tuple[str, ...]) -
     assert complaint(ended).endswith("pip install 'guardkit[nats]'")
 
 
-async def lift_limits(server: NatsServer) -> None:
-    async with connected(find_settings(server.url)) as client:
-        config = (await client.js.stream_info(STREAM)).config
-        await client.js.update_stream(config.evolve(max_age=0.0, max_bytes=-1))
+def init_words(server: NatsServer) -> tuple[str, ...]:
+    return ("nats", "init", "--nats", server.url)
 
 
-def test_the_stream_is_made_and_its_limits_are_changed(nats_server: NatsServer) -> None:
-    init = ("nats", "init", "--nats", nats_server.url)
-    assert guardkit(*init).stdout == (
+def test_init_makes_both_streams_and_prints_them(nats_server: NatsServer) -> None:
+    ended = guardkit(*init_words(nats_server))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == (
         f"GUARDKIT_BUILDS on {nats_server.url} was made.\n"
         "  subjects   guardkit.builds.*.status\n"
         "  max-age    7d\n"
-        "  max-bytes  1GiB\n"
+        "  max-bytes  128MiB\n"
+        "  replicas   1\n"
+        f"GUARDKIT_EVENTS on {nats_server.url} was made.\n"
+        "  subjects   guardkit.builds.*.events.*\n"
+        "  max-age    7d\n"
+        "  max-bytes  896MiB\n"
         "  replicas   1\n"
     )
-    changed = guardkit(*init, "--max-age", "36h").stdout.splitlines()
-    assert changed[0] == f"GUARDKIT_BUILDS on {nats_server.url} was changed."
-    assert changed[2:4] == ["  max-age    36h (was 7d)", "  max-bytes  1GiB"]
-    assert guardkit(*init, "--max-bytes", "500MiB").returncode == 0
-    same = guardkit(*init).stdout.splitlines()
-    assert same[0] == f"GUARDKIT_BUILDS on {nats_server.url} is as it was."
-    assert same[2:4] == ["  max-age    36h", "  max-bytes  500MiB"]
-    asyncio.run(lift_limits(nats_server))
-    assert guardkit(*init).stdout.splitlines()[2:4] == [
-        "  max-age    unlimited",
-        "  max-bytes  unlimited",
+
+
+def test_init_changes_what_is_given_of_both_streams_and_says_what_that_was(
+    nats_server: NatsServer,
+) -> None:
+    init = init_words(nats_server)
+    assert guardkit(*init).returncode == 0
+    changed = guardkit(*init, "--max-age", "100m").stdout.splitlines()
+    for first, name, room in ((0, "BUILDS", "128MiB"), (5, "EVENTS", "896MiB")):
+        assert changed[first] == f"GUARDKIT_{name} on {nats_server.url} was changed."
+        age, size = changed[first + 2 : first + 4]
+        assert (age, size) == ("  max-age    100m (was 7d)", f"  max-bytes  {room}")
+    changed = guardkit(*init, "--max-bytes", "800MiB").stdout.splitlines()
+    assert [line for line in changed if "max" in line] == [
+        "  max-age    100m",
+        "  max-bytes  100MiB (was 128MiB)",
+        "  max-age    100m",
+        "  max-bytes  700MiB (was 896MiB)",
     ]
-    refused = guardkit(*init, "--replicas", "3")
-    assert refused.returncode == 7
-    assert "refuses: " in complaint(refused)
+
+
+def test_init_leaves_as_it_is_what_is_not_given(nats_server: NatsServer) -> None:
+    unlimited = [Limits(max_age=0.0, max_bytes=-1)] * 2
+    asyncio.run(make_streams(nats_server, unlimited))
+    said = guardkit(*init_words(nats_server)).stdout.splitlines()
+    for first, name in ((0, "BUILDS"), (5, "EVENTS")):
+        assert said[first] == f"GUARDKIT_{name} on {nats_server.url} is as it was."
+        age, size = said[first + 2 : first + 4]
+        assert (age, size) == ("  max-age    unlimited", "  max-bytes  unlimited")
+
+
+async def make_streams(server: NatsServer, limits: list[Limits]) -> None:
+    async with connected(find_settings(server.url), SYSTEM_CLOCK) as client:
+        await ensure_streams(client, limits)
+
+
+def test_what_the_server_refuses_of_init_gives_one_line(nats_server: NatsServer) -> None:
+    refused = guardkit(*init_words(nats_server), "--replicas", "3")
+    assert (refused.returncode, refused.stdout) == (7, "")
+    assert "refuses: replicas > 1 not supported" in complaint(refused)
+
+
+LITTLE_ROOM = (
+    "accounts { A { jetstream { max_mem: 10M, max_file: 100M }",
+    "users: [ { user: me, password: secret } ] } }",
+)
+
+
+def test_an_account_with_little_room_gives_one_line_with_what_mends_it(tmp_path: Path) -> None:
+    login = os.environ | {"NATS_USER": "me", "NATS_PASSWORD": "secret"}
+    with serving(tmp_path / "server", *LITTLE_ROOM) as server:
+        ended = guardkit("status", "--nats", server.url, env=login)
+        assert (ended.returncode, ended.stdout) == (7, "")
+        assert "guardkit nats init --max-bytes 100MiB, or the account more" in complaint(ended)
+        words = (*init_words(server), "--max-bytes", "80MiB")
+        assert guardkit(*words, env=login).returncode == 0
+        ended = guardkit("status", "--nats", server.url, env=login)
+        assert complaint(ended) == f"guardkit: no build is known on {server.url}"
+
+
+def test_a_relay_to_an_account_with_little_room_warns_with_what_mends_it(tmp_path: Path) -> None:
+    login = os.environ | {"NATS_USER": "me", "NATS_PASSWORD": "secret"}
+    with serving(tmp_path / "server", *LITTLE_ROOM) as server:
+        command = (*GUARDKIT, "relay", "--nats", server.url, "--root", str(tmp_path))
+        with started(*command, stderr=subprocess.PIPE, env=login) as relay:
+            assert relay.stderr
+            said = relay.stderr.readline()
+    assert said.startswith("publishing to NATS failed, the builds go on: ")
+    assert "guardkit nats init --max-bytes 100MiB" in said
 
 
 @pytest.mark.parametrize(

@@ -1,301 +1,419 @@
-"""Two outboxes of one build, each of which believes to know the last message."""
+"""What a server did not get, or has lost, is delivered by who comes next; nothing comes twice."""
 
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import nats
 import pytest
-from msgspec.structs import replace
-from nats.aio.msg import Msg
 
-from guardkit import Build, Snapshot, track_build
-from guardkit.nats.connection import Client, connected
-from guardkit.nats.mark import Mark, make_headers
-from guardkit.nats.outbox import YIELD, YIELD_MAX, Outbox
+from guardkit import Build, read_events, track_build
+from guardkit.clock import SYSTEM_CLOCK
+from guardkit.nats import NatsSink
+from guardkit.nats.client import Client, connected
+from guardkit.nats.outbox import EventOutbox
+from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
-from guardkit.nats.source import Source
-from guardkit.nats.stream import ensure_stream, subject
-from guardkit.progress.snapshot import Event, encode
-from guardkit.progress.worker import Worker
+from guardkit.nats.source import Source, Told
+from guardkit.nats.streams import ensure_streams, events_subject
+from guardkit.progress.journal import Spot
+from guardkit.progress.timer import Timer
 from guardkit.testing import FakeClock
 
+from ..doubles import HungDisk
+from ..nats_builds import crash, on_clock, put, run_build, work
 from ..nats_server import NatsServer
-from ..nats_stream import differences, read_stream, until
+from ..nats_stream import DOCUMENTS, EVENTS, differences, read_streams, until, until_whole
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
 
 
+async def lose(server: NatsServer, *, last: int | None = None, stream: str = EVENTS) -> None:
+    """Have a stream lose its last messages, or all of them."""
+    client = await nats.connect(server.url)
+    js = client.jetstream()
+    if last is None:
+        await js.purge_stream(stream)
+    else:
+        end = (await js.stream_info(stream)).state.last_seq
+        for number in range(end, end - last, -1):
+            await js.delete_msg(stream, number)
+    await client.close()
+
+
+def notes_of(root: Path, task_id: str = "TASK-1") -> Path:
+    return root / ".guardkit/autobuild" / task_id / "published.jsonl"
+
+
+async def fail_to_deliver(how: str, server: NatsServer, root: Path) -> str:
+    """Have a build whose events do not come to the server, which is there afterwards."""
+    if how == "absent":
+        server.kill()
+        await run_build(root, NatsSink(server.url))
+        server.start()
+    else:
+        server.hang()
+        await asyncio.to_thread(crash, root, server.url)
+        server.go_on()
+    [run_id] = {event.run_id for event in read_events("TASK-1", root=root)}
+    return run_id
+
+
+HOW = pytest.mark.parametrize("how", ["absent", "killed"])
+
+
+@HOW
+@pytest.mark.parametrize("task_id", ["TASK-1", "TASK-2"], ids=["same task", "another task"])
+async def test_the_next_build_delivers_what_is_left(
+    how: str, task_id: str, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    left = await fail_to_deliver(how, nats_server, tmp_path)
+    assert (await read_streams(nats_server)).events == []
+    await run_build(tmp_path, NatsSink(nats_server.url), task_id=task_id)
+    found = await read_streams(nats_server)
+    assert differences(found, tmp_path) == []
+    assert left in found.runs("TASK-1")
+
+
+@HOW
+async def test_no_sink_to_another_server_or_project_delivers_what_is_left(
+    how: str, nats_server: NatsServer, start_server: Callable[..., NatsServer], tmp_path: Path
+) -> None:
+    left, other = await fail_to_deliver(how, nats_server, tmp_path), start_server()
+    await run_build(tmp_path, NatsSink(other.url), task_id="TASK-2")
+    await run_build(tmp_path, NatsSink(nats_server.url, project="shop"), task_id="TASK-3")
+    await run_build(tmp_path, task_id="TASK-4")
+    for server, task_id in ((other, "TASK-2"), (nats_server, "TASK-3")):
+        found = await read_streams(server)
+        assert {each.task_id for each in found.events} == {task_id}
+        assert {name for _, name in found.documents} == {task_id}
+    await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-5")
+    assert left in (await read_streams(nats_server)).runs("TASK-1")
+
+
+@pytest.mark.parametrize("server", ["absent", "hung"])
+async def test_the_shortest_builds_of_a_shared_sink_are_noted_and_delivered_by_the_next_one(
+    server: str, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url)
+    (nats_server.kill if server == "absent" else nats_server.hang)()
+
+    async def build(task_id: str) -> None:
+        for _ in range(2):
+            async with track_build(task_id, root=tmp_path, sinks=[sink]):
+                pass
+
+    tasks = [f"TASK-{number}" for number in range(5)]
+    await asyncio.gather(*map(build, tasks))
+    (nats_server.start if server == "absent" else nats_server.go_on)()
+    async with track_build("LAST", root=tmp_path, sinks=[sink]):
+        found = await until_whole(nats_server, tmp_path)
+    assert {each.task_id for each in found.events} == {*tasks, "LAST"}
+
+
+async def test_two_sinks_of_a_build_deliver_each_to_its_server(
+    nats_server: NatsServer, start_server: Callable[..., NatsServer], tmp_path: Path
+) -> None:
+    other = start_server()
+    other.kill()
+    sinks = [NatsSink(nats_server.url), NatsSink(other.url)]
+    await run_build(tmp_path, *sinks)
+    other.start()
+    await run_build(tmp_path, *sinks)
+    for server in (nats_server, other):
+        assert differences(await read_streams(server), tmp_path) == []
+
+
+async def test_what_was_killed_is_closed_by_the_next_build_of_it(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(crash, tmp_path, nats_server.url)
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    found = await read_streams(nats_server)
+    assert differences(found, tmp_path) == []
+    [end] = [each.event for each in found.events if each.event.progress.status == "failed"]
+    assert "ended without a word" in str(end.progress.error)
+
+
+async def test_what_was_killed_is_closed_by_a_sink_that_has_been_at_work_before(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(crash, tmp_path, nats_server.url)
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-0", root=tmp_path, sinks=[sink]):
+        await until_whole(nats_server, tmp_path)
+        await run_build(tmp_path, sink)
+        await until_whole(nats_server, tmp_path)
+
+
+async def test_what_is_being_built_is_left_to_its_own_sink(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as build:
+        await until_whole(nats_server, tmp_path)
+        for _ in range(3):
+            await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-2")
+            await work(build, 5)
+    assert differences(await read_streams(nats_server), tmp_path) == []
+
+
+async def test_what_was_delivered_never_comes_back_though_the_stream_has_let_go_of_it(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        await run_build(tmp_path, NatsSink(nats_server.url))
+    for stream in (EVENTS, DOCUMENTS):
+        await lose(nats_server, stream=stream)
+    last = await run_build(tmp_path, NatsSink(nats_server.url))
+    await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-2")
+    assert (await read_streams(nats_server)).runs("TASK-1") == [last]
+
+
+@pytest.mark.parametrize("last", [None, 1, 4], ids=["all", "the last one", "the last ones"])
+async def test_what_the_stream_has_lost_comes_again_before_the_run_goes_on(
+    last: int | None, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink]) as build:
+        await work(build)
+        await until_whole(nats_server, tmp_path)
+        await lose(nats_server, last=last)
+        await work(build)
+        await until_whole(nats_server, tmp_path)
+    assert differences(await read_streams(nats_server), tmp_path) == []
+
+
+async def test_documents_that_the_stream_has_lost_are_replaced(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], heartbeat=0.2):
+        await until_whole(nats_server, tmp_path)
+        await lose(nats_server, stream=DOCUMENTS)
+        await until_whole(nats_server, tmp_path)
+
+
+@pytest.mark.parametrize("stream", [EVENTS, DOCUMENTS])
+async def test_a_stream_that_is_deleted_is_made_again(
+    stream: str, nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await nats.connect(nats_server.url)
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], heartbeat=0.2) as build:
+        await until_whole(nats_server, tmp_path)
+        await client.jetstream().delete_stream(stream)
+        async with build.turn():
+            await until_whole(nats_server, tmp_path)
+    await client.close()
+    assert differences(await read_streams(nats_server), tmp_path) == []
+    assert caplog.messages == []
+
+
 @pytest.fixture
 async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
-    async with connected(find_settings(nats_server.url)) as client:
-        await ensure_stream(client)
+    """Give a connection to a server that has the streams."""
+    async with connected(find_settings(nats_server.url), SYSTEM_CLOCK) as client:
+        await ensure_streams(client)
         yield client
 
 
-def make_outbox(
-    client: Client, source: Source | None, told: dict[str, float] | None = None
-) -> Outbox:
-    async def always() -> None:
-        return None
-
-    warned: list[Exception] = []
-    return Outbox(
-        client,
-        "TASK-1",
-        source=source,
-        keeps_since=always,
-        warn=warned.append,
-        told=told,
-    )
+async def deliver(outbox: EventOutbox, client: Client, source: Source) -> bool:
+    """Deliver what there is, once; return whether the stream has it, as far as that is known."""
+    await outbox.look(client)
+    return await outbox.send(client, source.read(outbox.spot))
 
 
-async def test_the_slower_one_leaves_transitions_to_the_faster_one_and_goes_on(
+@pytest.mark.parametrize("last", [None, 1, 3], ids=["all", "the last one", "the last ones"])
+async def test_a_run_is_not_delivered_before_the_stream_was_seen_to_have_its_end(
+    last: int | None, nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    run_id = await run_build(tmp_path)
+    outbox = EventOutbox(events_subject("TASK-1", run_id))
+    source = Source(str(tmp_path), "TASK-1", run_id)
+    for _ in range(2):
+        assert not await deliver(outbox, client, source)  # the end is sent, and has to be looked at
+        assert not outbox.whole
+        await lose(nats_server, last=last)  # what a server that was lost had confirmed
+    while not await deliver(outbox, client, source):
+        assert not outbox.whole
+    assert outbox.whole
+    found = [each.event for each in (await read_streams(nats_server)).events]
+    assert found == read_events("TASK-1", root=tmp_path)
+
+
+async def test_what_is_left_is_not_given_up_because_the_disk_is_late(
+    client: Client, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    run_id = await run_build(tmp_path)
+    source, late = Source(str(tmp_path), "TASK-1", run_id), [TimeoutError()] * 3
+
+    async def read(source: Source, spot: Spot | None) -> Told:
+        if late:
+            raise late.pop()
+        return source.read(spot)
+
+    timer = Timer.join(SYSTEM_CLOCK)
+    run = Run("TASK-1", run_id, project="", timer=timer, source=source)
+    while not run.over:
+        await run.deliver(client, read)
+    assert run.delivered
+    await timer.leave()
+    assert differences(await read_streams(nats_server), tmp_path) == []
+
+
+async def test_two_who_publish_a_run_at_once_double_nothing(
     nats_server: NatsServer, client: Client, tmp_path: Path
 ) -> None:
-    fast, slow = (make_outbox(client, Source(tmp_path, "TASK-1", Worker())) for _ in range(2))
-    async with track_build("TASK-1", root=tmp_path) as build:
-        for outbox in (fast, slow):
-            await outbox.deliver(build.snapshot)
-        async with build.turn():
-            pass
-        await fast.deliver(build.snapshot)
-        assert await slow.deliver(build.snapshot) <= 2 * YIELD
-        assert differences(await read_stream(nats_server), tmp_path) == []
-        async with build.turn():
-            pass
-        await slow.deliver(build.snapshot)
-        assert differences(await read_stream(nats_server), tmp_path) == []
-        assert await fast.deliver(build.snapshot) <= YIELD_MAX
-
-
-class SlowSource(Source):
-    """Files of which the one shows a build late, and before the other is there a thing happens."""
-
-    def __init__(
-        self, root: Path, shown: Snapshot, happens: Callable[[], Awaitable[object]] | None = None
-    ) -> None:
-        super().__init__(root, "TASK-1", Worker())
-        self._shown, self._happens = shown, happens
-
-    async def newest(self) -> Snapshot:
-        return self._shown
-
-    async def all_events(self) -> list[Event]:
-        events = await super().all_events()
-        happens, self._happens = self._happens, None
-        if happens:
-            await happens()
-        return events
-
-
-async def test_the_neighbours_are_told_of_nothing_twice_after_another_connect(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    heard: list[str] = []
-
-    async def hear(message: Msg) -> None:
-        heard.append(message.subject)
-
-    await client.subscribe("pipeline.>", cb=hear)
-    told: dict[str, float] = {}
-    async with track_build("TASK-1", root=tmp_path) as build:
-        for _ in range(2):
-            outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()), told)
-            await outbox.deliver(build.snapshot)
-    await outbox.deliver(build.snapshot)
-    assert len(await read_stream(nats_server)) == 2
-
-    async def are_heard() -> bool:
-        return len(heard) >= 2
-
-    await until(are_heard)
-    assert heard == ["pipeline.build-started.TASK-1", "pipeline.build-complete.TASK-1"]
-
-
-async def test_a_state_is_not_published_after_a_run_that_began_while_the_journal_was_read(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as earlier:
-        shown = earlier.snapshot
-    async with AsyncExitStack() as stack:
-
-        async def begin() -> None:
-            later = track_build("TASK-1", root=tmp_path, clock=FakeClock())
-            build = await stack.enter_async_context(later)
-            await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(build.snapshot)
-
-        late = make_outbox(client, SlowSource(tmp_path, shown, begin))
-        for _ in range(3):
-            await late.deliver(None)
-        messages = await read_stream(nats_server)
-        assert messages[-1].run_id != shown.tracker.run_id
-        assert differences(messages, tmp_path) == []
-
-
-async def test_a_state_is_not_published_after_the_next_run_of_the_same_second(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()) as earlier:
-        shown = replace(earlier.snapshot, message="newer than the last transition")
-        shown = replace(shown, tracker=replace(shown.tracker, seq=2))
-        outbox = make_outbox(client, SlowSource(tmp_path, shown))
-        await outbox.deliver(None)
-    async with track_build("TASK-1", root=tmp_path, clock=FakeClock()):
-        await outbox.deliver(None)
-        messages = await read_stream(nats_server)
-        assert messages[-1].run_id != shown.tracker.run_id
-        assert differences(messages, tmp_path) == []
-
-
-async def test_two_machines_that_build_the_same_task_at_once_lose_and_double_nothing(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    roots = tmp_path / "a", tmp_path / "b"
-    outboxes: list[Outbox] = []
-    async with AsyncExitStack() as stack:
-        builds: list[Build] = []
-        for root in roots:
-            root.mkdir()
-            builds.append(await stack.enter_async_context(track_build("TASK-1", root=root)))
-            outboxes.append(make_outbox(client, Source(root, "TASK-1", Worker())))
+    async with track_build("TASK-1", root=tmp_path, turn_max=99) as build:
+        run_id = build.snapshot.tracker.run_id
+        source = Source(str(tmp_path), "TASK-1", run_id)
+        outboxes = [EventOutbox(events_subject("TASK-1", run_id)) for _ in range(2)]
         for _ in range(5):
-            for build, outbox in zip(builds, outboxes, strict=True):
-                async with build.turn():
-                    await outbox.deliver(None)
-                await outbox.deliver(None)
-    for _ in range(3):
-        for outbox in outboxes:
-            await outbox.deliver(None)
-    assert differences(await read_stream(nats_server), *roots) == []
+            await work(build)
+            for outbox in outboxes:
+                while not await deliver(outbox, client, source):
+                    pass
+            outboxes.reverse()
+    found = [each.event for each in (await read_streams(nats_server)).events]
+    assert found == read_events("TASK-1", root=tmp_path)[:-1]
 
 
-async def test_what_a_machine_delivers_late_is_not_the_last_that_is_seen(
-    nats_server: NatsServer, client: Client, tmp_path: Path
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"{", b"\xff", b'{"event": "x"}', b"x" * 10_000],
+    ids=["nothing", "half", "no text", "no event", "much"],
+)
+async def test_garbage_in_the_events_neither_stops_nor_doubles_anything(
+    garbage: bytes, nats_server: NatsServer, client: Client, tmp_path: Path
 ) -> None:
-    roots, clock, ended = (tmp_path / "a", tmp_path / "b"), FakeClock(), list[Snapshot]()
-    for root in roots:
-        root.mkdir()
-        async with track_build("TASK-1", root=root, clock=clock) as build:
-            pass
-        ended.append(build.snapshot)
-        clock.jump(2.0)
-    for root in reversed(roots):
-        outbox = make_outbox(client, Source(root, "TASK-1", Worker()))
-        for _ in range(3):
-            await outbox.deliver(None)
-    messages = await read_stream(nats_server)
-    assert messages[-1].snapshot == ended[-1]
-    assert differences(messages, *roots) == []
-
-
-async def test_of_two_runs_of_one_second_on_two_machines_none_is_taken_for_the_newer_one(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    roots = tmp_path / "a", tmp_path / "b"
-    for root in roots:
-        root.mkdir()
-        async with track_build("TASK-1", root=root, clock=FakeClock()):
-            pass
-    for root in (*roots, *roots):
-        outbox = make_outbox(client, Source(root, "TASK-1", Worker()))
-        for _ in range(3):
-            await outbox.deliver(None)
-    assert [each.event for each in await read_stream(nats_server)] == [
-        *("build.started", "build.ended") * 2
-    ]
-
-
-async def test_the_end_of_a_run_comes_though_a_state_of_the_next_one_is_there_before_it(
-    nats_server: NatsServer, client: Client, tmp_path: Path
-) -> None:
-    clock = FakeClock()
-    async with track_build("TASK-1", root=tmp_path, clock=clock) as earlier:
-        await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(earlier.snapshot)
-    clock.jump(2.0)
-    async with track_build("TASK-1", root=tmp_path, clock=clock) as later:
-        hasty = make_outbox(client, None)  # as if the journal hung
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as build:
+        subject = events_subject("TASK-1", build.snapshot.tracker.run_id)
         for _ in range(2):
-            await hasty.deliver(later.snapshot)
-    assert (await read_stream(nats_server))[-1].run_id == later.snapshot.tracker.run_id
-    outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()))
-    for _ in range(3):
-        await outbox.deliver(None)
-    assert differences(await read_stream(nats_server), tmp_path) == []
+            await put(nats_server, subject, garbage)
+            await work(build)
+            await put(nats_server, subject, garbage)
+            await until_whole(nats_server, tmp_path)
+        await put(nats_server, subject, garbage)
+    assert differences(await read_streams(nats_server), tmp_path) == []
 
 
-async def test_what_the_stream_has_behind_a_last_message_of_an_earlier_run_is_not_doubled(
-    nats_server: NatsServer, client: Client, tmp_path: Path
+def rotate(root: Path) -> None:
+    """Do what the journal does when it is full."""
+    folder = root / ".guardkit/autobuild/TASK-1"
+    (folder / "events.jsonl").replace(folder / "events.jsonl.1")
+
+
+async def test_a_journal_that_is_rotated_is_delivered_whole(
+    nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with track_build("TASK-1", root=tmp_path) as earlier:
-        pass
-    async with track_build("TASK-1", root=tmp_path) as later:
-        await make_outbox(client, Source(tmp_path, "TASK-1", Worker())).deliver(later.snapshot)
-        shown = earlier.snapshot
-        headers = make_headers(shown, None, after=shown.tracker.seq, last=Mark())
-        del headers["Nats-Expected-Last-Subject-Sequence"]
-        await client.js.publish(subject("TASK-1"), encode(shown), headers=headers)
-        outbox = make_outbox(client, Source(tmp_path, "TASK-1", Worker()))
-        assert 0 < await outbox.deliver(later.snapshot) <= 2 * YIELD
-        async with later.turn():
-            pass
-        await outbox.deliver(later.snapshot)
-        assert differences(await read_stream(nats_server), tmp_path) == []
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as build:
+        await work(build)
+        await until_whole(nats_server, tmp_path)
+        rotate(tmp_path)
+        await work(build)
+        await until_whole(nats_server, tmp_path)
+    found = await read_streams(nats_server)
+    assert differences(found, tmp_path) == []
+    assert len(found.events) == 12
 
 
-async def test_the_slower_one_leaves_the_state_to_the_faster_one(
-    nats_server: NatsServer, client: Client
+async def test_a_journal_that_is_rotated_in_an_outage_is_delivered_whole(
+    nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    shown: list[Snapshot] = []
-    async with track_build("TASK-1", root=None) as build:
-        shown.append(build.snapshot)
-    later = replace(shown[0], message="later", tracker=replace(shown[0].tracker, seq=2))
-    fast, slow = make_outbox(client, None), make_outbox(client, None)
-    await fast.deliver(shown[0])
-    await slow.deliver(later)
-    await fast.deliver(shown[0])
-    assert await slow.deliver(later) <= 2 * YIELD
-    [state] = await read_stream(nats_server)
-    assert state.seq == 1
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as build:
+        await work(build)
+        await until_whole(nats_server, tmp_path)
+        nats_server.kill()
+        await work(build)
+        rotate(tmp_path)
+        await work(build)
+        nats_server.start()
+        found = await until_whole(nats_server, tmp_path)
+        assert len(found.events) == 16
 
 
-async def test_a_state_that_was_left_when_its_publisher_died_is_deleted_by_the_next_one(
-    nats_server: NatsServer, client: Client
+async def test_of_lines_that_the_journal_has_lost_the_rest_is_delivered_in_order(
+    nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with track_build("TASK-1", root=None) as build:
-        shown = build.snapshot
-    states = [replace(shown, tracker=replace(shown.tracker, seq=seq)) for seq in (1, 2)]
-    for state in states:
-        outbox = make_outbox(client, None)
-        for _ in range(2):
-            await outbox.deliver(state)
-    [left] = await read_stream(nats_server)
-    headers = left.headers | {"Guardkit-Seq": "3", "Guardkit-Replaces": "2"}
-    for name in ("Nats-Expected-Last-Subject-Sequence", "Nats-Msg-Id"):
-        headers.pop(name, None)
-    await client.js.publish(subject("TASK-1"), encode(states[1]), headers=headers)
-    await make_outbox(client, None).deliver(states[1])
-    [last] = await read_stream(nats_server)
-    assert last.seq == 3
+    sink = NatsSink(nats_server.url)
+    async with track_build("TASK-1", root=tmp_path, sinks=[sink], turn_max=99) as build:
+        await work(build)
+        before = await until_whole(nats_server, tmp_path)
+        nats_server.kill()
+        for _ in range(3):
+            await work(build)
+            rotate(tmp_path)
+        await work(build)
+        nats_server.start()
+        kept = read_events("TASK-1", root=tmp_path)
+
+        async def is_there() -> bool:
+            heard = [each.event for each in (await read_streams(nats_server)).events]
+            return heard == [*(each.event for each in before.events), *kept]
+
+        await until(is_there)
 
 
-async def test_states_are_published_while_the_disk_hangs_and_transitions_after_it(
-    nats_server: NatsServer, client: Client, tmp_path: Path
+async def test_the_end_of_a_run_comes_though_the_disk_was_late_with_it(
+    nats_server: NatsServer, tmp_path: Path, clock: FakeClock, disk: HungDisk
 ) -> None:
-    files, free = Worker(), threading.Event()
-    outbox = make_outbox(client, Source(tmp_path, "TASK-1", files))
-    async with track_build("TASK-1", root=tmp_path) as build:
-        await outbox.deliver(build.snapshot)
-        hanging = files.submit(free.wait)
-        async with build.turn():
-            await outbox.deliver(build.snapshot)
-            await outbox.deliver(build.snapshot)
-            last = (await read_stream(nats_server))[-1]
-            assert (last.event, last.seq, last.headers["Guardkit-After"]) == (None, 2, "1")
-            free.set()
-            await hanging
-            await outbox.deliver(build.snapshot)
-        await outbox.deliver(build.snapshot)
-    await outbox.deliver(None)
-    files.shutdown()
-    assert differences(await read_stream(nats_server), tmp_path) == []
+    sink, elsewhere = NatsSink(nats_server.url, clock=clock), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def build(root: Path, task_id: str) -> AbstractAsyncContextManager[Build]:
+        build = track_build(task_id, root=root, sinks=[sink], clock=clock)
+        return on_clock(build, clock, step=0.2)
+
+    async def is_written() -> bool:
+        return read_events("TASK-1", root=tmp_path)[-1].event == "build.ended"
+
+    async with build(elsewhere, "TASK-2"):  # which goes on, so that the sink does
+        async with build(tmp_path, "TASK-1"):
+            await until_whole(nats_server, tmp_path, clock=clock)
+            disk.hang()
+        await clock.advance(2.0)
+        assert (await read_streams(nats_server)).snapshot().status == "completed"
+        disk.come_back()
+        await until(is_written)
+    await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-3")
+    assert differences(await read_streams(nats_server), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        b"garbage\n" * 10,
+        b"\xff\n\x00\n",
+        b'{"run": "*", "to": "nats://x", "step": "due"}\n' * 1000,
+        b"x" * 2**20,
+    ],
+    ids=["garbage", "no text", "of others", "a long line"],
+)
+async def test_notes_that_are_none_cost_nothing(
+    notes: bytes, nats_server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    notes_of(tmp_path).write_bytes(notes)
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    nats_server.kill()
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    nats_server.start()
+    await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-2")
+    assert differences(await read_streams(nats_server), tmp_path) == []
+    assert all("no server answers at" in message for message in caplog.messages)
+
+
+async def test_notes_are_bounded_in_size(nats_server: NatsServer, tmp_path: Path) -> None:
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    note = notes_of(tmp_path).read_bytes().splitlines(keepends=True)[-1]
+    notes_of(tmp_path).write_bytes(note * (2**16 // len(note)))
+    await run_build(tmp_path, NatsSink(nats_server.url))
+    assert notes_of(tmp_path).stat().st_size < 2**16
+    runs = {json.loads(line)["run"] for line in notes_of(tmp_path).read_bytes().splitlines()}
+    assert runs == set((await read_streams(nats_server)).runs())

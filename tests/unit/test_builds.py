@@ -14,7 +14,6 @@ import guardkit
 from guardkit import (
     InvalidProgressError,
     InvalidTaskIdError,
-    MisuseError,
     Snapshot,
     assess,
     track_build,
@@ -24,7 +23,7 @@ from guardkit.monitor.builds import Builds
 from guardkit.monitor.look import Look
 from guardkit.testing import FakeClock
 
-from ..looks import TRACKER, Counting, Decoding, Writer, document, task, told, watching
+from ..looks import TRACKER, Counting, Decoding, Writer, document, task, told
 
 LIMIT = 20.0  # seconds, real ones, until a test that hangs is ended
 
@@ -71,15 +70,17 @@ async def test_what_is_no_task_id_is_refused(tmp_path: Path) -> None:
         await anext(builds.watch(["../TASK-1"]))
 
 
-async def test_one_text_is_no_list_of_ids(tmp_path: Path) -> None:
-    builds = Builds(tmp_path)
-    refused = pytest.raises(MisuseError, match="'SO' is one text, no list of ids")
-    with refused:
-        builds.look_now("SO")
-    with refused:
-        await builds.look("SO")
-    with refused:
-        await anext(builds.watch("SO"))
+async def test_one_text_is_one_id(tmp_path: Path, writer: Writer, clock: FakeClock) -> None:
+    for task_id in ("TASK-1", "T"):
+        writer.put(document(task_id))
+    builds = Builds(tmp_path, clock=clock)
+    assert told(builds.look_now("TASK-1")) == [("TASK-1", "running")]
+    assert told(await builds.look("TASK-1")) == [("TASK-1", "running")]
+    watch = builds.watch("TASK-1")
+    assert (await anext(watch)).task_id == "TASK-1"
+    await watch.aclose()
+    with pytest.raises(InvalidTaskIdError):
+        builds.look_now("../T")
 
 
 async def test_a_bad_build_costs_its_own_row(
@@ -180,33 +181,6 @@ async def test_how_long_may_pass_without_activity_is_up_to_the_reader(
     [look] = builds.look_now()
     assert look.snapshot
     assert assess(look.snapshot, root=tmp_path, stall_after=10.0, clock=clock).state == "stalled"
-
-
-@pytest.mark.parametrize(
-    ("silent", "state"),
-    [(15.0, "running"), (15.1, "lost"), (None, "running")],
-    ids=["15 s", "longer", "unknown"],
-)
-async def test_who_hears_of_builds_otherwise_tells_for_how_long_they_have_been_silent(
-    tmp_path: Path, writer: Writer, clock: FakeClock, silent: float | None, state: str
-) -> None:
-    writer.put(document())
-    builds = Builds(tmp_path, clock=clock, silence=lambda _: silent)
-    assert told(builds.look_now()) == [("TASK-1", state)]
-
-
-async def test_who_hears_of_builds_otherwise_watches_them_by_that(
-    tmp_path: Path, writer: Writer, clock: FakeClock
-) -> None:
-    writer.put(document())
-    silent = [15.0]
-    builds = Builds(tmp_path, clock=clock, silence=lambda _: silent[0])
-    async with watching(builds, clock) as watched:
-        await clock.advance(60.0)
-        assert watched.told() == [("TASK-1", "running")]
-        silent[0] = 15.1
-        await clock.advance(0.5)
-        assert watched.told() == [("TASK-1", "lost")]
 
 
 async def test_a_build_that_does_not_stand_still_is_judged_all_the_same(

@@ -105,6 +105,28 @@ async def test_a_folder_that_is_made_again_can_be_watched_again(
     assert await changes.next() == {"a"}
 
 
+async def test_a_folder_that_was_left_is_not_told_of_and_can_be_watched_again(
+    folders: list[Path], changes: Changes
+) -> None:
+    await changes.call(changes.leave, "a")
+    put(folders[0])
+    put(folders[1])
+    assert await changes.next() == {"b"}
+    await watch(changes, "a")
+    put(folders[0])
+    assert await changes.next() == {"a"}
+
+
+async def test_nothing_is_kept_of_folders_that_are_gone(
+    tmp_path: Path, folders: list[Path], changes: Changes
+) -> None:
+    shutil.rmtree(folders[0])
+    await changes.call(changes.leave, "b")
+    put(tmp_path, "last")
+    assert await changes.next() == {"last"}
+    assert {*changes._names.values()} == {""}
+
+
 async def test_a_link_is_not_watched(tmp_path: Path, folders: list[Path], changes: Changes) -> None:
     (tmp_path / "link").symlink_to("a")
     assert await changes.next() == {"link"}

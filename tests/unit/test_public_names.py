@@ -52,7 +52,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         _ = guardkit.track
 
 
-@pytest.mark.parametrize("name", ["NatsSink", "Relay"])
+@pytest.mark.parametrize("name", ["NatsBuilds", "NatsSink", "PipelineSink", "Relay"])
 def test_what_builds_on_many_machines_need_is_public(name: str) -> None:
     assert getattr(guardkit.nats, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Sink'"):

@@ -43,11 +43,12 @@ def test_a_duration_has_a_least() -> None:
         values.one_of("done", "change", "trouble"),
         values.run_id,
         values.url,
+        values.project,
     ],
-    ids=["duration", "whole number", "number", "one of some words", "run", "URL"],
+    ids=["duration", "whole number", "number", "one of some words", "run", "URL", "project"],
 )
 def test_no_error_repeats_what_follows_an_option(read: Callable[[str], object]) -> None:
-    for secret in (SECRET, f"nats://{SECRET}@host"):
+    for secret in (f"{SECRET}+/=", f"nats://{SECRET}@host"):
         with pytest.raises(ArgumentTypeError) as raised:
             read(secret)
         assert SECRET not in str(raised.value)
@@ -70,6 +71,11 @@ def test_a_mistyped_word_of_a_few_is_answered_with_the_nearest() -> None:
 )
 def test_the_nearest_word_is_asked_for(word: str, question: str) -> None:
     assert nearest(word, ["TASK-FB-002", "TASK-7"]) == question
+
+
+@pytest.mark.parametrize("name", ["", "shop", "my.app-2", "a" * 128])
+def test_the_name_of_a_project_is_taken_as_it_is(name: str) -> None:
+    assert values.project(name) == name
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
 """A connection to NATS that is thrown away when it fails, and in which nothing waits for ever.
 
-nats-py is not left to reconnect: it swallows cancellation, and nobody knows what has arrived.
+nats-py is not left to reconnect: it swallows cancellation, and nobody knows what has arrived. All
+that is private in it is used here: the reasons stand beside it, and `tests/integration` misses it.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportPrivateUsage=false
 # nats-py leaves some of its types open
 
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,16 +19,20 @@ import nats.errors
 from nats.aio.client import NO_RESPONDERS_STATUS
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
+from nats.protocol.parser import Parser
 
+from guardkit.clock import Clock
 from guardkit.errors import NatsError
 from guardkit.nats.settings import Server, Settings, options, resolve
+from guardkit.progress.timer import Timer
 
 CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers
 CLOSE = 0.1  # seconds to send what is left, and as many for what was cancelled to end
 PING_EVERY = 5  # seconds between two looks whether the server is still there
 PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
+MESSAGE_MAX = 2**20  # bytes of a message, or a line, of the server's
+PENDING_MAX = 2**23  # bytes of messages that wait to be heard
 
 
 class UnreachableError(NatsError):
@@ -39,25 +44,26 @@ class ForbiddenError(NatsError):
 
 
 class Client(NatsClient):
-    """A client of nats-py that is bounded in time, and knows the error by which it was `lost`.
+    """A client of nats-py that is bounded in time and size, and knows why it was `lost`.
 
-    `js` is its JetStream context, `domain` and `api` are where that is, `unheard` is told what else
-    is wrong.
+    server: to which it is connected.
+    api: the subject below which JetStream is asked.
+    timer: by which it waits.
+    lost: is done when the connection is; its result is the reason.
+    unheard: is told what else is wrong.
     """
 
-    def __init__(self, server: Server, settings: Settings) -> None:
+    def __init__(self, server: Server, settings: Settings, timer: Timer) -> None:
         super().__init__()
+        self._ps: Parser = _Bounded(self)  # else a message of 4 GB that is announced is waited for
         self.server = server
         self.lost: asyncio.Future[NatsError] = asyncio.get_running_loop().create_future()
-        self.js: JetStreamContext = self.jetstream(
-            domain=settings.jetstream_domain or None, timeout=ANSWER
-        )
-        self.domain = settings.jetstream_domain
-        self.api = f"$JS.{self.domain}.API".replace("..", ".")
+        self.api = f"$JS.{settings.jetstream_domain}.API".replace("..", ".")
+        self.unheard: Callable[[NatsError], None] | None = None
         self._settings = settings
+        self.timer = timer
         self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
         self._asked: dict[str, str] = {}  # on which subject
-        self.unheard: Callable[[NatsError], None] | None = None
         self._number = 0
         self._trouble: Exception | None = None
         self._opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,8 +71,7 @@ class Client(NatsClient):
     async def open(self, address: str) -> None:
         """Connect to the server at an address; raises NatsError."""
         self._opening = asyncio.create_task(self._open(address))
-        await asyncio.wait({self._opening}, timeout=CONNECT)
-        if not self._opening.done():
+        if await self.timer.hangs(self._opening, CONNECT):
             raise UnreachableError(f"{self.server} accepts, but does not answer: it may hang")
         try:
             self._opening.result()
@@ -78,16 +83,19 @@ class Client(NatsClient):
         self.lose(UnreachableError(f"the connection to {self.server} is closed"))
         closing = asyncio.create_task(self._shut())
         try:
-            await asyncio.wait({closing}, timeout=CLOSE)
-        finally:
+            await self.timer.hangs(closing, CLOSE)
+        finally:  # `close` waits for a server that hangs, and we may be cancelled
             if writer := getattr(self._transport, "_io_writer", None):
                 writer.transport.abort()
-        theirs = (self._reading_task, self._ping_interval_task, self._flusher_task)
-        tasks = {closing, self._opening, *(task for task in theirs if task)}
+            # `close` cancels these, unless it fails half-way, but does not wait for their ends.
+            theirs = [self._reading_task, self._ping_interval_task, self._flusher_task]
+            theirs += [each._wait_for_msgs_task for each in self._subs.values()]
+            tasks = {closing, self._opening, *(task for task in theirs if task)}
+            for task in tasks:
+                task.cancel()
+                task.add_done_callback(see)
         for task in tasks:
-            task.cancel()
-            task.add_done_callback(_see)
-        await asyncio.wait(tasks, timeout=CLOSE)
+            await self.timer.hangs(task, CLOSE)
 
     def lose(self, error: NatsError) -> None:
         """Give this client up: all who wait for an answer are given the error."""
@@ -95,45 +103,71 @@ class Client(NatsClient):
             self.lost.set_result(error)
             self._refuse(self._answers, error)
 
-    async def request(
+    async def hear(self, subject: str, call: Callable[[Msg], Awaitable[None]]) -> None:
+        """Have a function called with each message on a subject."""
+        await self.subscribe(subject, cb=call, pending_bytes_limit=PENDING_MAX)
+
+    async def ask(
         self,
         subject: str,
         payload: bytes = b"",
-        timeout: float = ANSWER,  # noqa: ASYNC109
-        old_style: bool = False,
-        headers: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        patience: float = ANSWER,
     ) -> Msg:
         """Return the answer to a message; without one in time the client is lost.
 
-        Raises NatsError, and as nats-py does where nobody listens, or the message is too large.
+        patience: for so many seconds it is waited for.
+        Raises NatsError; ForbiddenError where the login may not publish on the subject.
         """
         self._number += 1
         inbox = f"{self._inbox}.{self._number}"
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(_see)
-        self._answers[inbox] = answer
-        self._asked[inbox] = subject
+        answer.add_done_callback(see)
+        self._answers[inbox], self._asked[inbox] = answer, subject
         try:
             if self.lost.done():
                 raise self.lost.result()
-            size = sum(len(f"{name}: {value}\r\n") for name, value in (headers or {}).items())
-            if len("NATS/1.0\r\n\r\n") + size + len(payload) > self.max_payload:
-                raise nats.errors.MaxPayloadError  # before the server closes the connection for it
-            await self.publish(subject, payload, inbox, headers)
-            async with asyncio.timeout(timeout):
-                message = await answer
-        except TimeoutError:
-            self.lose(UnreachableError(f"{self.server} does not answer: it may hang"))
-            raise self.lost.result() from None
-        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError):
-            self.lose(UnreachableError(f"the connection to {self.server} is lost"))
-            raise self.lost.result() from None
+            with self.timer.clock.busy():
+                await self._send(subject, payload, inbox, headers)
+                if await self.timer.hangs(answer, patience):
+                    self.lose(UnreachableError(f"{self.server} does not answer: it may hang"))
+            message = answer.result()
         finally:
             answer.cancel()
             del self._answers[inbox], self._asked[inbox]
         if message.headers and message.headers.get("Status") == NO_RESPONDERS_STATUS:
-            raise nats.errors.NoRespondersError
+            raise NatsError(
+                f"{self.server} has no JetStream for this login: start it with `nats-server -js`, "
+                "and enable JetStream for the account"
+            )
         return message
+
+    async def tell(self, subject: str, payload: bytes = b"") -> None:
+        """Send a message to whoever hears it; raises NatsError."""
+        if self.lost.done():
+            raise self.lost.result()
+        await self._send(subject, payload, "", None)
+
+    async def _send(
+        self, subject: str, payload: bytes, inbox: str, headers: dict[str, str] | None
+    ) -> None:
+        size = sum(len(f"{name}: {value}\r\n") for name, value in (headers or {}).items())
+        if len("NATS/1.0\r\n\r\n") + size + len(payload) > self.max_payload:
+            raise NatsError(  # before the server closes the connection for it
+                f"{self.server} takes no more than {self.max_payload} bytes, and less than it is "
+                "asked with: set its max_payload to 64KB at least"
+            )
+        try:
+            await self.publish(subject, payload, inbox, headers)
+        except nats.errors.BadSubjectError as error:
+            raise NatsError(
+                f"{subject!r:.80} can be no subject: set NATS_JS_DOMAIN to the name of the "
+                "JetStream domain"
+            ) from error
+        except nats.errors.Error as error:
+            self.lose(UnreachableError(f"the connection to {self.server} is lost"))
+            raise self.lost.result() from error
 
     async def _open(self, address: str) -> None:
         await self.connect(
@@ -148,10 +182,28 @@ class Client(NatsClient):
             closed_cb=self._closed,
             **options(self._settings, self.server),
         )
+        for task in (self._reading_task, self._flusher_task):
+            if task:  # which may end without a word to `closed_cb`
+                task.add_done_callback(self._ended)
         self._inbox = self.new_inbox()
-        await self.subscribe(f"{self._inbox}.*", cb=self._hear)
+        await self.hear(f"{self._inbox}.*", self._hear)
 
-    def _connect_command(self) -> bytes:
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        # A subject or headers that are none, as any peer may send, would end the connection.
+        subject, reply = (each.decode(errors="replace").encode() for each in (subject, reply))
+        await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except Exception:  # nats-py's
+            return None
+
+    def _connect_command(self) -> bytes:  # the last step before the login goes out
+        if not isinstance(self._server_info.get("max_payload", 0), int):
+            raise NatsError(f"{self.server} says of itself what no NATS server does")
         encrypts = bool(self._server_info.get("tls_required"))
         if self.server.tls and not encrypts:
             raise NatsError(f"{self.server} does not encrypt: it is not told the login")
@@ -192,8 +244,15 @@ class Client(NatsClient):
             if not answer.done():
                 answer.set_exception(error)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        see(task)
+        self._drop()
+
     async def _closed(self) -> None:
-        why = self._trouble or self.last_error
+        self._drop()
+
+    def _drop(self) -> None:
+        why = self._trouble or self.last_error or "it has ended"
         self.lose(UnreachableError(f"the connection to {self.server} is lost: {why}"))
 
     def _explain(self, error: Exception) -> NatsError:
@@ -201,16 +260,32 @@ class Client(NatsClient):
         if isinstance(error, NatsError):
             return error
         if "authorization" in text.lower() or "authentication" in text.lower():
+            return NatsError(f"{self.server} refuses {self._settings.login}")
+        if isinstance(error, ssl.SSLCertVerificationError):
             return NatsError(
-                f"{self.server} refuses the login: set NATS_CREDS, NATS_USER and NATS_PASSWORD, "
-                "or NATS_TOKEN, or select a context of the nats command"
+                f"{self.server} cannot be trusted: {error.verify_message}; where its certificate "
+                "is of an authority of your own, set NATS_CA to the file of that"
             )
         if isinstance(error, ssl.SSLError) or not isinstance(error, OSError | TimeoutError):
             return NatsError(f"{self.server} cannot be used: {text}")
         return UnreachableError(f"no server answers at {self.server}: {text}")
 
 
-async def connect(settings: Settings) -> Client:
+class _Bounded(Parser):
+    """The parser of nats-py, with a bound on what it gathers, and one kind of error."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        try:
+            await super().parse(data)
+        except nats.errors.ProtocolError:
+            raise
+        except Exception as error:  # the parser's, of garbage: nats-py would only print it
+            raise nats.errors.ProtocolError from error
+        if max(self.needed, len(self.buf)) > MESSAGE_MAX:
+            raise nats.errors.ProtocolError
+
+
+async def connect(settings: Settings, timer: Timer) -> Client:
     """Connect to one of the servers; raises NatsError where none will do."""
     failure = NatsError("there is no server to connect to")
     for server in random.sample(settings.servers, len(settings.servers)):
@@ -220,7 +295,7 @@ async def connect(settings: Settings) -> Client:
             failure = UnreachableError(f"no server answers at {server}: {error}")
             continue
         for address in addresses:
-            client = Client(server, settings)
+            client = Client(server, settings, timer)
             try:
                 await client.open(address)
                 return client
@@ -233,13 +308,17 @@ async def connect(settings: Settings) -> Client:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[Client]:
+async def connected(settings: Settings, clock: Clock) -> AsyncGenerator[Client]:
     """Connect to one of the servers, and end that at last; raises as `connect` does."""
-    client = await connect(settings)
+    timer = Timer.join(clock)
     try:
-        yield client
+        client = await connect(settings, timer)
+        try:
+            yield client
+        finally:
+            await client.end()
     finally:
-        await client.end()
+        await timer.leave()
 
 
 def pauses() -> Iterator[float]:
@@ -250,7 +329,7 @@ def pauses() -> Iterator[float]:
         pause = min(2 * pause, PAUSE_MAX)
 
 
-def _see(done: asyncio.Future[Any]) -> None:
+def see(done: asyncio.Future[Any]) -> None:
     """Take the exception of what nobody may wait for any more, or asyncio would complain of it."""
     if not done.cancelled():
         done.exception()

@@ -1,0 +1,250 @@
+"""Builds on a NATS server, as anybody looks at them: the second kind of `Builds`."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import aclosing
+
+from guardkit.clock import SYSTEM_CLOCK, Clock
+from guardkit.errors import NatsError
+from guardkit.monitor.evidence import check_ids
+from guardkit.monitor.look import Look
+from guardkit.nats.board import Board, read_event
+from guardkit.nats.client import Client, connected, pauses
+from guardkit.nats.feed import FILTERS_MAX, WAITING_MAX, Feed, Place, Queue
+from guardkit.nats.jetstream import Message, find_last
+from guardkit.nats.settings import find_project, find_settings
+from guardkit.nats.streams import (
+    DOCUMENTS,
+    EVENTS,
+    Stream,
+    ensure_streams,
+    events_subject,
+    status_subject,
+)
+from guardkit.progress.paths import check_task_id
+from guardkit.progress.snapshot import Event
+
+log = logging.getLogger("guardkit.progress")
+
+TICK = 0.5  # seconds, after which time may have changed a verdict
+PATIENCE = 30.0  # seconds in which all that is there has to come
+LOOK_MAX = 10_000  # builds of which all are shown
+BATCH = 100  # messages that are taken in a row
+
+
+class NatsBuilds:
+    """The builds of all machines that publish to a server.
+
+    url: of the NATS server; by default that in NATS_URL, else of the selected context of the `nats`
+        command.
+    project: tells the builds of several repositories apart; by default that in GUARDKIT_PROJECT;
+        `""`: none.
+    stall_after: seconds without activity that make a build stalled.
+    clock: by default the machine's.
+    Raises NatsError for an invalid URL or context, and MisuseError for what is no project.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        project: str | None = None,
+        stall_after: float = 1800.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = find_settings(url)
+        self.project = find_project(project)
+        self._stall_after = stall_after
+        self.clock = clock or SYSTEM_CLOCK
+        self.where = str(self._settings)
+
+    async def look(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
+        """Return a look at each of some builds, by default of all; those without one are left out.
+
+        In the order of the ids. Raises NatsError, and InvalidTaskIdError.
+        """
+        wanted = check_ids(task_ids)
+        async with connected(self._settings, self.clock) as client:
+            looks, needs_tasks = await self._look(client, wanted, wanted)
+            if needs_tasks:
+                looks, _ = await self._look(client, wanted, [])
+        found = {look.task_id: look for look in looks}
+        return [found[name] for name in wanted or found if name in found]
+
+    async def events(self, task_id: str) -> list[Event]:
+        """Return the events of a task that the server still has, run by run, oldest first.
+
+        Raises NatsError, and InvalidTaskIdError.
+        """
+        subject = events_subject(check_task_id(task_id), "*", self.project)
+        async with connected(self._settings, self.clock) as client:
+            await ensure_streams(client)
+            runs: dict[str, list[Event]] = {}
+            for event in await self._read_events(client, [subject]):
+                runs.setdefault(event.run_id, []).append(event)
+        return [event for events in runs.values() for event in events]
+
+    def watch(
+        self, task_ids: str | Iterable[str] = (), *, past: bool = False
+    ) -> AsyncGenerator[Look]:
+        """Yield a look at each of some builds, by default of all, then at each change, for ever.
+
+        A change is one of the snapshot, heartbeats aside, or of the verdict's state. Builds that
+        begin meanwhile are told of, too. A server that is lost later on is waited for.
+
+        past: whether the first look at a build has the events of its run until then.
+        Raises InvalidTaskIdError at once, and NatsError where it cannot even begin.
+        """
+        return self._watch(check_ids(task_ids), past=past)
+
+    async def _watch(self, wanted: list[str], *, past: bool) -> AsyncGenerator[Look]:
+        board = self._board(wanted)
+        places, waits = _places(), pauses()
+        asked, begun, lost = wanted, False, False
+        while True:
+            try:
+                async with connected(self._settings, self.clock) as client:
+                    follow = self._follow(client, board, places, asked, past=past)
+                    async with aclosing(follow) as batches:
+                        async for looks in batches:
+                            if lost:
+                                log.warning("watching goes on, over %s", client.server)
+                            begun, lost, past, waits = True, False, False, pauses()
+                            for look in looks:
+                                yield look
+                            if asked and board.needs_tasks:
+                                asked, places = [], _places()
+                                break
+            except Exception as error:  # whatever nats-py comes upon
+                if not begun:
+                    raise
+                if not lost:
+                    log.warning("watching has to wait, and goes on by itself: %s", error)
+                lost = True
+            board.lose(self.clock.monotonic())
+            if lost:
+                await self.clock.sleep(next(waits))
+
+    async def _follow(
+        self,
+        client: Client,
+        board: Board,
+        places: tuple[Place, Place],
+        asked: list[str],
+        *,
+        past: bool,
+    ) -> AsyncGenerator[list[Look]]:
+        """Yield the looks that are new, over one connection; raises NatsError when it is lost."""
+        await ensure_streams(client)
+        queue, clock = Queue(WAITING_MAX), self.clock
+        events = Feed(client, EVENTS, queue, places[0], self._subjects(EVENTS, asked))
+        documents = Feed(client, DOCUMENTS, queue, places[1], self._subjects(DOCUMENTS, asked))
+        async with events, documents:
+            board.join(clock.monotonic(), afresh=documents.afresh)
+            await self._fill(client, board, documents, queue)
+            await self._ask_of_others(client, board)
+            if past:
+                await self._add_history(client, board, asked)
+            yield board.tell(clock.monotonic(), all_=True)
+            tick = clock.monotonic() + TICK
+            while True:
+                for stream, message in await _take(client, queue):
+                    board.take(stream, message, clock.monotonic())
+                events.check()
+                documents.check()
+                is_time = clock.monotonic() >= tick
+                tick += TICK * is_time
+                await self._ask_of_others(client, board)
+                yield board.tell(clock.monotonic(), all_=is_time)
+
+    async def _look(
+        self, client: Client, wanted: list[str], asked: list[str]
+    ) -> tuple[list[Look], bool]:
+        """Return looks at once, and whether the tasks of a feature have to be asked for, too."""
+        board = self._board(wanted)
+        async with aclosing(self._follow(client, board, _places(), asked, past=False)) as batches:
+            return await anext(batches), board.needs_tasks
+
+    async def _fill(self, client: Client, board: Board, feed: Feed, queue: Queue) -> None:
+        """Bring all to a board that is there at first; raises NatsError."""
+        if feed.awaited > LOOK_MAX:
+            raise NatsError(
+                f"{feed.awaited} builds are on {client.server}: give the ids of those that are "
+                "meant, or a project"
+            )
+        limit = self.clock.monotonic() + PATIENCE
+        while not (feed.joined and queue.empty()):
+            for stream, message in await _take(client, queue):
+                board.take(stream, message, self.clock.monotonic(), time=feed.time)
+            if self.clock.monotonic() > limit:
+                raise NatsError(f"{client.server} did not tell of all builds in {PATIENCE:g} s")
+
+    async def _add_history(self, client: Client, board: Board, asked: list[str]) -> None:
+        """Bring the events of the runs that are shown to a board, if these are not too many."""
+        runs = {
+            events_subject(name, shown.tracker.run_id, self.project): name
+            for name, shown in board.shown().items()
+            if name in asked or not (asked or shown.terminal)
+        }
+        if len(runs) <= FILTERS_MAX:
+            events = await self._read_events(client, [*runs])
+            for name in runs.values():
+                board.take_history(name, [e for e in events if e.progress.task_id == name])
+
+    async def _read_events(self, client: Client, subjects: list[str]) -> list[Event]:
+        """Return what the stream has of some subjects; raises NatsError."""
+        found: dict[Event, None] = {}
+        queue, limit = Queue(WAITING_MAX), self.clock.monotonic() + PATIENCE
+        if not subjects:
+            return []
+        async with Feed(client, EVENTS, queue, Place("all"), subjects) as feed:
+            while not (feed.joined and queue.empty()):
+                for _, message in await _take(client, queue):
+                    if event := read_event(message, self.project):
+                        found[event] = None
+                if self.clock.monotonic() > limit:
+                    what = f"{client.server} did not tell of all events in {PATIENCE:g} s"
+                    raise NatsError(what)
+        return [*found]
+
+    async def _ask_of_others(self, client: Client, board: Board) -> None:
+        """Find out whether other builders, which are said to have a task, have left an end."""
+        while board.others:
+            task_id, run_id = board.others.pop()
+            subject = events_subject(task_id, run_id, self.project)
+            message = await find_last(client, EVENTS.name, subject)
+            event = message and read_event(message, self.project)
+            if event and event.progress.terminal:
+                board.end(task_id, run_id)
+
+    def _board(self, wanted: list[str]) -> Board:
+        return Board(self.where, self.project, wanted, stall_after=self._stall_after)
+
+    def _subjects(self, stream: Stream, task_ids: Collection[str]) -> list[str]:
+        if stream is DOCUMENTS:
+            return [status_subject(each, self.project) for each in task_ids]
+        return [events_subject(each, "*", self.project) for each in task_ids]
+
+
+def _places() -> tuple[Place, Place]:
+    """Return where events and documents begin."""
+    return Place("new"), Place("last_per_subject")
+
+
+async def _take(client: Client, queue: Queue) -> list[tuple[Stream, Message]]:
+    """Return what has come, after a while at most; raises NatsError when the client is lost."""
+    found: list[tuple[Stream, Message]] = []
+    if queue.empty():
+        getting = asyncio.ensure_future(queue.get())
+        try:
+            await client.timer.hangs(getting, TICK)
+        finally:
+            getting.cancel()
+        if getting.done() and not getting.cancelled():
+            found.append(getting.result())
+    while not queue.empty() and len(found) < BATCH:
+        found.append(queue.get_nowait())
+    if client.lost.done():
+        raise client.lost.result()
+    return found

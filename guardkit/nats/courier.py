@@ -1,0 +1,175 @@
+"""Brings runs into the streams, as long as it runs, whatever becomes of the server."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from itertools import count
+from typing import Any, TypeVar
+
+from guardkit.clock import Clock
+from guardkit.errors import NatsError
+from guardkit.nats.client import CLOSE, Client, see
+from guardkit.nats.jetstream import NOT_NOW, RefusedError
+from guardkit.nats.line import Line
+from guardkit.nats.run import DISK_LATE, LOOK_AGAIN, Run
+from guardkit.nats.settings import Settings
+from guardkit.nats.source import Source, Told
+from guardkit.nats.streams import ensure_streams
+from guardkit.progress.journal import Spot
+from guardkit.progress.timer import Timer
+from guardkit.progress.worker import Worker
+
+RETRY = 10.0  # seconds until a run is tried again that the server refuses
+SOON = 0.5  # seconds until it is tried again where the servers have no leader
+AT_ONCE = 32  # runs that are delivered side by side
+
+T = TypeVar("T")
+
+
+class Courier:
+    """Delivers runs over one connection: `open` it first, `close` it at last.
+
+    runs: those that are not over, by run id.
+    to: the servers and the project, as they are noted.
+    """
+
+    def __init__(self, settings: Settings, project: str, clock: Clock) -> None:
+        self.runs: dict[str, Run] = {}
+        self._project = project
+        self.to = f"{settings} {project}".strip()
+        self.clock = clock
+        self.timer = Timer.join(clock)
+        self.line = Line(settings, clock, self._prepare)
+        self._files = Worker()
+        self._thread = asyncio.Lock()
+        self._hung: asyncio.Future[Any] | None = None  # what the thread has not come back from
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._made = 0  # times that a stream was gone, and was made again
+        self._keeping = asyncio.create_task(self.line.keep())
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unnoted: dict[str, Source] = {}  # of the runs that are not noted as due yet
+
+    @property
+    def gone(self) -> bool:
+        """Whether its event loop has ended before it."""
+        return self._keeping.done()
+
+    async def close(self) -> None:
+        """End the connection; what is not delivered stays due."""
+        notes: list[asyncio.Future[None]] = []
+        with suppress(OSError):
+            notes = [self._submit(each.note, self.to, "due") for each in self._unnoted.values()]
+        tasks = {self._keeping, *self._tasks}
+        for task in tasks:
+            task.cancel()
+        try:
+            await asyncio.wait(tasks)
+            if notes:
+                await self.timer.hangs(notes[-1], CLOSE)
+        finally:  # a build that has waited long enough cancels this
+            self._files.shutdown()
+            await self.timer.leave()
+
+    def add(self, run: Run, *, is_due: bool = True) -> None:
+        """Have a run delivered from now on; `is_due`: it need not be noted first."""
+        self.runs[run.run_id] = run
+        if not is_due and run.source:
+            self._unnoted[run.run_id] = run.source
+        self.start(self._bring(run, is_due=is_due))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have some work done, and end it with all the rest."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def run(self, task_id: str, run_id: str, root: str | None, **more: Any) -> Run:
+        """Return a run that is new here; `root`: of its files, None: nothing is on disk."""
+        source = Source(root, task_id, run_id) if root else None
+        return Run(task_id, run_id, project=self._project, timer=self.timer, source=source, **more)
+
+    async def call(self, function: Callable[..., T], *args: object) -> T:
+        """Return what a function returns, in the thread.
+
+        Raises what that raises, and TimeoutError, an OSError, as long as a disk hangs.
+        """
+        async with self._thread:  # as those that wait for it do not hang
+            if self._hung and not self._hung.done():
+                raise TimeoutError
+            with self.clock.busy():
+                work = self._submit(function, *args)
+                if await self.timer.hangs(work, DISK_LATE):
+                    self._hung = work
+                    raise TimeoutError
+        return work.result()
+
+    async def _bring(self, run: Run, *, is_due: bool) -> None:
+        try:
+            if not is_due and run.source:
+                self.start(self._note_due(run, run.source))
+            while not run.over:
+                await run.rest(await self._deliver(run, await self.line.connected()))
+            if run.source and run.delivered:
+                with suppress(OSError):  # then it is looked at again, and found delivered
+                    await self.call(run.source.note, self.to, "done")
+        except Exception as error:  # a defect: it costs this run alone
+            await self.line.fail(error)
+        finally:
+            self.runs.pop(run.run_id, None)
+            self._unnoted.pop(run.run_id, None)
+        await self.line.news()
+
+    async def _note_due(self, run: Run, source: Source) -> None:
+        """Note that a run is due, as soon as it has a folder, and before what waits to be read."""
+        for tries in count(1):
+            if run.over:
+                return
+            try:
+                with self.clock.busy():
+                    await self._submit(source.note, self.to, "due")
+            except FileNotFoundError:
+                await self.clock.sleep(min(LOOK_AGAIN * 2.0 ** min(tries, 10), DISK_LATE))
+                continue
+            except OSError as error:
+                self.line.warn(error)
+            self._unnoted.pop(run.run_id, None)
+            return
+
+    def _submit(self, function: Callable[..., T], *args: object) -> "asyncio.Future[T]":
+        """Have a function called in the thread, whoever waits for it or not; raises OSError."""
+        work: asyncio.Future[T] = self._files.submit(function, *args)
+        work.add_done_callback(see)
+        return work
+
+    async def _deliver(self, run: Run, client: Client) -> float:
+        """Deliver what there is of a run; return in how many seconds to go on."""
+        made = self._made
+        try:
+            async with self._turns:
+                return 0.0 if client.lost.done() else await run.deliver(client, self._read)
+        except NatsError as error:
+            run.forget()
+            with suppress(NatsError):  # somebody may have deleted a stream
+                missing = await ensure_streams(client)
+                self._made += missing
+            if client.lost.done() or self._made != made:
+                return 0.0
+            await self.line.fail(error)  # it is refused
+            return SOON if isinstance(error, RefusedError) and error.code in NOT_NOW else RETRY
+
+    async def _read(self, source: Source, spot: Spot | None) -> Told | None:
+        try:
+            return await self.call(source.read, spot)
+        except FileNotFoundError:
+            return None
+        except TimeoutError:
+            raise
+        except OSError as error:
+            self.line.warn(error)
+            return None
+
+    async def _prepare(self, client: Client) -> None:
+        """Begin with a new connection: nothing is known of the streams."""
+        await ensure_streams(client)
+        for run in self.runs.values():
+            run.forget()

@@ -1,0 +1,171 @@
+"""What one consumer of a stream delivers: in order, without a gap, and without an end."""
+
+import asyncio
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import msgspec
+from nats.aio.msg import Msg
+
+from guardkit.errors import NatsError
+from guardkit.nats.client import Client, UnreachableError
+from guardkit.nats.jetstream import Consumer, Deleted, Message, call
+from guardkit.nats.streams import MESSAGE_MAX, SECOND, Stream, find_stream
+
+BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
+SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the server that kept it
+LINGERS = 2.0  # seconds until the server drops the consumer of who was killed
+LEAVING = 0.3  # seconds that deleting it may take
+FILTERS_MAX = 100  # subjects that the server picks out; beyond this, filtering here is faster
+WAITING_MAX = 1000  # messages that wait to be taken
+STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
+
+Queue = asyncio.Queue[tuple[Stream, Message]]
+
+
+class Place(msgspec.Struct):
+    """How far a stream was read, over one connection after another.
+
+    policy: where the first one begins: with the last message of each subject, with all, or behind
+        all that is there ("new").
+    number: of the last message that was read; None: none was yet.
+    created: when the stream was made that it is of.
+    """
+
+    policy: Literal["last_per_subject", "all", "new"]
+    number: int | None = None
+    created: str = ""
+
+
+class Feed:
+    """A consumer, which is deleted in the end.
+
+    queue: takes what is delivered; it may be shared, and is bounded: who is slow is sent no more.
+    place: where it goes on.
+    subjects: which ones, none: all.
+    awaited: how many messages there are at the beginning.
+    afresh: whether it begins as if nothing had been read, as in a stream that was made anew.
+    time: of the server, at the beginning; None where it does not say.
+    joined: whether all that was there at the beginning is in the queue.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stream: Stream,
+        queue: Queue,
+        place: Place,
+        subjects: Collection[str] = (),
+    ) -> None:
+        self.awaited = 0
+        self.afresh = True
+        self.time: datetime | None = None
+        self.joined = False
+        self._client, self._stream, self._queue, self._place = client, stream, queue, place
+        self._clock = client.timer.clock
+        self._subjects = sorted(subjects) if len(subjects) <= FILTERS_MAX else []
+        self._inbox, self._name = client.new_inbox(), ""
+        self._last = 0  # the number of the last message that was there at the beginning
+        self._received = 0  # messages
+        self._heard = self._clock.monotonic()
+
+    async def __aenter__(self) -> Self:
+        client, name, place = self._client, self._stream.name, self._place
+        info = await find_stream(client, self._stream)
+        if not info:
+            raise NatsError(f"the stream {name} on {client.server} is gone")
+        self._last = info.state.last_seq
+        is_another = info.created != place.created
+        all_new = is_another and bool(place.created)
+        if is_another or self._last < (place.number or 0):
+            place.created, place.number = info.created, None  # another one, or without its end
+        self.afresh = place.number is None
+        if place.policy == "new" and place.number is None:
+            place.number = 0 if all_new else self._last
+        await client.hear(self._inbox, self._hear)
+        request = {"stream_name": name, "config": self._config()}
+        consumer = await call(client, f"CONSUMER.CREATE.{name}", Consumer, request)
+        self._name, self.time = consumer.name, consumer.ts
+        self.awaited = consumer.num_pending + consumer.delivered.consumer_seq
+        self.joined |= not self.awaited
+        self._heard = self._clock.monotonic()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._client.lost.done():
+            action = f"CONSUMER.DELETE.{self._stream.name}.{self._name}"
+            try:
+                await call(self._client, action, Deleted, patience=LEAVING)
+            except NatsError:  # it lingers for a while
+                return
+
+    def check(self) -> None:
+        """Give the connection up if nothing has been heard for too long."""
+        if self._clock.monotonic() > self._heard + SILENCE and not self._queue.full():
+            self._client.lose(UnreachableError(f"{self._client.server} has fallen silent"))
+
+    def _config(self) -> dict[str, Any]:
+        number = self._place.number
+        first: dict[str, Any] = {"deliver_policy": self._place.policy}
+        if number is not None:
+            first = {"deliver_policy": "by_start_sequence", "opt_start_seq": number + 1}
+        return {
+            **first,
+            "deliver_subject": self._inbox,
+            "filter_subjects": self._subjects or [self._stream.subjects],
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "replay_policy": "instant",
+            "flow_control": True,
+            "idle_heartbeat": int(BEAT * SECOND),
+            "inactive_threshold": int(LINGERS * SECOND),
+            "num_replicas": 1,
+            "mem_storage": True,
+        }
+
+    async def _hear(self, raw: Msg) -> None:
+        self._heard = self._clock.monotonic()
+        if raw.subject == self._inbox:  # no message, but a sign of life, or a question
+            await self._answer(raw)
+        elif found := _read(raw):
+            number, message = found
+            self._follow(number - 1)
+            self._received = number
+            if len(message.data) <= MESSAGE_MAX:
+                await self._queue.put((self._stream, message))
+            self._place.number = message.seq
+            self.joined |= not message.pending or message.seq >= self._last
+
+    async def _answer(self, raw: Msg) -> None:
+        headers = raw.headers or {}
+        if reply := raw.reply or headers.get(STALLED):
+            await self._client.tell(reply)
+            return
+        text = headers.get("Nats-Last-Consumer", "")
+        if text.isascii() and text.isdigit():
+            self._follow(int(text[:18]))
+        self.joined = True
+
+    def _follow(self, number: int) -> None:
+        """See that all messages up to a number have come; else begin anew."""
+        if number > self._received:
+            self._client.lose(UnreachableError(f"{self._client.server} has left something out"))
+
+
+def _read(raw: Msg) -> tuple[int, Message] | None:
+    """Return a message, and its number among those that were delivered; None for what is none."""
+    try:
+        found = raw.metadata
+        numbers = found.sequence
+        message = Message(
+            raw.subject,
+            numbers.stream,
+            raw.data,
+            dict(raw.headers or {}),
+            found.timestamp,
+            found.num_pending,
+        )
+    except Exception:  # nats-py's, of what is no message of a stream
+        return None
+    return numbers.consumer, message

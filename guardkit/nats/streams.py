@@ -1,0 +1,175 @@
+"""The two streams of builds: their subjects, how long they keep what, and how they are made."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from guardkit.errors import NatsError
+from guardkit.nats.client import Client
+from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Info, RefusedError, call
+from guardkit.progress.paths import TASK_ID
+
+MESSAGE_MAX = 2**14  # bytes; a document has 4 KiB at most
+SECOND = 10**9  # as the server gives times
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One stream.
+
+    subjects: what it takes.
+    kept: how many messages of a subject, -1: all.
+    share: of the room for both, how much is for it.
+    """
+
+    name: str
+    subjects: str
+    kept: int
+    share: float
+
+
+DOCUMENTS = Stream("GUARDKIT_BUILDS", "guardkit.builds.*.status", 1, 1 / 8)
+EVENTS = Stream("GUARDKIT_EVENTS", "guardkit.builds.*.events.*", -1, 7 / 8)
+STREAMS = (DOCUMENTS, EVENTS)
+
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # which is a token of a subject, whoever wrote it
+PREFIX, STATUS, OF_RUN = "guardkit.builds.", ".status", ".events."
+ESCAPED = "%2E"
+
+
+class Known(msgspec.Struct):
+    """What of the configuration of a stream is looked at; 0 or less: there is no limit."""
+
+    subjects: list[str] | None = None
+    max_msgs_per_subject: int = -1
+    max_age: Annotated[int, Meta(le=2**63 - 1)] = 0
+    max_bytes: Annotated[int, Meta(le=2**63 - 1)] = -1
+    num_replicas: int = 1
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long both streams keep messages, in seconds, in how many bytes, on how many servers."""
+
+    max_age: float = 7 * 86400.0
+    max_bytes: int = 2**30
+    replicas: int = 1
+
+    @classmethod
+    def of(cls, stream: Stream, known: Known) -> "Limits":
+        """Return the limits that have made a stream what it is."""
+        age, size = max(known.max_age, 0) / SECOND, known.max_bytes
+        room = round(size / stream.share) if size > 0 else -1
+        return cls(max_age=age, max_bytes=room, replicas=known.num_replicas)
+
+
+def status_subject(task_id: str, project: str = "") -> str:
+    """Return the subject of the documents of a task."""
+    return f"{PREFIX}{_token(task_id, project)}{STATUS}"
+
+
+def events_subject(task_id: str, run_id: str, project: str = "") -> str:
+    """Return the subject of the events of a run, `*`: of all runs of the task."""
+    return f"{PREFIX}{_token(task_id, project)}{OF_RUN}{run_id}"
+
+
+def read_subject(subject: str) -> tuple[str, str, str]:
+    """Return project, task and run that a subject is of, each `""` where it is of none."""
+    token, _, rest = subject.removeprefix(PREFIX).partition(".")
+    project, _, task_id = token.replace(ESCAPED, ".").rpartition(":")
+    run_id = rest.removeprefix("events.") if rest != "status" else ""
+    made = events_subject(task_id, run_id, project) if run_id else status_subject(task_id, project)
+    if subject != made or not TASK_ID.fullmatch(task_id):  # each subject is written in one way
+        return "", "", ""
+    return project, task_id, run_id
+
+
+def _token(task_id: str, project: str) -> str:
+    return f"{project}:{task_id}".removeprefix(":").replace(".", ESCAPED)
+
+
+async def find_stream(client: Client, stream: Stream) -> Info | None:
+    """Return what the server says of a stream, None if it is not there. Raises NatsError."""
+    try:
+        return await call(client, f"STREAM.INFO.{stream.name}", Info)
+    except RefusedError as error:
+        if error.code == NO_STREAM:
+            return None
+        raise
+
+
+async def find_known(client: Client, stream: Stream) -> Known | None:
+    """Return what is looked at of a stream, None if it is not there. Raises NatsError."""
+    info = await find_stream(client, stream)
+    return _read_known(info) if info else None
+
+
+async def ensure_streams(client: Client, limits: Sequence[Limits] | None = None) -> bool:
+    """Make the streams that are not there; change those that are to `limits`, if given.
+
+    Returns whether any was missing. Raises NatsError, also where a stream of that name is not for
+    builds.
+    """
+    missing = False
+    for stream, wanted in zip(STREAMS, limits or (None, None), strict=True):
+        missing |= await _ensure(client, stream, wanted)
+    return missing
+
+
+async def _ensure(client: Client, stream: Stream, limits: Limits | None) -> bool:
+    """Make or change a stream; return whether it was missing."""
+    info = await find_stream(client, stream)
+    if not info:
+        new = _configuration(stream, limits or Limits())
+        try:
+            await call(client, f"STREAM.CREATE.{stream.name}", Info, new)
+        except RefusedError as error:
+            if error.code != NAME_IN_USE:  # else another one was faster, with other limits
+                raise
+        return True
+    now, name = _read_known(info), f"the stream {stream.name} on {client.server}"
+    if stream.subjects not in (now.subjects or []):
+        found = ", ".join(now.subjects or []) or "nothing"
+        remedy = "delete it, or add this to its subjects"
+        raise NatsError(f"{name} is for {found:.200}, not for {stream.subjects}: {remedy}")
+    if limits:
+        new = info.config | _limits(stream, limits) | {"max_msgs_per_subject": stream.kept}
+        await call(client, f"STREAM.UPDATE.{stream.name}", Info, new)
+    elif stream.kept > 0 and now.max_msgs_per_subject != stream.kept:
+        raise NatsError(f"{name} keeps old documents: `guardkit nats init --replicas 1` mends it")
+    return False
+
+
+def _read_known(info: Info) -> Known:
+    try:
+        return msgspec.convert(info.config, Known)
+    except msgspec.ValidationError as error:
+        raise NatsError(f"what the server says of a stream is none: {error}") from error
+
+
+def _configuration(stream: Stream, limits: Limits) -> dict[str, Any]:
+    return {
+        "name": stream.name,
+        "description": "guardkit: the progress of builds",
+        "subjects": [stream.subjects],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_msgs_per_subject": stream.kept,
+        "max_msg_size": MESSAGE_MAX,
+        "allow_direct": True,
+        **_limits(stream, limits),
+    }
+
+
+def _limits(stream: Stream, limits: Limits) -> dict[str, Any]:
+    age = int(limits.max_age * SECOND)
+    return {
+        "max_age": age,
+        "max_bytes": int(limits.max_bytes * stream.share) if limits.max_bytes > 0 else -1,
+        "num_replicas": limits.replicas,
+        "duplicate_window": min(120 * SECOND, age) if age else 120 * SECOND,
+    }
