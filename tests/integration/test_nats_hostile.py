@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -390,7 +391,7 @@ async def test_builds_are_delivered_and_shown_right_whatever_a_peer_sends(
             await asyncio.gather(*working)
             await until_shown("completed")
             for task_id, root in root_of.items():
-                await until(lambda task_id=task_id, root=root: has_all(builds, task_id, root))
+                await until(partial(has_all, builds, task_id, root))
                 [look] = await builds.look(task_id)
                 end = read_progress(task_id, root=root)
                 assert look.snapshot == onlooker.last[task_id].snapshot == end
