@@ -67,7 +67,7 @@ def complaint(ended: subprocess.CompletedProcess[str]) -> str:
 def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Start a command with pipes; it does not outlive the block."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | options
-    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, text=True, **pipes) as process:
         try:
             yield process
         finally:
