@@ -124,9 +124,10 @@ def name_other(mine: Mine, shown: Shown) -> str:
 
 def _is_forged(theirs: Snapshot, mine: Mine, silent: float) -> bool:
     """Return whether a document of our run cannot be its builder's; `silent` as above."""
-    truth = mine.truth
+    ours = mine.snapshot
+    truth = ours if ours.terminal else mine.truth
     if truth is None:  # its builder's files are never behind for so long
-        return mine.lives and silent > AHEAD_MAX and theirs != mine.snapshot
+        return mine.lives and silent > AHEAD_MAX and theirs != ours
     if truth.terminal:
         return theirs != truth
     return theirs.terminal or is_newer(theirs, truth)

@@ -10,9 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Build, Look, read_events, track_build
+from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds, NatsSink
+from guardkit.nats.client import connected
+from guardkit.nats.outbox import DocumentOutbox
+from guardkit.nats.settings import find_settings
+from guardkit.nats.shown import Mine
+from guardkit.nats.streams import ensure_streams
 from guardkit.testing import FakeClock
 
+from ..looks import TRACKER, document
 from ..nats_builds import HOUR, WrongClock, on_clock, put, relaying, run_build, work
 from ..nats_server import NatsServer
 from ..nats_stream import Found, differences, read_streams, until, until_whole
@@ -80,13 +87,14 @@ async def test_a_later_build_is_shown_at_once_whatever_the_clock_of_the_one_befo
     assert found.snapshot() == build.snapshot
 
 
+@pytest.mark.parametrize("turns", [5, 0], ids=["long builds", "over before they are connected"])
 async def test_machines_whose_clocks_differ_take_turns_at_a_task(
-    nats_server: NatsServer, roots: tuple[Path, Path]
+    turns: int, nats_server: NatsServer, roots: tuple[Path, Path]
 ) -> None:
     for number in range(6):
         clock = WrongClock([2 * HOUR, -2 * HOUR][number % 2])
         async with building(nats_server, roots[number % 2], clock) as build:
-            await work(build)
+            await work(build, turns)
         found = await read_streams(nats_server)
         assert differences(found, *roots) == []
         assert found.snapshot() == build.snapshot
@@ -245,6 +253,30 @@ async def test_a_relay_beside_the_earlier_of_two_builders_leaves_the_later_one_s
     assert differences(await read_streams(nats_server), *roots) == []
 
 
+async def test_who_publishes_a_run_beside_another_one_knows_what_that_has_claimed(
+    nats_server: NatsServer,
+) -> None:
+    outboxes = [DocumentOutbox(STATUS, "TASK-1") for _ in range(3)]
+    sink, relay, other = outboxes
+
+    async def show(outbox: DocumentOutbox, run_id: str, seq: int, now: float) -> str:
+        """Have a document of a run shown; return whose is."""
+        tracker = replace(TRACKER, run_id=run_id, seq=seq)
+        mine = Mine(snapshot=document(tracker=tracker), claim=outbox.claim, lives=True)
+        while not await outbox.send(client, mine, 0, now):
+            pass
+        return (await read_streams(nats_server)).document().run_id
+
+    async with connected(find_settings(nats_server.url), SYSTEM_CLOCK) as client:
+        await ensure_streams(client)
+        assert await show(sink, "first", 1, now=0.0) == "first"
+        assert await show(other, "second", 1, now=1.0) == "second"
+        assert await show(sink, "first", 2, now=2.0) == "second"
+        assert await show(relay, "first", 3, now=60.0) == "first"  # as the other one is silent
+        assert await show(sink, "first", 4, now=61.0) == "first"
+        assert await show(other, "second", 2, now=62.0) == "first"
+
+
 async def test_a_later_builder_that_falls_silent_is_replaced_by_the_earlier_one_after_a_while(
     nats_server: NatsServer, roots: tuple[Path, Path], clock: FakeClock
 ) -> None:
@@ -289,10 +321,10 @@ async def test_what_a_peer_forges_is_replaced_by_the_next_document(
         await until_whole(nats_server, tmp_path, clock=clock)
         payload = forged
         if isinstance(forged, dict):
-            document = msgspec.to_builtins(build.snapshot)
+            told = msgspec.to_builtins(build.snapshot)
             for name, value in forged.items():
-                (document["tracker"] if name in {"seq", "run_id"} else document)[name] = value
-            payload = msgspec.json.encode(document)
+                (told["tracker"] if name in {"seq", "run_id"} else told)[name] = value
+            payload = msgspec.json.encode(told)
         assert isinstance(payload, bytes)
         await put(nats_server, STATUS, payload, {"Guardkit-Claim": claim} if claim else None)
         await clock.advance(5.0)

@@ -308,14 +308,16 @@ class Onlooker:
             async for look in looks:
                 self.last[look.task_id] = look
 
-    def wrong(self, living: Mapping[str, Build], state: str) -> list[str]:
-        """Return what is not shown as it is."""
-        found: list[str] = []
-        for task_id, build in living.items():
-            look, truth = self.last.get(task_id), build.snapshot
-            if not look or look.verdict.state != state or not is_same_run(truth, look.snapshot):
-                found.append(f"{task_id}, run {truth.tracker.run_id}, is shown as {look}")
-        return found
+
+def wrong(living: Mapping[str, Build], looks: Mapping[str, Look], state: str) -> list[str]:
+    """Return what is not shown as it is."""
+    found: list[str] = []
+    for task_id, build in living.items():
+        look, truth = looks.get(task_id), build.snapshot
+        if not look or look.verdict.state != state or not is_same_run(truth, look.snapshot):
+            told = look and (look.verdict, look.snapshot and look.snapshot.tracker)
+            found.append(f"{task_id}, run {truth.tracker.run_id}, is shown as {told}")
+    return found
 
 
 async def work(build: Build, over: asyncio.Event) -> None:
@@ -339,7 +341,7 @@ async def in_background(*works: Awaitable[object]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(40))
 async def test_builds_are_delivered_and_shown_right_whatever_a_peer_sends(
     seed: int,
     nats_server: NatsServer,
@@ -365,9 +367,16 @@ async def test_builds_are_delivered_and_shown_right_whatever_a_peer_sends(
             await work(building, over)
 
     async def until_shown(state: str) -> None:
+        """Return when all is shown right, to who looks now and to who watches."""
+
+        async def is_right() -> bool:
+            looks = {look.task_id: look for look in await builds.look([*living])}
+            return not wrong(living, looks, state) and not wrong(living, onlooker.last, state)
+
         with suppress(AssertionError):
-            await until(lambda: holds(not onlooker.wrong(living, state)))
-        assert onlooker.wrong(living, state) == []
+            await until(is_right)
+        assert wrong(living, onlooker.last, state) == []
+        assert await is_right()
 
     async with peering(nats_server):
         relay = Relay(nats_server.url, root=roots["relay"])

@@ -13,6 +13,7 @@ from guardkit import Build, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsSink
 from guardkit.nats.client import Client, connected
+from guardkit.nats.courier import Courier
 from guardkit.nats.outbox import EventOutbox
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
@@ -91,6 +92,35 @@ async def test_no_sink_to_another_server_or_project_delivers_what_is_left(
         assert {name for _, name in found.documents} == {task_id}
     await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-5")
     assert left in (await read_streams(nats_server)).runs("TASK-1")
+
+
+async def test_a_run_without_a_folder_is_noted_as_due_when_nobody_waits_any_longer(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
+    run = courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True)
+    courier.add(run, is_due=False)
+    await clock.advance(0.0)
+    notes_of(tmp_path).parent.mkdir(parents=True)
+    await courier.close()
+    assert json.loads(notes_of(tmp_path).read_bytes()) == {
+        "run": "0123456789abcdef",
+        "to": "nats://127.0.0.1:1",
+        "step": "due",
+    }
+
+
+async def test_the_shortest_build_is_noted_though_nobody_waits_for_the_server(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    nats_server.kill()
+    for number in range(20):
+        sink = NatsSink(nats_server.url)
+        async with track_build(f"TASK-{number}", root=tmp_path, sinks=[sink]):
+            pass
+    nats_server.start()
+    async with track_build("LAST", root=tmp_path, sinks=[NatsSink(nats_server.url)]):
+        await until_whole(nats_server, tmp_path)
 
 
 @pytest.mark.parametrize("server", ["absent", "hung"])

@@ -214,7 +214,11 @@ async def test_a_server_that_is_restarted_is_told_of_what_comes_then(
             return bool(await onlooker.kinds())
 
         await until(goes_on)
-    await onlooker.until("progress", "complete")
+
+    async def has_ended() -> bool:
+        return (await onlooker.kinds())[-2:] == ["progress", "complete"]
+
+    await until(has_ended)
     await onlooker.close()
     assert len(caplog.records) == 1
 

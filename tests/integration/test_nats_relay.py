@@ -49,7 +49,7 @@ async def test_a_relay_publishes_builds_that_know_nothing_of_nats(
 ) -> None:
     async with relaying(nats_server.url, tmp_path):
         async with track_build("TASK-1", root=tmp_path, turn_max=99) as build:
-            for number in range(3):
+            for number in range(2):
                 await work(build)
                 build.update(files_created=number)
                 await until_document(nats_server, build)
@@ -326,7 +326,7 @@ async def test_what_is_no_build_costs_no_other_one(
         build = await stack.enter_async_context(track_build("TASK-1", root=tmp_path, turn_max=99))
         make(folder_of(tmp_path, "TASK-0"))
         await stack.enter_async_context(relaying(nats_server.url, tmp_path))
-        for _ in range(3):
+        for _ in range(2):
             await work(build)
             found = await until_document(nats_server, build)
             tasks = {each.task_id for each in found.events}
