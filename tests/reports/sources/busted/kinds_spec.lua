@@ -1,0 +1,11 @@
+describe('kinds', function()
+  it('passes', function() assert.is_true(true) end)
+  it('fails', function() assert.are.equal(1, 2) end)
+  it('raises', function() error('nothing') end)
+  pending('is to do')
+  it('skips itself', function() pending('here neither') end)
+  for _, number in ipairs({1, 2, 3}) do it('of numbers', function() assert.are_not.equal(2, number) end) end
+  describe('inner', function() it('passes', function() end) it('fails', function() error('deeper') end) end)
+end)
+describe('broken before', function() setup(function() error('no database') end) it('never runs', function() end) end)
+describe('broken after', function() after_each(function() error('still open') end) it('passes', function() end) end)

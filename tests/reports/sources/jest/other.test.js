@@ -1,0 +1,2 @@
+test('passes', () => {});
+it.each([1, 2])('of equals', () => {});

@@ -1,0 +1,2 @@
+'use strict';
+require('./there-is-no-such-module');

@@ -1,0 +1,6 @@
+<?php
+use PHPUnit\Framework\TestCase;
+
+final class EmptyTest extends TestCase
+{
+}

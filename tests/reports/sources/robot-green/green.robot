@@ -1,0 +1,6 @@
+*** Test Cases ***
+Passes
+    No Operation
+
+Skips Itself
+    Skip    not now

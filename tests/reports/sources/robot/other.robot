@@ -1,0 +1,3 @@
+*** Test Cases ***
+Passes
+    No Operation

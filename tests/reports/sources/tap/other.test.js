@@ -1,0 +1,2 @@
+const t = require('tap');
+t.ok(1);
