@@ -12,7 +12,7 @@ from guardkit.errors import MisuseError
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
     from guardkit.places.display import Display
     from guardkit.progress.sinks import Sink
 
@@ -100,7 +100,8 @@ def build_task(
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.
     """
-    from guardkit.orchestrator.autobuild import DEFAULT_TEST, AutoBuildOrchestrator
+    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+    from guardkit.orchestrator.runners import DEFAULT_TEST
 
     orchestrator = AutoBuildOrchestrator(
         root,
@@ -155,12 +156,37 @@ def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None
 
 
 async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> str:
-    """Run one build; return its status when it is known where the worktree is."""
+    """Run one build; return its status when the proof and the worktree are told."""
     from anyio import move_on_after
 
     from guardkit.places.words import clean
 
     result = await orchestrator.run(task_id)
     with move_on_after(1):  # if nobody empties the pipe, nobody will
-        await display.say(f"Worktree: {clean(str(result.worktree))}")
+        await display.say(*map(clean, _proof(result)))
     return result.status
+
+
+def _proof(result: BuildResult) -> list[str]:
+    """Return the lines that tell what the last turn has proven, and what to do with it."""
+    from shlex import quote
+
+    from guardkit.orchestrator.trees import of_kind
+
+    found, lines = result.turns[-1].validation_results, list[str]()
+    if report := found.report:
+        total = report.passed + len(report.failures)
+        skipped = f", {report.skipped} skipped" if report.skipped else ""
+        name = f"coach_turn_{len(result.turns)}.xml"
+        lines.append(f"Tests: {report.passed} passed of {total}{skipped}, by {name}")
+    kinds = {"created": "A", "modified": "M", "deleted": "D"}
+    counts = {word: len(of_kind(letter, found.changes)) for word, letter in kinds.items()}
+    files = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    lines.append(f"Files: {files or 'none changed'} by the Player")
+    lines.append(f"Worktree: {result.worktree}, branch {result.place.branch}")
+    if result.commit:
+        git = f"git -C {quote(str(result.place.root))}"
+        lines.append(f"Commit: {result.commit}")
+        lines.append(f"Review: {git} diff {result.place.base[:12]} {result.place.branch}")
+        lines.append(f"Merge: {git} merge {result.place.branch}")
+    return lines

@@ -3,29 +3,44 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from io import FileIO
 
 import msgspec
 
 from guardkit.orchestrator.agents import BY_SHELL, CommandResult
-from guardkit.orchestrator.workspace import Changes, Report, of_kind
+from guardkit.orchestrator.junit import Report, ReportError, read_junit
+from guardkit.orchestrator.trees import Changes, of_kind
 from guardkit.progress.folder import Folder, temporary
 
 FEEDBACK = "feedback.json"  # empty before the first turn
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
 MAX_PATHS = 5  # that are named in a line
 MAX_SAID = 2**20  # bytes of the Player's report; a longer one is none
+NO_REPORT = "left no report"
 UNSAID = {"tests_run": False, "tests_passed": None, "implementation_notes": ""}
 LISTS = ("tests_written", "concerns", "requirements_addressed", "requirements_remaining")
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What a turn has come to."""
+    """What a turn has come to.
+
+    changes: by path, of the tree `tree` against what the worktree was right after it was made.
+    outside: what has changed outside the worktree meanwhile, by whomever.
+    player, tests: how the commands ended; `tests` is None where the Player has failed.
+    report: what the tests' report says, None where there is none that can be read;
+    trouble: then why.
+    tree: what was tested, as git names it.
+    refused: what of the repository has changed that would change what git says of this task.
+    """
 
     changes: Changes
-    outside: Sequence[str]  # paths that have changed outside the worktree
+    outside: Sequence[str]
     player: CommandResult
-    tests: CommandResult | None = None  # where the Player has failed
-    report: Report | None = None  # where it is not known how the tests went
+    tests: CommandResult | None = None
+    report: Report | None = None
+    trouble: str = ""
+    tree: str = ""
+    refused: Sequence[str] = ()
 
 
 class CoachTurn(msgspec.Struct, frozen=True):
@@ -52,25 +67,39 @@ class Feedback(msgspec.Struct, frozen=True):
 
 def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     """Approve a turn only where something has changed and passing tests prove it."""
-    tests, report = found.tests, found.report
     issues = [] if found.changes else ["the Player changed nothing in its worktree"]
-    if tests is None:
+    if found.tests is None:
         issues = [f"the Player {found.player.ending}"]
-    elif report is None:
-        issues.append(unproven(tests))
-    elif report.failures:
-        issues += [f"failed: {failure}" for failure in report.failures]
-    elif tests.exit_code != 0 or not report.passed:
-        passed = many(report.passed, "test")
-        issues.append(f"the test command {tests.ending}, {passed} passed, none failed")
+    else:
+        issues += _doubt(found.tests, found.report, found.trouble)
+    issues += [f"changed outside the worktree, put it back: {each}" for each in found.refused]
     decision = "feedback" if issues else "approve"
     rationale = _reason(issues, found) + _outside(found.outside)
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
 
 
-def unproven(tests: CommandResult) -> str:
-    """Return what is wrong with a test command that has left no report to be trusted."""
-    return f"the test command {tests.ending}, and no report at {{junit}} tells of it"
+def _doubt(tests: CommandResult, report: Report | None, trouble: str) -> list[str]:
+    """Return what speaks against it that tests ran and passed: what is not understood does."""
+    if report is None:
+        return [unproven(tests, trouble)]
+    issues = [f"failed: {failure}" for failure in report.failures]
+    ended = tests.ending
+    if tests.exit_code in BY_SHELL:  # it was found, as it has left a report
+        ended = f"exited with {tests.exit_code}"
+    counts = f"{many(report.passed, 'test')} passed"
+    if report.failures and tests.exit_code == 0:
+        issues.append(f"the test command {ended}, though its report tells of failed tests")
+    elif not report.failures and tests.exit_code != 0:
+        issues.append(f"the test command {ended}, {counts}, none failed")
+    elif not report.failures and not report.passed:
+        skipped = f", {report.skipped} skipped" if report.skipped else ""
+        issues.append(f"the test command {ended}, {counts}, none failed{skipped}")
+    return issues + [f"the report contradicts itself: {doubt}" for doubt in report.doubts]
+
+
+def unproven(tests: CommandResult, trouble: str) -> str:
+    """Return what is wrong with a test command that has left no report to be read."""
+    return f"the test command {tests.ending}, and {trouble or NO_REPORT}"
 
 
 def many(number: int, noun: str) -> str:
@@ -89,8 +118,11 @@ def _outside(paths: Sequence[str]) -> str:
     return f"; changed outside the worktree: {named}{rest}" if paths else ""
 
 
-def conclude(turns: Sequence[CoachTurn], turn_max: int) -> tuple[str, str] | None:
-    """Return the decision that ends the build, and why; None where another turn is due."""
+def conclude(turns: Sequence[CoachTurn], turn_max: int, recipe: str = "") -> tuple[str, str] | None:
+    """Return the decision that ends the build, and why; None where another turn is due.
+
+    recipe: a test command that would leave a report.
+    """
     last, found = turns[-1], [turn.validation_results for turn in turns]
     player, tests = found[-1].player, found[-1].tests
     why = _reason(last.issues, found[-1])
@@ -99,14 +131,35 @@ def conclude(turns: Sequence[CoachTurn], turn_max: int) -> tuple[str, str] | Non
         return "approved", why
     # The shell's codes for what it cannot run, unless it could before: then they are its own.
     ran_before = any(each.tests for each in found[:-1]) if tests else len(turns) > 1
-    if (tests or player).exit_code in BY_SHELL and not ran_before:
+    has_run = ran_before or (tests and found[-1].report)
+    if (tests or player).exit_code in BY_SHELL and not has_run:
         return "configuration_error", f"mend --{'test' if tests else 'player'}: {why}"
+    if found[-1].trouble == NO_REPORT and not ran_before and _exited(tests):
+        return "configuration_error", f"mend --test, as {recipe}: {why}"
     if player.exit_code is None:
         return "timeout_budget_exhausted", why
     if [each.tests for each in found[-2:]] == [None, None]:
         return "player_invocation_stall", f"twice in a row: {why}"
     used_up = "max_turns_exceeded", f"not approved in {many(turn_max, 'turn')}: {why}"
     return used_up if len(turns) >= turn_max else None
+
+
+def _exited(command: CommandResult | None) -> bool:
+    """Return whether a command has come to an end of its own."""
+    return bool(command and command.exit_code is not None and command.exit_code >= 0)
+
+
+def read_report(folder: Folder, name: str) -> tuple[Report | None, str]:
+    """Return what the report of that name says; or None, and why, as the end of a sentence."""
+    try:
+        with FileIO(folder.file(name)) as file:
+            return read_junit(file), ""
+    except FileNotFoundError:
+        return None, NO_REPORT
+    except ReportError as error:
+        return None, f"its report cannot be understood: {error}"
+    except OSError as error:
+        return None, f"its report cannot be read: {error.strerror}"
 
 
 def clear(folder: Folder) -> None:

@@ -1,65 +1,104 @@
-"""Where a build works: a git worktree, what has changed in it, and what its tests have reported."""
+"""Where a build works: a git worktree, and the branch and the refs that belong to it."""
 
-from collections.abc import Collection, Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
-from subprocess import DEVNULL
 
 import anyio
 import msgspec
-from anyio import to_thread
-from defusedxml.ElementTree import ParseError, fromstring
+from anyio import CancelScope, to_thread
+from msgspec.structs import replace
 
+from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator.agents import environment, plain
+from guardkit.orchestrator.apart import Inner, walk
+from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
+from guardkit.orchestrator.leftovers import remedy, worktrees
+from guardkit.orchestrator.submodules import fill
+from guardkit.orchestrator.trees import copy_index, first_tree
 from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
-MAX_REPORT_BYTES = 32 * 1024 * 1024
-# What a user may have configured that would run something, or change what git says.
-_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-
-Changes = Mapping[str, str]  # by path: "A" for created, "M" modified, "D" deleted
+REFS = "refs/guardkit"
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
-    """A worktree at `path`, on a `branch` from commit `base` of the checkout `root`."""
+    """A worktree at `path`, on a `branch` from commit `base` of the checkout `root`.
+
+    git: for the checkout.
+    """
 
     root: Path
     path: Path
     branch: str
     base: str
+    git: Git
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Tests by their worst outcome, skipped ones left out; failures are "name: first line"."""
+class Worktree(msgspec.Struct, frozen=True, kw_only=True):
+    """A worktree that was made.
 
-    passed: int
-    failures: list[str]
+    place: where it was planned.
+    git: for the worktree, whatever becomes of its `.git`.
+    baseline: the tree that it was right after it was made. A fresh worktree may differ from its
+        commit already, by filters and attributes: that is nobody's work.
+    index: our own index of the baseline, which knows no flag that hides a file.
+    missing: submodules that are not in it.
+    inner: the files of those that are.
+    """
+
+    place: Workspace
+    git: Git
+    baseline: str
+    index: Path
+    missing: Sequence[str] = ()
+    inner: Mapping[str, Inner] = {}
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.place.path
 
 
-async def plan_workspace(root: Path, task_id: str) -> Workspace:
+async def plan_workspace(root: Path, task_id: str, clock: Clock) -> Workspace:
     """Return where `root`/.guardkit/worktrees/`task_id` can be made, from HEAD; write nothing.
 
     A task that is being built has its worktree: `track_build` refuses it, and names the builder.
     Raises WorkspaceError, in one line that names the remedy.
     """
-    path, branch = root / HOME / WORKTREES / task_id, f"autobuild/{task_id}"
+    branch, path = f"autobuild/{task_id}", root / HOME / WORKTREES / task_id
+    git = await _find(Git(folder=root, clock=clock))
+    base = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
+    await git.run("check-ref-format", "--branch", branch)
+    await to_thread.run_sync(_is_there, root, task_id)
+    aside = await remedy(git, path, branch)
+    if aside and not await to_thread.run_sync(_is_being_built, root, task_id):
+        what = f"{branch} is of an earlier run: merge what you need of it, and move it aside: "
+        raise WorkspaceError(what + aside)
+    return Workspace(root=root, path=path, branch=branch, base=base, git=git)
+
+
+async def _find(git: Git) -> Git:
+    """Return git pinned to the repository whose top folder is here; raise WorkspaceError."""
+    bare = False
     try:
-        base = (await _git(root, "log", "-1", "--format=%H", "--no-show-signature")).strip()
-    except WorkspaceError:
-        _check_top(root)
-        raise
-    await _git(root, "check-ref-format", "--branch", branch)
-    left = await to_thread.run_sync(_is_there, root, task_id)
-    left = left or bool(await _git(root, "for-each-ref", f"refs/heads/{branch}"))
-    if left and not _is_being_built(root, task_id):
-        git = f"git -C {quote(str(root))}"
-        drop = f"rm -rf {quote(str(path))}; {git} worktree prune; {git} branch -D {branch}"
-        raise WorkspaceError(f"{branch} is of an earlier run: take what you need, then: {drop}")
-    return Workspace(root=root, path=path, branch=branch, base=base)
+        bare = await git.line("rev-parse", "--is-inside-work-tree") != "true"
+    except GitError as error:
+        if "safe.bareRepository" not in str(error):
+            raise
+        bare, git = True, replace(git, git_dir=git.folder)
+    if bare:
+        paths = await worktrees(git)
+        use = f"use --root {quote(paths[0])}" if paths else "make a worktree of it first"
+        raise WorkspaceError(f"{git.folder} is a bare repository, without files: {use}")
+    top = await git.line("rev-parse", "--show-toplevel")
+    if not await anyio.Path(top).samefile(git.folder):
+        use = f"use --root {quote(top)}"
+        raise WorkspaceError(f"{git.folder} is not the top folder of its git repository: {use}")
+    return await pin(git)
 
 
 def _is_there(root: Path, task_id: str) -> bool:
@@ -81,18 +120,81 @@ def _is_being_built(root: Path, task_id: str) -> bool:
     return False
 
 
-def _check_top(root: Path) -> None:
-    folders = root.resolve().parents if not (root / ".git").exists() else ()
-    top = next((folder for folder in folders if (folder / ".git").exists()), None)
-    if top:
-        remedy = f"use --root {quote(str(top))}"
-        raise WorkspaceError(f"{root} is not the top folder of its git repository: {remedy}")
+async def open_workspace(place: Workspace, index: Path) -> Worktree:
+    """Make the worktree that was planned; nothing is left of one that cannot be made.
 
-
-async def open_workspace(place: Workspace) -> None:
-    """Make the worktree that was planned; raises WorkspaceError."""
+    index: where our own index is to be.
+    Raises WorkspaceError.
+    """
     await to_thread.run_sync(_make_home, place.root)
-    await _git(place.root, "worktree", "add", "-b", place.branch, str(place.path), place.base)
+    if await to_thread.run_sync(_is_there, place.root, place.path.name):
+        raise WorkspaceError(f"{place.path} was made by somebody else just now: try again")
+    # In two steps: only a branch that we have made ourselves is ever taken back.
+    await place.git.shared.run("update-ref", f"refs/heads/{place.branch}", place.base, "")
+    try:
+        add = ("worktree", "add", str(place.path), place.branch)
+        await place.git.run(*add, limit=LIMIT_CHECKOUT)
+        return await _measure(place, index)
+    except BaseException as error:  # also when the build is cancelled
+        with CancelScope(shield=True):
+            await _undo(place)
+        if isinstance(error, OSError):
+            raise _unusable(error) from error
+        raise
+
+
+async def _measure(place: Workspace, index: Path) -> Worktree:
+    """Return a worktree that was just made, and what it is."""
+    found = Git(folder=place.path, clock=place.git.clock, git_dir=place.path / ".git")
+    git = await pin(found)
+    await copy_index((git.git_dir or place.path) / "index", index)
+    own = replace(git, index=index)
+    checkout = place.git.git_dir or place.root
+    missing = await fill(own, checkout, (place.git.common or checkout) / "config")
+    tree = Worktree(
+        place=place,
+        git=git,
+        baseline=await first_tree(git, index),
+        index=index,
+        missing=missing,
+        inner=await walk(own),
+    )
+    await _shelve(place)
+    await keep(tree, "baseline", tree.baseline)
+    return tree
+
+
+async def _shelve(place: Workspace) -> None:
+    """Move the trees of an earlier run of the task out of the way."""
+    refs = f"{REFS}/{place.path.name}"
+    fields = "%(refname) %(objectname)"
+    git = place.git.shared
+    listed = (await git.run("for-each-ref", f"--format={fields}", refs)).splitlines()
+    pairs = [line.removeprefix(f"{refs}/").partition(" ") for line in listed]
+    new = [(name, value) for name, _, value in pairs if not name.startswith("earlier/")]
+    lines = [f"delete {refs}/{name}\nupdate {refs}/earlier/{name} {value}\n" for name, value in new]
+    if lines:
+        await git.run("update-ref", "--stdin", stdin="".join(lines).encode())
+
+
+async def keep(tree: Worktree, name: str, content: str) -> None:
+    """Keep a tree from being collected, as `refs/guardkit/TASK/name`; raises GitError."""
+    await tree.git.shared.run("update-ref", f"{REFS}/{tree.place.path.name}/{name}", content)
+
+
+async def _undo(place: Workspace) -> None:
+    """Take back what was made of a worktree; nobody but git has written in it yet."""
+    with suppress(OSError):
+        await to_thread.run_sync(_delete, place.root, place.path.name)
+    await place.git.asks("worktree", "remove", "--force", "--force", str(place.path))
+    git = place.git.shared
+    await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
+    await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/baseline")
+
+
+def _delete(root: Path, task_id: str) -> None:
+    with open_root(root) as top, top.folder(HOME) as home, home.folder(WORKTREES) as folder:
+        shutil.rmtree(task_id, dir_fd=folder.fd)
 
 
 def _make_home(root: Path) -> None:
@@ -123,73 +225,6 @@ def _unusable(error: OSError) -> WorkspaceError:
     return WorkspaceError(f"{what}: make it a folder that can be written, or remove it")
 
 
-async def changed_files(
-    folder: Path, base: str, without: Collection[str] = (), *, live: bool = False
-) -> Changes:
-    """Return what differs in `folder` from commit `base`, but for `without` and caches.
-
-    `live` takes no lock that another git there may want, and takes touched files for modified.
-    """
-    refresh = "diff.autoRefreshIndex=false" if live else "diff.autoRefreshIndex=true"
-    diff = ("-c", refresh, "diff", "--no-ext-diff", "--no-renames", "--name-status", "-z", base)
-    untracked = ("ls-files", "--others", "--exclude-standard", "-x", "__pycache__/", "-z")
-    others = (await _git(folder, *untracked, "--", ":!.guardkit")).split("\0")[:-1]
-    fields = (await _git(folder, *diff, "--", ":!.guardkit")).split("\0")
-    letters = dict(zip(fields[1::2], fields[::2], strict=False)) | dict.fromkeys(others, "A")
-    return {
-        path: letter if letter in "AD" else "M"  # T, of another type, and U, unmerged
-        for path, letter in letters.items()
-        if path not in without
-    }
-
-
-async def current_branch(folder: Path) -> str:
-    """Return the branch that is checked out in `folder`, "" where it is none."""
-    return (await _git(folder, "branch", "--show-current")).strip()
-
-
-def of_kind(letter: str, changes: Changes) -> list[str]:
-    """Return the paths that were created ("A"), modified ("M") or deleted ("D"), sorted."""
-    return sorted(path for path, kind in changes.items() if kind == letter)
-
-
-async def _git(cwd: Path, *arguments: str) -> str:
-    # A worktree whose .git is gone must not be taken for a folder of the checkout around it.
-    own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_CEILING_DIRECTORIES": str(cwd.parent), "LC_ALL": "C"}
-    command, env = (*_GIT, *arguments), environment(own)
-    try:
-        result = await anyio.run_process(command, stdin=DEVNULL, check=False, cwd=cwd, env=env)
-    except OSError as error:
-        if not await anyio.Path(cwd).is_dir():
-            raise WorkspaceError(f"the folder {cwd} is gone") from error
-        raise WorkspaceError(f"git cannot be run in {cwd}, is it installed? {error}") from error
-    if result.returncode:
-        reason = result.stderr.decode(errors="replace").rpartition("fatal: ")[2].partition("\n")[0]
-        raise WorkspaceError(f"git fails in {cwd}: {reason}")
-    return result.stdout.decode(errors="replace")
-
-
-def read_report(folder: Folder, name: str) -> Report | None:
-    """Read the JUnit XML of that name; None when there is none, or none that can be trusted.
-
-    pytest lists a test twice when its teardown failed too, an xfail as skipped, an xpass as passed.
-    """
-    try:
-        document = folder.read(name, MAX_REPORT_BYTES + 1)
-        if len(document) > MAX_REPORT_BYTES:
-            return None
-        top = fromstring(document, forbid_dtd=True)
-    except (OSError, ValueError, LookupError, ParseError):  # broken, entities, unknown encoding
-        return None
-    seen, skipped, failures = set[str](), set[str](), dict[str, str]()
-    for case in top.iter("testcase"):
-        name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
-        seen.add(name)
-        for child in case:
-            if child.tag == "skipped":
-                skipped.add(name)
-            elif child.tag in {"failure", "error"}:
-                message = plain(child.get("message") or child.text or "").strip().partition("\n")[0]
-                failures.setdefault(name, f"{name}: {message[:200]}")
-    passed = seen - skipped - failures.keys()
-    return Report(passed=len(passed), failures=list(failures.values()))
+async def current_branch(git: Git) -> str:
+    """Return the branch that is checked out, "" where it is none."""
+    return (await git.run("branch", "--show-current")).strip()

@@ -49,7 +49,23 @@ def test_the_demo_says_first_where_to_look_and_last_what_is_left(ran: Ran) -> No
         ["watch", TASK_ID, "--root", str(ran.root)],
     )
     assert shutil.which(command.split()[0])
-    assert ran.printed[-1] == f"Worktree: {ran.root}/.guardkit/worktrees/{TASK_ID}"
+    branch = f"autobuild/{TASK_ID}"
+    tests, files, worktree, commit, review, merge = ran.printed[-6:]
+    assert tests == "Tests: 3 passed of 3, by coach_turn_2.xml"
+    assert files == "Files: 1 created, 1 modified by the Player"
+    assert worktree == f"Worktree: {ran.root}/.guardkit/worktrees/{TASK_ID}, branch {branch}"
+    nobody = "by guardkit, as git knows no user.name and user.email"
+    assert commit.endswith(f" on {branch}, {nobody}, not in it: .pytest_cache/")
+    assert review.startswith(f"Review: git -C {ran.root} diff ")
+    assert merge == f"Merge: git -C {ran.root} merge {branch}"
+
+
+def test_the_commands_that_the_demo_prints_show_and_merge_what_was_built(ran: Ran) -> None:
+    review, merge = (line.partition(": ")[2].split() for line in ran.printed[-2:])
+    shown = subprocess.run(review, capture_output=True, text=True, check=True).stdout
+    assert "+def with_tax(cents, percent):" in shown
+    subprocess.run(merge, check=True, capture_output=True)
+    assert (ran.root / "tax.py").is_file()
 
 
 def test_the_demo_is_approved_in_its_second_turn_with_true_counts(ran: Ran) -> None:

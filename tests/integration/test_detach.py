@@ -81,7 +81,7 @@ def test_what_a_build_prints_is_beside_its_journal(project: Project) -> None:
     told = (project.folder / "output.log").read_text()
     assert "Turn 1/1: Player Implementation starting...\n" in told
     assert "\nStatus: FAILED - " in told
-    assert f"Worktree: {project.root}/.guardkit/worktrees/{TASK_ID}\n" in told
+    assert f"Worktree: {project.root}/.guardkit/worktrees/{TASK_ID}, branch " in told
     assert "\x1b" not in told
 
 

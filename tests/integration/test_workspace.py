@@ -1,9 +1,7 @@
-"""The worktree of a build, what has changed in it, and test reports: real git, real pytest."""
+"""The worktree of a build, and what has changed in it: real git."""
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,50 +10,20 @@ import pytest
 
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator import workspace
-from guardkit.orchestrator.workspace import (
-    MAX_REPORT_BYTES,
-    Changes,
-    Report,
-    Workspace,
-    of_kind,
-    plan_workspace,
-)
-from guardkit.progress.folder import open_root
+from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.trees import compare, find_litter, look, of_kind, write_tree
+from guardkit.orchestrator.workspace import plan_workspace
+from guardkit.testing import FakeClock
+
+from ..repositories import changed_files, git, open_workspace, set_up_git, tree_of
 
 pytestmark = pytest.mark.anyio
-
-
-async def open_workspace(root: Path, task_id: str) -> Workspace:
-    """Plan a workspace, and make it."""
-    planned = await plan_workspace(root, task_id)
-    await workspace.open_workspace(planned)
-    return planned
-
-
-async def changed_files(place: Workspace, *without: str, live: bool = False) -> Changes:
-    return await workspace.changed_files(place.path, place.base, without, live=live)
-
-
-def read_report(folder: Path) -> Report | None:
-    """Read the report `r.xml` in a folder."""
-    with open_root(folder) as opened:
-        return workspace.read_report(opened, "r.xml")
-
-
-async def changed_checkout(root: Path) -> Changes:
-    return await workspace.changed_files(root, "HEAD", live=True)
+CLOCK = FakeClock()
 
 
 @pytest.fixture(autouse=True)
 def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))
-    git(Path.cwd(), "config", "--global", "user.name", "A Tester")
-    git(Path.cwd(), "config", "--global", "user.email", "tester@example.invalid")
-
-
-def git(cwd: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout
+    set_up_git(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
@@ -71,30 +39,30 @@ def root(tmp_path: Path) -> Path:
 
 
 async def test_the_worktree_is_on_its_own_branch_at_head(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    assert place.path == root / ".guardkit" / "worktrees" / "TASK-1"
-    assert git(place.path, "branch", "--show-current") == "autobuild/TASK-1\n"
-    assert git(root, "rev-parse", "HEAD").strip() == place.base
-    assert (place.path / "kept.py").exists()
+    tree = await open_workspace(root, "TASK-1")
+    assert tree.path == root / ".guardkit" / "worktrees" / "TASK-1"
+    assert git(tree.path, "branch", "--show-current") == "autobuild/TASK-1\n"
+    assert git(root, "rev-parse", "HEAD").strip() == tree.place.base
+    assert (tree.path / "kept.py").exists()
 
 
 async def test_git_status_shows_nothing_of_ours(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
+    tree = await open_workspace(root, "TASK-1")
     assert git(root, "status", "--porcelain") == ""
-    (place.path / "new.py").touch()
-    assert git(place.path, "status", "--porcelain") == "?? new.py\n"
+    (tree.path / "new.py").touch()
+    assert git(tree.path, "status", "--porcelain") == "?? new.py\n"
 
 
 async def test_what_was_not_committed_is_left_out(root: Path) -> None:
     (root / "edited.py").write_text("")
-    place = await open_workspace(root, "TASK-1")
-    assert (place.path / "edited.py").read_text() != ""
+    tree = await open_workspace(root, "TASK-1")
+    assert (tree.path / "edited.py").read_text() != ""
 
 
 async def test_a_linked_worktree_may_be_the_root(root: Path, tmp_path: Path) -> None:
     git(root, "worktree", "add", "-q", str(tmp_path / "linked"))
-    place = await open_workspace(tmp_path / "linked", "TASK-1")
-    assert place.path.is_relative_to(tmp_path / "linked")
+    tree = await open_workspace(tmp_path / "linked", "TASK-1")
+    assert tree.path.is_relative_to(tmp_path / "linked")
 
 
 async def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
@@ -131,16 +99,16 @@ async def test_a_folder_inside_a_repository_is_refused(root: Path) -> None:
 @pytest.mark.parametrize("task_id", ["a..b", "a.lock", "a."])
 async def test_an_id_that_is_no_branch_name_is_refused(root: Path, task_id: str) -> None:
     with pytest.raises(WorkspaceError, match="not a valid branch name"):
-        await plan_workspace(root, task_id)
+        await plan_workspace(root, task_id, CLOCK)
 
 
 async def test_how_git_takes_paths_is_not_for_the_environment_to_say(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
-    place = await open_workspace(root, "TASK-1")
-    (place.path / "new.py").touch()
-    assert await changed_files(place) == {"new.py": "A"}
+    tree = await open_workspace(root, "TASK-1")
+    (tree.path / "new.py").touch()
+    assert await changed_files(tree) == {"new.py": "A"}
 
 
 async def test_a_branch_named_autobuild_is_refused_in_git_s_words(root: Path) -> None:
@@ -164,9 +132,12 @@ async def test_a_folder_that_is_a_link_is_refused_and_nothing_written_through_it
 ) -> None:
     (tmp_path / "elsewhere" / "TASK-1").mkdir(parents=True)
     (root / name).parent.mkdir(exist_ok=True)
-    planned = await plan_workspace(root, "TASK-1")
+    planned = await plan_workspace(root, "TASK-1", CLOCK)
     (root / name).symlink_to(tmp_path / "elsewhere")
-    for make in (plan_workspace(root, "TASK-1"), workspace.open_workspace(planned)):
+    for make in (
+        plan_workspace(root, "TASK-1", CLOCK),
+        workspace.open_workspace(planned, tmp_path / "index"),
+    ):
         with pytest.raises(WorkspaceError, match=f"{name} cannot be used: it is a link") as raised:
             await make
         assert "\n" not in str(raised.value)
@@ -195,8 +166,8 @@ async def leave_only_the_branch(root: Path) -> None:
 
 
 async def leave_the_branch_of_a_deleted_folder(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    shutil.rmtree(place.path)
+    tree = await open_workspace(root, "TASK-1")
+    shutil.rmtree(tree.path)
 
 
 async def leave_a_plain_folder(root: Path) -> None:
@@ -226,9 +197,9 @@ async def test_what_an_earlier_run_left_is_refused_and_the_commands_given_work(
         await open_workspace(root, "TASK-1")
     message = str(raised.value)
     assert "\n" not in message
-    await anyio.run_process(message.partition("then: ")[2], cwd="/", check=False)
-    place = await open_workspace(root, "TASK-1")
-    assert await changed_files(place) == {}
+    await anyio.run_process(message.partition("aside: ")[2], cwd="/", check=False)
+    tree = await open_workspace(root, "TASK-1")
+    assert await changed_files(tree) == {}
 
 
 def work_in(folder: Path) -> None:
@@ -252,19 +223,19 @@ WORKED = {
 
 
 async def test_files_are_told_as_created_modified_or_deleted(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    assert await changed_files(place) == {}
-    work_in(place.path)
-    assert await changed_files(place) == WORKED
+    tree = await open_workspace(root, "TASK-1")
+    assert await changed_files(tree) == {}
+    work_in(tree.path)
+    assert await changed_files(tree) == WORKED
 
 
 async def test_what_the_player_has_committed_counts_too(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    work_in(place.path)
-    git(place.path, "add", ".")
-    git(place.path, "reset", "-q", "__pycache__")
-    git(place.path, "commit", "-q", "-m", "Work")
-    assert await changed_files(place) == WORKED
+    tree = await open_workspace(root, "TASK-1")
+    work_in(tree.path)
+    git(tree.path, "add", ".")
+    git(tree.path, "reset", "-q", "__pycache__")
+    git(tree.path, "commit", "-q", "-m", "Work")
+    assert await changed_files(tree) == WORKED
 
 
 @pytest.mark.parametrize(
@@ -294,57 +265,64 @@ async def test_what_the_user_has_configured_changes_nothing(
     hook.write_text("#!/bin/sh\necho noise\nexit 1\n")
     hook.chmod(0o755)
     git(root, "config", name, value.replace("HOOKS", str(hook.parent)))
-    place = await open_workspace(root, "TASK-1")
-    work_in(place.path)
-    assert await changed_files(place) == WORKED
+    tree = await open_workspace(root, "TASK-1")
+    work_in(tree.path)
+    assert await changed_files(tree) == WORKED
     (root / "seen.py").touch()
-    assert await changed_checkout(root) == {"seen.py": "A"}
+    assert await look(Git(folder=root, clock=CLOCK)) == {"seen.py": "A"}
 
 
 async def test_files_that_only_look_changed_are_not(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    os.utime(place.path / "edited.py", (1, 1))
-    assert await changed_files(place) == {}
+    tree = await open_workspace(root, "TASK-1")
+    os.utime(tree.path / "edited.py", (1, 1))
+    assert await changed_files(tree) == {}
 
 
 async def test_ignored_files_and_ours_are_not_counted(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    (place.path / ".gitignore").write_text("*.log\n")
-    (place.path / "x.log").touch()
-    (place.path / ".guardkit").mkdir()
-    (place.path / ".guardkit" / "x.json").touch()
-    assert await changed_files(place) == {".gitignore": "A"}
+    tree = await open_workspace(root, "TASK-1")
+    (tree.path / ".gitignore").write_text("*.log\n")
+    (tree.path / "x.log").touch()
+    (tree.path / ".guardkit").mkdir()
+    (tree.path / ".guardkit" / "x.json").touch()
+    assert await changed_files(tree) == {".gitignore": "A"}
 
 
-async def test_some_files_may_be_left_out(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    (place.path / "a.py").touch()
-    (place.path / "b.py").touch()
-    assert await changed_files(place, "a.py") == {"b.py": "A"}
-
-
-async def test_a_worktree_whose_git_is_gone_is_an_error_not_the_checkout_around_it(
+async def test_what_tests_have_left_is_left_out_until_the_player_makes_something_of_it(
     root: Path,
 ) -> None:
-    place = await open_workspace(root, "TASK-1")
-    (place.path / ".git").unlink()
-    with pytest.raises(WorkspaceError, match="not a git repository"):
-        await changed_files(place)
+    tree = await open_workspace(root, "TASK-1")
+    (tree.path / "a.py").touch()
+    before = await tree_of(tree)
+    (tree.path / "left.xml").write_text("by tests")
+    litter = await find_litter(tree.git, tree.index, before)
+    assert await write_tree(tree.git, tree.index, litter) == before
+    (tree.path / "left.xml").write_text("by the Player")
+    now = await write_tree(tree.git, tree.index, litter)
+    assert await compare(tree.git, tree.baseline, now) == {"a.py": "A", "left.xml": "A"}
+
+
+async def test_a_worktree_whose_git_is_gone_is_still_measured_and_not_the_checkout_around_it(
+    root: Path,
+) -> None:
+    tree = await open_workspace(root, "TASK-1")
+    (root / "edited.py").write_text("by the user")
+    (tree.path / ".git").unlink()
+    assert await changed_files(tree) == {}
 
 
 async def test_git_never_takes_a_lock_that_the_player_may_want(root: Path) -> None:
-    place = await open_workspace(root, "TASK-1")
-    os.utime(place.path / "edited.py", (1, 1))
-    index = anyio.Path(git(place.path, "rev-parse", "--git-path", "index").strip())
+    tree = await open_workspace(root, "TASK-1")
+    os.utime(tree.path / "edited.py", (1, 1))
+    index = anyio.Path(git(tree.path, "rev-parse", "--git-path", "index").strip())
     before = await index.stat()
-    await changed_files(place, live=True)
+    await look(tree.git)
     assert (await index.stat()).st_mtime_ns == before.st_mtime_ns
 
 
 async def test_the_loop_goes_on_while_git_runs(root: Path) -> None:
-    place, turns = await open_workspace(root, "TASK-1"), 0
+    tree, turns = await open_workspace(root, "TASK-1"), 0
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(changed_files, place)
+        tasks.start_soon(changed_files, tree)
         while tasks.cancel_scope.cancel_called is False and turns < 10:
             turns += 1
             await anyio.lowlevel.checkpoint()
@@ -353,111 +331,11 @@ async def test_the_loop_goes_on_while_git_runs(root: Path) -> None:
 
 async def test_the_checkout_is_looked_at_in_the_same_way(root: Path) -> None:
     await open_workspace(root, "TASK-1")
-    assert await changed_checkout(root) == {}
+    assert await look(Git(folder=root, clock=CLOCK)) == {}
     (root / "edited.py").write_text("x")
     (root / "new").mkdir()
     (root / "new" / "file.py").touch()
     (root / "kept.py").unlink()
-    changes = await changed_checkout(root)
+    changes = await look(Git(folder=root, clock=CLOCK))
     assert changes == {"edited.py": "M", "new/file.py": "A", "kept.py": "D"}
     assert of_kind("A", changes) == ["new/file.py"]
-
-
-REPORTED = """
-import pytest
-
-def test_passes(): pass
-def test_fails(): assert 1 == 2, "first\\nsecond"
-def test_skipped(): pytest.skip("no")
-@pytest.mark.xfail
-def test_expected(): assert False
-@pytest.mark.xfail
-def test_unexpected(): pass
-@pytest.fixture
-def breaks() -> None:
-    yield
-    raise OSError("teardown")
-def test_torn(breaks): pass
-@pytest.fixture
-def broken(): raise OSError("set-up")
-def test_never_run(broken): pass
-@pytest.mark.parametrize("x", [1, 2])
-def test_many(x): pass
-def test_fails_and_is_torn(breaks): assert False, "body"
-"""
-
-
-def test_pytest_s_report_is_counted_by_unique_test_and_worst_outcome(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(REPORTED)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["--junitxml=r.xml", "-c", os.devnull, "--rootdir", str(tmp_path)]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    report = read_report(tmp_path)
-    assert report is not None
-    assert (report.passed, len(report.failures)) == (4, 4)
-    failures = dict(failure.split(": ", 1) for failure in report.failures)
-    assert failures["test_it::test_fails"] == "AssertionError: first"
-    assert "teardown" in failures["test_it::test_torn"]
-    assert "set-up" in failures["test_it::test_never_run"]
-    assert "body" in failures["test_it::test_fails_and_is_torn"]
-
-
-@pytest.mark.parametrize(
-    ("text", "passed"),
-    [
-        pytest.param("<testsuite><testcase name='a'/></testsuite>", 1, id="one suite"),
-        pytest.param("<testsuites/>", 0, id="no tests"),
-        pytest.param("<html/>", 0, id="something else"),
-        pytest.param(
-            "<testsuites><testsuite><testcase name='a'/></testsuite>"
-            "<testsuite><testcase name='a'/><testcase/></testsuite></testsuites>",
-            2,
-            id="twice the same, and one without a name",
-        ),
-        pytest.param(
-            "<testsuite><testcase name='a'><system-out>x</system-out></testcase></testsuite>",
-            1,
-            id="with output",
-        ),
-    ],
-)
-def test_reports_of_other_tools_are_counted(tmp_path: Path, text: str, passed: int) -> None:
-    (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path) == Report(passed=passed, failures=[])
-
-
-def test_a_failure_without_a_message_shows_its_text(tmp_path: Path) -> None:
-    text = "<testsuite><testcase name='a'><failure>\n\x09one\ntwo</failure></testcase></testsuite>"
-    (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path) == Report(passed=0, failures=["a: one"])
-
-
-ENTITIES = """<!DOCTYPE x [<!ENTITY a "b">]><testsuite><testcase name="&a;"/></testsuite>"""
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(None, id="none"),
-        pytest.param("", id="empty"),
-        pytest.param("<testsuite><testcase", id="cut off"),
-        pytest.param(ENTITIES, id="entities"),
-        pytest.param("<?xml version='1.0' encoding='no-such'?><testsuite/>", id="encoding"),
-        pytest.param("<testsuite>" + " " * MAX_REPORT_BYTES + "</testsuite>", id="huge"),
-    ],
-)
-def test_a_report_that_cannot_be_trusted_is_unknown(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "r.xml").write_text(text)
-    assert read_report(tmp_path) is None
-
-
-def test_a_report_that_is_no_file_is_unknown(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "r.xml")
-    assert read_report(tmp_path) is None
-
-
-def test_a_report_that_is_a_link_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / "other.xml").write_text("<testsuite><testcase name='a'/></testsuite>")
-    (tmp_path / "r.xml").symlink_to("other.xml")
-    assert read_report(tmp_path) is None

@@ -18,13 +18,14 @@ from guardkit.orchestrator.coach import (
     remove,
     save,
 )
-from guardkit.orchestrator.workspace import Changes, Report
+from guardkit.orchestrator.junit import Report
+from guardkit.orchestrator.trees import Changes
 from guardkit.progress.folder import Folder, open_root
 
 CHANGES = {"a.py": "A"}
-GREEN = Report(passed=5, failures=[])
-RED = Report(passed=1, failures=["a::b: 1 == 2", "c::d: no"])
-EMPTY = Report(passed=0, failures=[])
+GREEN = Report(passed=5, skipped=0, failures=[], doubts=[])
+RED = Report(passed=1, skipped=0, failures=["a::b: 1 == 2", "c::d: no"], doubts=[])
+EMPTY = Report(passed=0, skipped=0, failures=[], doubts=[])
 
 
 def ended(exit_code: int | None) -> CommandResult:
@@ -49,7 +50,10 @@ APPROVED, FEEDBACK, FAILED = judged(), judged(tests=1, report=RED), judged(playe
 def test_a_change_that_all_tests_prove_is_approved() -> None:
     assert (APPROVED.decision, APPROVED.issues) == ("approve", [])
     assert APPROVED.rationale == "5 tests passing"
-    assert judged(report=Report(passed=1, failures=[])).rationale == "1 test passing"
+    assert (
+        judged(report=Report(passed=1, skipped=0, failures=[], doubts=[])).rationale
+        == "1 test passing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,11 +62,11 @@ def test_a_change_that_all_tests_prove_is_approved() -> None:
         pytest.param(0, GREEN, {}, "changed nothing", id="nothing changed"),
         pytest.param(1, RED, CHANGES, "failed: a::b: 1 == 2", id="tests failed"),
         pytest.param(0, RED, CHANGES, "failed: a::b: 1 == 2", id="a pipe hid the exit code"),
-        pytest.param(0, None, CHANGES, "ended 0, and no report at {junit}", id="no report"),
+        pytest.param(0, None, CHANGES, "ended 0, and left no report", id="no report"),
         pytest.param(5, EMPTY, CHANGES, "0 tests passed", id="no tests collected"),
         pytest.param(0, EMPTY, CHANGES, "0 tests passed", id="all skipped"),
         pytest.param(1, GREEN, CHANGES, "ended 1, 5 tests passed, none", id="exit code only"),
-        pytest.param(None, None, CHANGES, "ended None, and no report", id="timed out"),
+        pytest.param(None, None, CHANGES, "ended None, and left no report", id="timed out"),
     ],
 )
 def test_anything_less_is_feedback(
