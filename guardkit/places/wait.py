@@ -15,7 +15,7 @@ from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.words import WELL, is_over, is_past_watching, run_of
 from guardkit.progress.lock import Hold
-from guardkit.progress.snapshot import moved
+from guardkit.progress.snapshot import is_newer, moved
 
 GRACE = 5.0  # seconds for the looks that begin and end a wait; a mount that hangs gives none
 
@@ -115,13 +115,15 @@ class Waiting:
     def refresh(self, looks: Iterable[Look]) -> None:
         """Take newer figures from single looks that say of a run what the watch says.
 
-        A watch tells of no heartbeats, and so not for how long a build has gone on.
+        A watch tells of no heartbeats, and so not for how long a build has gone on; over NATS a
+        single look may be behind it.
         """
         for look in looks:
             known = self._latest.get(look.task_id)
             if not known or is_over(known.verdict):
                 continue
-            if (run_of(known), known.verdict.state) == (run_of(look), look.verdict.state):
+            is_same = (run_of(known), known.verdict.state) == (run_of(look), look.verdict.state)
+            if is_same and look.snapshot and is_newer(look.snapshot, known.snapshot):
                 self._latest[look.task_id] = look
 
     def has_begun(self) -> bool:

@@ -325,3 +325,17 @@ async def test_a_run_that_has_left_no_end_has_crashed(tmp_path: Path, clock: Fak
     answer = await wait(Builds(tmp_path, clock=clock), Wanted(["TASK-1"], run=runs[0]), clock=clock)
     assert states(answer) == ["crashed"]
     assert "another run has taken TASK-1" in answer.looks[0].verdict.evidence
+
+
+def at(seq: int, phase: str) -> Look:
+    found = look("A", phase=phase)
+    assert found.snapshot
+    tracker = replace(found.snapshot.tracker, seq=seq)
+    return Look("A", replace(found.snapshot, tracker=tracker), found.verdict, found.where)
+
+
+async def test_a_single_look_that_is_behind_the_watch_takes_nothing_back() -> None:
+    first, later = at(3, "Player Implementation"), at(5, "Coach Validation")
+    waiting = seen(Wanted(["A"], "change"), first, later)
+    waiting.refresh([first])
+    assert waiting.is_met()
