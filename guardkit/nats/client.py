@@ -195,6 +195,9 @@ class Client(NatsClient):
         subject, reply = (each.decode(errors="replace").encode() for each in (subject, reply))
         await super()._process_msg(sid, subject, reply, data, headers)
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Pass over the servers that a server names: nobody asks them, and they may be many."""
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)

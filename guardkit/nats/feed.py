@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from datetime import datetime
+from math import inf
 from typing import Any, Literal, Self
 
 import msgspec
@@ -68,6 +69,8 @@ class Feed:
         self._inbox, self._name = client.new_inbox(), ""
         self._last = 0  # the number of the last message that was there at the beginning
         self._received = 0  # messages
+        self._seen: set[str] = set()  # subjects, of which there were messages
+        self._caught_up = inf  # when the server had nothing more, in monotonic seconds
         self._heard = self._clock.monotonic()
 
     async def __aenter__(self) -> Self:
@@ -135,7 +138,19 @@ class Feed:
             if len(message.data) <= MESSAGE_MAX:
                 await self._queue.put((self._stream, message))
             self._place.number = message.seq
-            self.joined |= not message.pending or message.seq >= self._last
+            self.joined = self.joined or self._has_all(message)
+
+    def _has_all(self, message: Message) -> bool:
+        """Return whether all has come that was there at the beginning.
+
+        A document that is replaced before it comes is not counted by the server any more, and the
+        newer one follows; only what was deleted does not.
+        """
+        self._seen.add(message.subject)
+        if not message.pending or message.seq >= self._last:
+            self._caught_up = min(self._caught_up, self._heard)
+        grace = 0.0 if self._stream.kept < 0 or len(self._seen) >= self.awaited else BEAT
+        return self._heard >= self._caught_up + grace
 
     async def _answer(self, raw: Msg) -> None:
         headers = raw.headers or {}

@@ -551,7 +551,7 @@ def test_one_that_comes_late_is_shown_all_builds(
 
 def test_autobuild_publishes_its_build(nats_server: NatsServer, tmp_path: Path) -> None:
     root = make_demo(tmp_path)
-    words = ("--player", "true", "--test", "true", "--max-turns", "1", "--root", str(root))
+    words = ("--player", "true", "--test", "true {junit}", "--max-turns", "1", "--root", str(root))
     ended = guardkit("autobuild", "task", TASK_ID, *words, "--nats", nats_server.url)
     assert (ended.returncode, ended.stderr) == (1, "")
     until_published(nats_server, root)

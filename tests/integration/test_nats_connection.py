@@ -629,6 +629,54 @@ async def test_garbage_ends_the_connection_without_a_word_in_the_log(
     assert caplog.messages == []
 
 
+async def feed(client: Client, data: bytes) -> None:
+    """Have a client read what a server has not sent; return when it has."""
+    client._transport._io_reader.feed_data(data)  # type: ignore[union-attr]
+    assert await answers(client)
+
+
+@pytest.mark.parametrize(
+    "headers", [b"N", b"NATS/1.0", b"NATS/1.0 \xff\xff\xff\r\n\r\n", b"\0" * 9]
+)
+async def test_headers_that_are_none_do_not_end_the_connection(
+    nats_server: NatsServer, headers: bytes
+) -> None:
+    """`_process_headers`, which fails in nats-py."""
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    async with connect(nats_server.url) as client:
+        await client.hear("mine", hear)
+        sizes = b"%d %d" % (len(headers), len(headers) + 4)
+        await feed(client, b"HMSG mine 2 " + sizes + b"\r\n" + headers + b"text\r\n")
+        await until(lambda: holds(heard))
+    assert [message.data for message in heard] == [b"text"]
+
+
+async def test_a_subject_that_is_none_does_not_end_the_connection(nats_server: NatsServer) -> None:
+    """`_process_msg`, which fails in nats-py."""
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    async with connect(nats_server.url) as client:
+        await client.hear("mine.*", hear)
+        await feed(client, b"MSG mine.\xff 2 to\xff 4\r\ntext\r\n")
+        await until(lambda: holds(heard))
+    [message] = heard
+    assert (message.subject, message.reply, message.data) == ("mine.\ufffd", "to\ufffd", b"text")
+
+
+async def test_servers_that_a_server_names_are_passed_over(nats_server: NatsServer) -> None:
+    """`_process_info`: else comparing many of them with each other holds up the builds."""
+    async with connect(nats_server.url) as client:
+        await feed(client, b'INFO {"connect_urls": ["127.0.0.1:1", "[", 5]}\r\n')
+        assert client.discovered_servers == []
+
+
 async def test_nats_py_keeps_what_it_writes_with(nats_server: NatsServer) -> None:
     """`_transport._io_writer`: else the socket of a server that hangs is left open."""
     async with connect(nats_server.url) as client:

@@ -1,6 +1,7 @@
 """Whatever is wrong with NATS, a build that publishes there goes on, and says so once."""
 
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -218,8 +219,6 @@ async def test_what_was_refused_is_delivered_when_the_server_allows_it(
 async def test_a_log_that_fails_disturbs_nothing(
     nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import logging
-
     class Broken(logging.Handler):
         def handle(self, _: logging.LogRecord) -> bool:
             raise OSError

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +17,12 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Build, Look, Snapshot, read_events, read_progress, track_build
+from guardkit.errors import NatsError
 from guardkit.monitor.look import differ
 from guardkit.nats import NatsBuilds, NatsSink, Relay
 from guardkit.nats.shown import is_same_run
+from guardkit.nats.streams import DOCUMENTS, EVENTS, STREAMS
+from guardkit.testing import FakeClock
 
 from ..looks import told
 from ..nats_server import NatsServer
@@ -341,7 +344,7 @@ async def in_background(*works: Awaitable[object]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(3))
 async def test_builds_are_delivered_and_shown_right_whatever_a_peer_sends(
     seed: int,
     nats_server: NatsServer,
@@ -415,3 +418,325 @@ async def has_all(builds: NatsBuilds, task_id: str, root: Path) -> bool:
     journal = read_events(task_id, root=root)
     told = await builds.events(task_id)
     return [each for each in told if each in journal] == journal
+
+
+# Servers that are none.
+
+INFO = {"server_id": "x", "version": "2.11.0", "headers": True, "max_payload": MIB, "proto": 1}
+STREAM = {
+    "config": {"subjects": [each.subjects for each in STREAMS], "max_msgs_per_subject": 1},
+    "state": {"messages": 1, "last_seq": 1},
+    "created": "2025-01-31T12:34:56Z",
+}
+CONSUMER = {"name": "c", "num_pending": 1, "ts": "2025-01-31T12:34:56Z"}
+ACK = {"stream": DOCUMENTS.name, "seq": 1}
+FOUND = {"message": {"subject": "a", "seq": 1, "time": "2025-01-31T12:34:56Z", "data": ""}}
+GOOD = {"INFO": STREAM, "CREATE": CONSUMER, "DELETE": {"success": True}, "GET": FOUND}
+DELIVERED = b"$JS.ACK.%b.c.1.%d.%d.1738326896000000000.%d"  # stream, number in it, number, left
+
+Answer = Callable[["Impostor", str, str], Awaitable[None]]
+
+
+class Impostor:
+    """Speaks just enough of the protocol of NATS to be believed, and answers what it likes.
+
+    answer: is called with the subject of a request, and where its answer is to go.
+    """
+
+    def __init__(self, answer: Answer, greeting: bytes) -> None:
+        self.url = ""
+        self.deliver: dict[str, str] = {}  # by consumer: where its messages are to go
+        self._answer, self._greeting = answer, greeting
+        self._sids: dict[str, str] = {}  # of subscriptions
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._sids.clear()
+        self._writer = writer
+        answering: set[asyncio.Task[None]] = set()
+        try:
+            writer.write(self._greeting)
+            while line := await reader.readline():
+                verb, *words = line.decode().split()
+                if verb == "PING":
+                    writer.write(b"PONG\r\n")
+                elif verb == "SUB":
+                    self._sids[words[0]] = words[-1]
+                elif verb in {"PUB", "HPUB"}:
+                    payload = await reader.readexactly(int(words[-1]) + 2)
+                    if reply := words[1] if len(words) - (verb == "HPUB") == 3 else "":
+                        self._note(words[0], payload)
+                        answering.add(asyncio.ensure_future(self._answer(self, words[0], reply)))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            for task in answering:
+                task.cancel()
+            await asyncio.gather(*answering, return_exceptions=True)
+            writer.close()
+
+    async def send(self, raw: bytes) -> None:
+        assert self._writer
+        self._writer.write(raw)
+        await self._writer.drain()
+
+    async def message(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        inbox: str = "",
+        reply: bytes = b"",
+        more: bytes = b"",
+    ) -> None:
+        """Send a message; `inbox`: by which subscription, `more`: its headers."""
+        inbox = inbox or subject
+        sid = next(sid for to, sid in self._sids.items() if inbox.startswith(to.rstrip("*")))
+        sizes = b"%d %d" % (len(more), len(more) + len(payload)) if more else b"%d" % len(payload)
+        verb = b"HMSG" if more else b"MSG"
+        words = b" ".join(filter(None, (verb, subject.encode(), sid.encode(), reply, sizes)))
+        await self.send(words + b"\r\n" + more + payload + b"\r\n")
+
+    def _note(self, subject: str, payload: bytes) -> None:
+        if ".CONSUMER.CREATE." in subject:
+            config = json.loads(payload)["config"]
+            self.deliver[subject.rpartition(".")[2]] = config["deliver_subject"]
+
+
+async def answer_well(server: Impostor, subject: str, reply: str) -> None:
+    """Answer as a server does that has one message in each stream."""
+    words = subject.split(".")
+    kind = next((each for each in words if each in GOOD), "")
+    answer = GOOD[kind] if kind else ACK | {"stream": stream_of(subject)}
+    await server.message(reply, json.dumps(answer).encode())
+
+
+def stream_of(subject: str) -> str:
+    return EVENTS.name if ".events." in subject else DOCUMENTS.name
+
+
+@asynccontextmanager
+async def posing(answer: Answer, greeting: bytes | None = None) -> AsyncIterator[Impostor]:
+    impostor = Impostor(answer, greeting or b"INFO %b\r\n" % json.dumps(INFO).encode())
+    async with await asyncio.start_server(impostor.serve, "127.0.0.1", 0, limit=2**20) as server:
+        impostor.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield impostor
+
+
+async def refusal(url: str) -> str:
+    """Return what a look says, to the end of its patience, within little time and memory."""
+    memory, clock = Memory(), FakeClock(hung_after=0.01)
+    looking = asyncio.create_task(NatsBuilds(url, clock=clock).look())
+    async with asyncio.timeout(60):
+        while not looking.done():
+            await clock.advance(1.0)
+    assert memory.grown() < 32 * MIB
+    assert clock.monotonic() < 60
+    with pytest.raises(NatsError) as caught:
+        looking.result()
+    return str(caught.value)
+
+
+async def publish_to(url: str, caplog: pytest.LogCaptureFixture) -> str:
+    """Build with a sink until that has warned; return its only warning."""
+    memory = Memory()
+    async with track_build("TASK-1", root=None, sinks=[NatsSink(url)]):
+        await until(lambda: holds(caplog.messages))
+    assert memory.grown() < 32 * MIB
+    [warning] = caplog.messages
+    return warning
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Fail a test that has left a traceback, or a word of a library."""
+    yield
+    assert capfd.readouterr().err == ""
+    assert "Traceback" not in caplog.text
+    assert {record.name for record in caplog.records} <= {"guardkit.progress"}
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        pytest.param(b"INFO []\r\n", id="a list"),
+        pytest.param(b"INFO null\r\n", id="null"),
+        pytest.param(b"INFO {\r\n", id="no JSON"),
+        pytest.param(b"INFO \xff\r\n", id="no text"),
+        pytest.param(b"INFO\r\n", id="nothing"),
+        pytest.param(b"INFO " + b"[" * 20_000 + b"\r\n", id="deep nesting"),
+        pytest.param(b"INFO {" + b" " * 2**21 + b"}\r\n", id="2 MiB"),
+        pytest.param(b'INFO {"max_payload": "much"}\r\n', id="a word for a size"),
+        pytest.param(b'INFO {"max_payload": -1}\r\n', id="a size below 0"),
+        pytest.param(b"PING\r\n" * 1000, id="PING before it"),
+        pytest.param(b"-ERR 'go away'\r\n", id="an error"),
+        pytest.param(b"\r\n\r\n\r\n", id="empty lines"),
+        pytest.param(b"x" * 2**20, id="no end"),
+    ],
+)
+async def test_a_greeting_that_is_none_is_one_error_and_one_warning(
+    greeting: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with posing(answer_well, greeting) as server:
+        assert server.url in await refusal(server.url)
+        assert server.url in await publish_to(server.url, caplog)
+
+
+WRONG = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "no text": b"\xff\xff",
+    "null": b"null",
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "a number": b"5",
+    "deep nesting": b"[" * 20_000,
+    "an error of the wrong type": b'{"error": 5}',
+    "an error of wrong parts": b'{"error": {"code": "x", "err_code": [], "description": 5}}',
+    "an error of much text": b'{"error": {"description": "%b"}}' % (b"x\x1b[2J" * 10_000),
+    "numbers of 4,000 digits": b'{"config": {}, "state": {"last_seq": 1%b}, "created": ""}'
+    % (b"0" * 4000),
+    "numbers below 0": b'{"config": {}, "state": {"last_seq": -1}, "created": "", "seq": -1}',
+    "another config": b'{"config": [], "state": {}, "created": "x", "name": 5}',
+    "subjects that are none": b'{"config": {"subjects": {"a": 1}}, "state": {}, "created": "x"}',
+    "900 KiB": b'{"config": {"subjects": ["%b"]}}' % (b"a" * 900_000),
+}
+
+
+@pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("kind", ["INFO", "CREATE"])
+async def test_an_answer_of_the_wrong_type_is_one_error(kind: str, answer: bytes) -> None:
+    async def answer_badly(server: Impostor, subject: str, reply: str) -> None:
+        if f".{kind}." in subject:
+            await server.message(reply, answer)
+        else:
+            await answer_well(server, subject, reply)
+
+    async with posing(answer_badly) as server:
+        said = await refusal(server.url)
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("kind", ["INFO", "status"])
+async def test_a_wrong_answer_to_who_publishes_is_one_warning(
+    kind: str, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer_badly(server: Impostor, subject: str, reply: str) -> None:
+        if kind in subject.split("."):
+            await server.message(reply, answer)
+        elif ".MSG.GET." in subject:
+            await server.message(reply, b'{"error": {"code": 404, "err_code": 10037}}')
+        else:
+            await answer_well(server, subject, reply)
+
+    async with posing(answer_badly) as server:
+        said = await publish_to(server.url, caplog)
+    assert said.startswith("publishing to NATS failed, the builds go on: ")
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize("name", ["", "a b", "c\r\nPUB x 0\r\n", "*", "x" * 100_000, "\ud800"])
+async def test_a_name_of_a_consumer_that_is_none_is_harmless(name: str) -> None:
+    heard: list[str] = []
+
+    async def answer(server: Impostor, subject: str, reply: str) -> None:
+        heard.append(subject)
+        if ".CONSUMER.CREATE." in subject:
+            answer = CONSUMER | {"name": name, "num_pending": 0}
+            await server.message(reply, json.dumps(answer).encode())
+        else:
+            await answer_well(server, subject, reply)
+
+    async with posing(answer) as server:
+        with suppress(NatsError):
+            assert await NatsBuilds(server.url).look() == []
+    assert "x" not in heard
+
+
+class Flood:
+    """Sends the same for ever once a consumer is made."""
+
+    def __init__(
+        self, *raw: bytes, headers: bytes = b"", reply: bytes = b"", data: bytes = b""
+    ) -> None:
+        self._raw, self._headers, self._reply, self._data = raw, headers, reply, data
+        self.sent = 0
+
+    async def __call__(self, server: Impostor, subject: str, reply: str) -> None:
+        await answer_well(server, subject, reply)
+        if f".CONSUMER.CREATE.{DOCUMENTS.name}" not in subject:
+            return
+        to = server.deliver[DOCUMENTS.name]
+        for self.sent in count(1):
+            await asyncio.sleep(0)  # others have their turn, too
+            if self._raw:
+                await server.send(self._raw[self.sent % len(self._raw)])
+                continue
+            number = self.sent
+            delivered = DELIVERED % (DOCUMENTS.name.encode(), number, number, 7)
+            await server.message(
+                "guardkit.builds.TASK-1.status" if self._data else to,
+                self._data,
+                inbox=to,
+                reply=self._reply or (delivered if self._data else b""),
+                more=self._headers,
+            )
+
+
+FLOODS = {
+    "flow control": {"headers": b"NATS/1.0 100 FlowControl Request\r\n\r\n", "reply": b"fc"},
+    "a stalled consumer": {
+        "headers": b"NATS/1.0 100 Idle Heartbeat\r\nNats-Consumer-Stalled: fc\r\n\r\n"
+    },
+    "messages of no stream": {"data": b"x" * 1000, "reply": b"$JS.ACK.x.y.z"},
+}
+SERVERS = b",".join(b'"%d:%d"' % (each, each) for each in range(5000))
+RAW = {
+    "PING": (b"PING\r\n",),
+    "PONG": (b"PONG\r\n",),
+    "INFO": (b"INFO {}\r\n",),
+    "servers": (b'INFO {"connect_urls": [' + SERVERS + b"]}\r\n",),
+    "servers that are none": (b'INFO {"connect_urls": ["[", 5, null]}\r\n',),
+    "errors": (b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n",),
+    "a message of 4 GB": (b"MSG a 1 4294967296\r\n", b"x" * 2**16),
+    "a message of 10^4000 bytes": (b"MSG a 1 1" + b"0" * 4000 + b"\r\n", b"x" * 2**16),
+    "headers of 4 GB": (b"HMSG a 1 4294967295 4294967296\r\n", b"x" * 2**16),
+    "a line without an end": (b"x" * 2**16,),
+    "nonsense": (b"nonsense\r\n",),
+}
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        *(pytest.param(partial(Flood, **each), id=name) for name, each in FLOODS.items()),
+        *(pytest.param(partial(Flood, *each), id=name) for name, each in RAW.items()),
+    ],
+)
+async def test_an_endless_flood_is_one_error_within_bounds(flood: Callable[[], Flood]) -> None:
+    async with posing(flood()) as server:
+        assert server.url in await refusal(server.url)
+
+
+@pytest.mark.parametrize("size", [1, 15_000, 900_000])
+async def test_documents_without_end_are_looked_at_within_bounds(size: int) -> None:
+    """... as a look has an end where the stream had one."""
+    memory = Memory()
+    async with posing(Flood(data=b"x" * size)) as server, asyncio.timeout(20):
+        assert told(await NatsBuilds(server.url).look()) in ([("TASK-1", "unreadable")], [])
+    assert memory.grown() < 32 * MIB
+
+
+@pytest.mark.parametrize("raw", RAW.values(), ids=RAW.keys())
+async def test_an_endless_flood_is_one_warning_for_who_publishes(
+    raw: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(server: Impostor, subject: str, reply: str) -> None:
+        if "status" in subject.split("."):
+            for number in count():
+                await server.send(raw[number % len(raw)])
+        await answer_well(server, subject, reply)
+
+    async with posing(answer) as server:
+        await publish_to(server.url, caplog)

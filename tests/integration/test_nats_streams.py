@@ -11,6 +11,7 @@ from nats.js.api import StreamConfig
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client, connected
+from guardkit.nats.jetstream import publish
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
@@ -220,3 +221,17 @@ async def test_an_account_with_little_room_is_refused_with_the_remedy(
         with pytest.raises(NatsError, match=r"guardkit nats init --max-bytes 100MiB, or the acc"):
             await ensure_streams(client)
         await ensure_streams(client, [Limits(max_bytes=80 * 10**6)] * 2)
+
+
+async def test_where_no_room_is_left_the_remedy_is_told(start_server: StartServer) -> None:
+    server = start_server(
+        "accounts { A { jetstream { max_mem: 1M, max_file: 100K }",
+        "users: [ { user: me, password: secret } ] } }",
+    )
+    settings = find_settings(server.url.replace("//", "//me:secret@"))
+    async with connected(settings, SYSTEM_CLOCK) as client:
+        await ensure_streams(client, [Limits(max_bytes=-1)] * 2)
+        with pytest.raises(NatsError, match=r"give the streams of builds less room, as guardkit"):
+            for number in range(20):
+                subject = status_subject(f"TASK-{number}")
+                await publish(client, DOCUMENTS.name, subject, bytes(10_000), {}, last=0)
