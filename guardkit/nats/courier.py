@@ -29,12 +29,12 @@ T = TypeVar("T")
 class Courier:
     """Delivers runs over one connection: `open` it first, `close` it at last.
 
-    runs: those that are not over, by run id.
+    runs: those that are not over, by task and run, as a file may claim to be of any run.
     to: the servers and the project, as they are noted.
     """
 
     def __init__(self, settings: Settings, project: str, clock: Clock) -> None:
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[tuple[str, str], Run] = {}
         self._project = project
         self.to = f"{settings} {project}".strip()
         self.clock = clock
@@ -72,7 +72,7 @@ class Courier:
 
     def add(self, run: Run, *, is_due: bool = True) -> None:
         """Have a run delivered from now on; `is_due`: it need not be noted first."""
-        self.runs[run.run_id] = run
+        self.runs[run.task_id, run.run_id] = run
         if not is_due and run.source:
             self._unnoted[run.run_id] = run.source
         self.start(self._bring(run, is_due=is_due))
@@ -115,7 +115,7 @@ class Courier:
         except Exception as error:  # a defect: it costs this run alone
             await self.line.fail(error)
         finally:
-            self.runs.pop(run.run_id, None)
+            self.runs.pop((run.task_id, run.run_id), None)
             self._unnoted.pop(run.run_id, None)
         await self.line.news()
 

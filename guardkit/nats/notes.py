@@ -12,7 +12,7 @@ import msgspec
 from guardkit.progress.folder import Folder, write_all
 
 NOTES = "published.jsonl"
-SIZE_MAX = 2**16  # bytes, past which the oldest half is forgotten
+SIZE_MAX = 2**16  # bytes, past which the oldest half of what is delivered is forgotten
 
 Step = Literal["due", "done"]
 
@@ -45,8 +45,16 @@ def note(folder: Folder, run_id: str, to: str, step: Step) -> None:
     finally:
         os.close(fd)
     if size > SIZE_MAX:
-        notes = _read(folder)
-        folder.replace(NOTES, msgspec.json.Encoder().encode_lines(notes[len(notes) // 2 :]))
+        folder.replace(NOTES, msgspec.json.Encoder().encode_lines(_shorten(_read(folder))))
+
+
+def _shorten(notes: list[Note]) -> list[Note]:
+    """Return the last note of each run without the oldest half of those that are delivered."""
+    last = [*{(each.run, each.to): each for each in notes}.values()]
+    done = [each for each in last if each.step == "done"]
+    old = {*done[: len(done) // 2]}
+    kept = [each for each in last if each not in old]
+    return kept if len(kept) < len(notes) else kept[len(kept) // 2 :]
 
 
 def _read(folder: Folder) -> list[Note]:

@@ -12,6 +12,8 @@ from guardkit.progress.paths import builds_dir
 CHECK_EVERY = 10.0  # seconds between two looks whether builders that are silent still live
 ROOM = 1000  # runs that are delivered side by side; those of the past wait for it
 
+Waiting = dict[tuple[str, str], Due]  # by task and run
+
 
 class Relay:
     """Delivers what all builds below a root tell, those of the past that are not yet, too.
@@ -42,7 +44,7 @@ class Relay:
         courier, clock = Courier(self._settings, self._project, self._clock), self._clock
         try:
             async with Changes(builds_dir(self._root), clock) as changes:
-                scan, waiting = Scan(self._root, courier.to, changes), dict[str, Due]()
+                scan, waiting = Scan(self._root, courier.to, changes), Waiting()
                 names, check_at = None, clock.monotonic() + CHECK_EVERY
                 while True:
                     living = {run.task_id for run in courier.runs.values() if run.lives}
@@ -51,21 +53,21 @@ class Relay:
                     doubted = living if is_time else set[str]()
                     held = {*courier.runs, *waiting}
                     found = await changes.call(scan.look, names, doubted, held)
-                    waiting |= {due.run_id: due for due in found}
+                    waiting |= {due[:2]: due for due in found}
                     self._deliver(courier, waiting)
                     names = await changes.next()
         finally:
             await courier.close()
 
-    def _deliver(self, courier: Courier, waiting: dict[str, Due]) -> None:
+    def _deliver(self, courier: Courier, waiting: Waiting) -> None:
         """Have those delivered that live, and of the others as many as there is room for."""
-        for due in [*waiting.values()]:
-            if run := courier.runs.get(due.run_id):
+        for key, due in [*waiting.items()]:
+            if run := courier.runs.get(key):
                 run.look(lives=due.lives)
             elif due.lives or len(courier.runs) < ROOM:
                 new, lives = due.new, due.lives
                 courier.add(courier.run(due.task_id, due.run_id, self._root, new=new, lives=lives))
             else:
-                waiting[due.run_id] = due._replace(new=False)
+                waiting[key] = due._replace(new=False)
                 continue
-            del waiting[due.run_id]
+            del waiting[key]

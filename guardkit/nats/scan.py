@@ -47,11 +47,13 @@ class Scan:
         self._stamps: set[int] = set()  # of all files, as they were seen last
         self._looked = False  # so that what has changed has done so since
 
-    def look(self, changed: set[str] | None, doubted: set[str], held: Collection[str]) -> list[Due]:
+    def look(
+        self, changed: set[str] | None, doubted: set[str], held: Collection[tuple[str, str]]
+    ) -> list[Due]:
         """Return what is to be delivered of builds that have changed; None: of any.
 
         doubted: tasks that are looked at in any case.
-        held: the runs that are being delivered.
+        held: the tasks and runs that are being delivered.
         """
         self._changes.watch()
         try:
@@ -69,7 +71,7 @@ class Scan:
         builds: Folder,
         changed: set[str] | None,
         doubted: set[str],
-        held: Collection[str],
+        held: Collection[tuple[str, str]],
     ) -> list[Due]:
         if changed is None:
             stamps = {_stamp(builds, name): name for name in _names(builds)}
@@ -82,12 +84,12 @@ class Scan:
                 due += self._follow(builds, look, held)
         return due
 
-    def _follow(self, builds: Folder, look: Look, held: Collection[str]) -> list[Due]:
+    def _follow(self, builds: Folder, look: Look, held: Collection[tuple[str, str]]) -> list[Due]:
         """Return what is to be delivered of a build, and watch it for as long as it lives."""
         name, run_id, lives = look.task_id, _run_of(look), look.verdict.state not in GONE
         (self._changes.watch if lives else self._changes.leave)(name)
-        due = [Due(name, run_id, lives)] if run_id in held else []
-        if run_id not in held or not lives:
+        due = [Due(name, run_id, lives)] if (name, run_id) in held else []
+        if (name, run_id) not in held or not lives:
             runs = _find_due(builds, name, self._to, noted=False)
             due += [
                 Due(name, run, lives and run == run_id, self._looked and run == run_id)

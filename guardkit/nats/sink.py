@@ -56,7 +56,8 @@ class NatsSink:
             self._courier = Courier(self._settings, self._project, self._clock)
             self._roots.clear()
         courier, run_id = self._courier, snapshot.tracker.run_id
-        run = courier.runs.get(run_id) or self._begin(courier, snapshot.task_id, run_id)
+        task_id = snapshot.task_id
+        run = courier.runs.get((task_id, run_id)) or self._begin(courier, task_id, run_id)
         run.tell(snapshot)
 
     async def aclose(self) -> None:
@@ -107,5 +108,5 @@ async def _add_left(courier: Courier, root: str, task_id: str) -> None:
     """Have those runs below a root, or of one task, delivered that are due and left."""
     with suppress(OSError, GuardKitError):
         for due in await courier.call(find_left, root, courier.to, task_id):
-            if due.run_id not in courier.runs:
+            if due[:2] not in courier.runs:
                 courier.add(courier.run(due.task_id, due.run_id, root))

@@ -611,7 +611,7 @@ async def test_nats_py_reads_by_a_parser_that_can_be_replaced(nats_server: NatsS
     [
         pytest.param(b"MSG a 1 4294967296\r\n", id="a message of 4 GB"),
         pytest.param(b"x" * (2**20 + 1), id="a line without an end"),
-        pytest.param(b"INFO []\r\n", id="a list for a server"),
+        pytest.param(b"INFO {\r\n", id="no JSON"),
         pytest.param(b"INFO " + b"[" * 2**16 + b"\r\n", id="deep nesting"),
         pytest.param(b"-ERR \r\n", id="an error that says nothing"),
         pytest.param(b"nonsense\r\n", id="nonsense"),

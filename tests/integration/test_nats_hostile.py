@@ -344,6 +344,14 @@ async def in_background(*works: Awaitable[object]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.fixture
+def is_heavy(pytestconfig: pytest.Config) -> None:
+    """Leave a test to the long run: with two cores it takes half a minute, and both of them."""
+    if not pytestconfig.getoption("long"):
+        pytest.skip("it takes half a minute: --long")
+
+
+@pytest.mark.usefixtures("is_heavy")
 @pytest.mark.parametrize("seed", range(3))
 async def test_builds_are_delivered_and_shown_right_whatever_a_peer_sends(
     seed: int,
@@ -707,6 +715,7 @@ RAW = {
 }
 
 
+@pytest.mark.usefixtures("is_heavy")
 @pytest.mark.parametrize(
     "flood",
     [
@@ -719,6 +728,7 @@ async def test_an_endless_flood_is_one_error_within_bounds(flood: Callable[[], F
         assert server.url in await refusal(server.url)
 
 
+@pytest.mark.usefixtures("is_heavy")
 @pytest.mark.parametrize("size", [1, 15_000, 900_000])
 async def test_documents_without_end_are_looked_at_within_bounds(size: int) -> None:
     """... as a look has an end where the stream had one."""
@@ -728,6 +738,7 @@ async def test_documents_without_end_are_looked_at_within_bounds(size: int) -> N
     assert memory.grown() < 32 * MIB
 
 
+@pytest.mark.usefixtures("is_heavy")
 @pytest.mark.parametrize("raw", RAW.values(), ids=RAW.keys())
 async def test_an_endless_flood_is_one_warning_for_who_publishes(
     raw: tuple[bytes, ...], caplog: pytest.LogCaptureFixture

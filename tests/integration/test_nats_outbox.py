@@ -14,11 +14,13 @@ from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsSink
 from guardkit.nats.client import Client, connected
 from guardkit.nats.courier import Courier
+from guardkit.nats.notes import Step, note, read_notes
 from guardkit.nats.outbox import EventOutbox
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
 from guardkit.nats.source import Source, Told
 from guardkit.nats.streams import ensure_streams, events_subject
+from guardkit.progress.folder import open_builds
 from guardkit.progress.journal import Spot
 from guardkit.progress.timer import Timer
 from guardkit.testing import FakeClock
@@ -437,6 +439,19 @@ async def test_notes_that_are_none_cost_nothing(
     await run_build(tmp_path, NatsSink(nats_server.url), task_id="TASK-2")
     assert differences(await read_streams(nats_server), tmp_path) == []
     assert all("no server answers at" in message for message in caplog.messages)
+
+
+async def test_what_is_due_is_not_forgotten_however_much_is_delivered_after_it(
+    tmp_path: Path,
+) -> None:
+    with open_builds(tmp_path, make=True) as builds, builds.folder("TASK-1", make=True) as folder:
+        note(folder, "left", "nats://a:1", "due")
+        steps: list[Step] = ["due", "done"]
+        for number in range(2000):
+            for step in steps:
+                note(folder, f"{number:016x}", "nats://b:1", step)
+        assert read_notes(folder, "nats://a:1") == {"left": "due"}
+        assert read_notes(folder, "nats://b:1")[f"{1999:016x}"] == "done"
 
 
 async def test_notes_are_bounded_in_size(nats_server: NatsServer, tmp_path: Path) -> None:
