@@ -70,6 +70,7 @@ class Run:
         self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Until when the builder counts as living though it has ended, in monotonic seconds
         self._late = timer.clock.monotonic() + LAST if new else -inf
+        self._followed = False
         self._urgent = True
         self._tries = 0  # in a row, that have come to nothing
 
@@ -161,6 +162,7 @@ class Run:
             self._newest = self._told
         if self._newest and self._told and not is_newer(self._newest, self._told):
             self._behind = None
+        self._followed |= told.followed
         after = self._events.after
         there = await self._events.send(client, told)
         if self._events.after > after:  # it goes on, so nobody has to wait any longer
@@ -172,14 +174,15 @@ class Run:
 
         A builder that waits for its sinks still lives: a short build has ended before there is a
         connection. A run of another process, of which the stream has events, was published before,
-        and so is not new: it has claimed its task before who is shown now.
+        and so is not new: it has claimed its task before who is shown now. One that was followed by
+        another on its machine has ended, whatever we heard of it before.
         """
         published = self._builder is None and self._events.found
         return Mine(
             snapshot=newest,
             truth=self._builder.snapshot if self._builder else None,
             claim=self._document.claim or int(bool(published)),
-            lives=self.lives or now < self._late,
+            lives=(self.lives or now < self._late) and not self._followed,
             before=self._events.before,
         )
 

@@ -20,12 +20,14 @@ class Told(NamedTuple):
     events: those of the run that are new, oldest first.
     spot: up to where the journal was read.
     before: the runs that came before this one, where all of the journal was read.
+    followed: whether another one has begun since.
     """
 
     document: Snapshot | None
     events: list[Event]
     spot: Spot
     before: frozenset[str]
+    followed: bool
 
 
 class Source:
@@ -52,7 +54,8 @@ class Source:
         runs = list(dict.fromkeys(event.run_id for event in events))
         before = runs[: runs.index(self._run_id)] if self._run_id in runs else ()
         ours = [event for event in events if event.run_id == self._run_id]
-        return Told(document, ours, new, frozenset(before))
+        followed = runs[-1:] not in ([], [self._run_id]) and bool(spot or ours)
+        return Told(document, ours, new, frozenset(before), followed)
 
     def note(self, to: str, step: Step) -> None:
         """Note how far the run is on its way to a server; raises OSError."""

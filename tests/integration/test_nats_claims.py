@@ -13,7 +13,9 @@ from guardkit import Build, Look, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds, NatsSink
 from guardkit.nats.client import connected
+from guardkit.nats.courier import Courier
 from guardkit.nats.outbox import DocumentOutbox
+from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
 from guardkit.nats.shown import Mine
 from guardkit.nats.streams import ensure_streams
@@ -222,6 +224,29 @@ async def test_a_late_run_replaces_the_document_of_one_that_had_ended_before_it(
     nats_server.start()
     await run_build(second, NatsSink(nats_server.url), task_id="TASK-3")
     assert (await read_streams(nats_server)).document().run_id == last
+
+
+async def test_a_run_that_was_followed_on_its_machine_does_not_claim_the_task_late(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        async with track_build("TASK-1", root=tmp_path):
+            pass
+    runs = list(dict.fromkeys(event.run_id for event in read_events("TASK-1", root=tmp_path)))
+    courier = Courier(find_settings(nats_server.url), "", SYSTEM_CLOCK)
+    for run_id in reversed(runs):
+        run = courier.run("TASK-1", run_id, str(tmp_path), lives=True, new=True)
+        run.look(lives=False)
+        courier.add(run)
+
+        async def is_over(run: Run = run) -> bool:
+            return run.over
+
+        await until(is_over)
+    await courier.close()
+    found = await read_streams(nats_server)
+    assert found.document().run_id == runs[1]
+    assert {each.event.run_id for each in found.events} == {*runs}
 
 
 @pytest.mark.parametrize("begins", ["before the later builder", "after it"])
