@@ -91,6 +91,11 @@ class Board:
         self._until: float | None = None  # and lost
 
     @property
+    def wants_all(self) -> bool:
+        """Whether any build is asked for, as no ids were given."""
+        return not self._wanted
+
+    @property
     def needs_tasks(self) -> bool:
         """Whether a feature runs, so that its tasks have to be looked at, too."""
         return bool(self._wanted) and needs_tasks(self._judged)

@@ -168,7 +168,7 @@ class NatsBuilds:
 
     async def _fill(self, client: Client, board: Board, feed: Feed, queue: Queue) -> None:
         """Bring all to a board that is there at first; raises NatsError."""
-        if feed.awaited > LOOK_MAX:
+        if board.wants_all and not self.project and feed.awaited > LOOK_MAX:
             raise NatsError(
                 f"{feed.awaited} builds are on {client.server}: give the ids of those that are "
                 "meant, or a project"

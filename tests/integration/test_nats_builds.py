@@ -33,6 +33,7 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import NatsError
 from guardkit.nats import NatsBuilds, NatsSink
 from guardkit.nats.client import connected
+from guardkit.nats.feed import FILTERS_MAX
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
@@ -425,6 +426,11 @@ async def test_of_more_than_ten_thousand_builds_it_asks_for_ids(
     with pytest.raises(NatsError, match="or a project"):
         await anext(builds.watch())
     assert told(await builds.look("TASK-7")) == [("TASK-7", "running")]
+    many = [f"TASK-{number}" for number in range(FILTERS_MAX + 1)]  # which are picked out here
+    assert [look.task_id for look in await builds.look(many)] == many
+    await peer.put(document("TASK-7"), project="shop")
+    of_project = NatsBuilds(nats_server.url, project="shop")
+    assert told(await of_project.look()) == [("TASK-7", "running")]
     assert await peer.consumers() == 0
 
 
