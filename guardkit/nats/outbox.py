@@ -89,7 +89,7 @@ class EventOutbox:
                     client, EVENTS.name, self._subject, payload, {}, last=self._number
                 )
                 if number is None:
-                    self.forget()
+                    await self._catch_up(client)
                     return False
                 self._number = number
             self.after, ends = event.seq, event.progress.terminal
@@ -97,6 +97,18 @@ class EventOutbox:
         if ends:  # a server that was lost may have lost what it had confirmed
             self.forget()
         return not ends
+
+    async def _catch_up(self, client: Client) -> None:
+        """See how far another one is who publishes the same, without reading the journal anew."""
+        last = await find_last(client, EVENTS.name, self._subject)
+        if last and last.seq == self._number:  # the next one is just coming
+            return
+        place = find_place(self._events, [last]) if last else 0
+        if not last or not place or self._events[place - 1].progress.terminal:
+            self.forget()
+            return
+        self._number, self.after = last.seq, self._events[place - 1].seq
+        del self._events[:place]
 
     def _settle(self) -> bool:
         """Drop the events that the stream has; return False where more has to be looked at."""

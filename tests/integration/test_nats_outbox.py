@@ -313,6 +313,26 @@ async def test_two_who_publish_a_run_at_once_double_nothing(
     assert found == read_events("TASK-1", root=tmp_path)[:-1]
 
 
+async def test_who_is_overtaken_by_another_one_goes_on_without_reading_the_journal_anew(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, turn_max=99) as build:
+        run_id = build.snapshot.tracker.run_id
+        source = Source(str(tmp_path), "TASK-1", run_id)
+        fast, slow = [EventOutbox(events_subject("TASK-1", run_id)) for _ in range(2)]
+        for outbox in (fast, slow):
+            await deliver(outbox, client, source)
+        for _ in range(5):
+            await work(build)
+            assert await deliver(fast, client, source)
+            assert not await deliver(slow, client, source)
+            assert slow.spot == fast.spot
+            assert await deliver(slow, client, source)
+            fast, slow = slow, fast
+    found = [each.event for each in (await read_streams(nats_server)).events]
+    assert found == read_events("TASK-1", root=tmp_path)[:-1]
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"", b"{", b"\xff", b'{"event": "x"}', b"x" * 10_000],
