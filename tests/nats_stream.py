@@ -221,12 +221,14 @@ async def until_whole(
     private: Collection[str] = (),
     project: str = "",
     clock: FakeClock | None = None,
+    patience: float = PATIENCE,
 ) -> Found:
     """Return what the streams have, as soon as it is as the journals below the roots tell.
 
     clock: the publisher's, which is moved on meanwhile.
+    patience: seconds after which it fails.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while True:
         if clock:
             await clock.advance(STEP)
@@ -235,6 +237,14 @@ async def until_whole(
         if not wrong:
             return found
         assert time.monotonic() < end, wrong
+        await asyncio.sleep(POLL)
+
+
+async def until_none(wrong: Callable[[], Awaitable[object]]) -> None:
+    """Return when nothing is wrong any more."""
+    end = time.monotonic() + PATIENCE
+    while found := await wrong():
+        assert time.monotonic() < end, found
         await asyncio.sleep(POLL)
 
 

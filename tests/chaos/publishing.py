@@ -16,6 +16,8 @@ from ..nats_stream import until, until_whole
 TASKS = [f"TASK-{number}" for number in range(3)]
 KILLED = "KILLED"  # a task whose builds are killed
 HEARTBEAT = 0.2  # seconds
+PAUSE = 0.3  # seconds at most between two builds of a task, as not all of them wait for the server
+PATIENCE = 240.0  # seconds in which all that is left has to be delivered
 
 
 class Machine:
@@ -56,6 +58,7 @@ class Machine:
                         turn.update(files_created=random.randint(0, 99))  # noqa: S311
                         await asyncio.sleep(random.choice([0, 0.001, 0.02, 0.3]))  # noqa: S311
                         turn.decide("feedback")
+            await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311
 
     async def crash_on(self, over: asyncio.Event) -> None:
         """Have builds of a task killed with SIGKILL time and again, until it is over."""
@@ -111,7 +114,7 @@ async def deliver_the_rest(server: NatsServer, machines: list[Machine]) -> None:
         for build in builds:
             await stack.enter_async_context(build)
         await stack.enter_async_context(first.track("LAST"))
-        await until_whole(server, first.root, second.root)
+        await until_whole(server, first.root, second.root, patience=PATIENCE)
 
         async def are_shown() -> bool:
             found = await until_whole(server, first.root, second.root)

@@ -696,6 +696,16 @@ async def test_nats_py_keeps_its_three_tasks(nats_server: NatsServer) -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_nats_py_keeps_a_task_for_each_subscription(nats_server: NatsServer) -> None:
+    """`_subs`, `_wait_for_msgs_task`: else they outlive a client whose `close` fails half-way."""
+    async with connect(nats_server.url) as client:
+        await client.hear("mine", ignore)
+        theirs = {each._wait_for_msgs_task for each in client._subs.values()}
+        assert len(theirs) == 2
+        assert theirs <= asyncio.all_tasks()
+    assert all(task and task.done() for task in theirs)
+
+
 async def test_nats_py_asks_for_what_it_connects_with_last(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -539,7 +539,6 @@ async def refusal(url: str) -> str:
         while not looking.done():
             await clock.advance(1.0)
     assert memory.grown() < 32 * MIB
-    assert clock.monotonic() < 60
     with pytest.raises(NatsError) as caught:
         looking.result()
     return str(caught.value)
