@@ -1,21 +1,20 @@
-"""What the Coach makes of a turn, and the documents that tell of it."""
+"""What the Coach makes of a turn, and what it writes of that."""
 
-import shutil
+import re
 from collections.abc import Sequence
 from contextlib import suppress
-from io import FileIO
 
 import msgspec
 
-from guardkit.orchestrator.agents import BY_SHELL, CommandResult
-from guardkit.orchestrator.junit import Report, ReportError, read_junit
+from guardkit.orchestrator.commands import BY_SHELL, CommandResult
+from guardkit.orchestrator.imported import Imported, not_tested
+from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.trees import Changes, of_kind
-from guardkit.progress.folder import Folder, temporary
 
-FEEDBACK = "feedback.json"  # empty before the first turn
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
+MAX_DEPTH = 100  # of lists and objects in the Player's report
+BRACKETS = re.compile(rb'"(?:\\.|[^"\\])*"|[][{}]', re.DOTALL)
 MAX_PATHS = 5  # that are named in a line
-MAX_SAID = 2**20  # bytes of the Player's report; a longer one is none
 NO_REPORT = "left no report"
 UNSAID = {"tests_run": False, "tests_passed": None, "implementation_notes": ""}
 LISTS = ("tests_written", "concerns", "requirements_addressed", "requirements_remaining")
@@ -31,6 +30,9 @@ class Findings(msgspec.Struct, frozen=True):
     trouble: then why.
     tree: what was tested, as git names it.
     refused: what of the repository has changed that would change what git says of this task.
+    imported: which code the tests have run, None where nothing tells.
+    apart: what is in the worktree, and is no part of the tree that was tested.
+    weaker: why passing tests prove nothing of these changes, "" where they may.
     """
 
     changes: Changes
@@ -41,6 +43,9 @@ class Findings(msgspec.Struct, frozen=True):
     trouble: str = ""
     tree: str = ""
     refused: Sequence[str] = ()
+    imported: Imported | None = None
+    apart: Sequence[str] = ()
+    weaker: str = ""
 
 
 class CoachTurn(msgspec.Struct, frozen=True):
@@ -72,7 +77,12 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
         issues = [f"the Player {found.player.ending}"]
     else:
         issues += _doubt(found.tests, found.report, found.trouble)
+    issues += [found.weaker] if found.weaker else []
     issues += [f"changed outside the worktree, put it back: {each}" for each in found.refused]
+    if other := not_tested(found.changes, found.imported):
+        issues.append(f"the tests ran the checkout's code, not the worktree's: {some(other)}")
+    if used := not_tested(found.outside, found.imported):
+        issues.append(f"changed outside the worktree, and run by the tests: {some(used)}")
     decision = "feedback" if issues else "approve"
     rationale = _reason(issues, found) + _outside(found.outside)
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
@@ -112,10 +122,14 @@ def _reason(issues: Sequence[str], found: Findings) -> str:
     return issues[0] if issues else f"{many(passed, 'test')} passing"
 
 
-def _outside(paths: Sequence[str]) -> str:
+def some(paths: Sequence[str]) -> str:
+    """Return the first of some paths, and how many more there are."""
     named, more = ", ".join(paths[:MAX_PATHS]), len(paths) - MAX_PATHS
-    rest = f" and {more} more" if more > 0 else ""
-    return f"; changed outside the worktree: {named}{rest}" if paths else ""
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _outside(paths: Sequence[str]) -> str:
+    return f"; changed outside the worktree: {some(paths)}" if paths else ""
 
 
 def conclude(turns: Sequence[CoachTurn], turn_max: int, recipe: str = "") -> tuple[str, str] | None:
@@ -149,85 +163,41 @@ def _exited(command: CommandResult | None) -> bool:
     return bool(command and command.exit_code is not None and command.exit_code >= 0)
 
 
-def read_report(folder: Folder, name: str) -> tuple[Report | None, str]:
-    """Return what the report of that name says; or None, and why, as the end of a sentence."""
-    try:
-        with FileIO(folder.file(name)) as file:
-            return read_junit(file), ""
-    except FileNotFoundError:
-        return None, NO_REPORT
-    except ReportError as error:
-        return None, f"its report cannot be understood: {error}"
-    except OSError as error:
-        return None, f"its report cannot be read: {error.strerror}"
+def player_turn(said: bytes, judged: CoachTurn) -> tuple[dict[str, object], str]:
+    """Return the Player's document of a turn, with what it has said; and what is wrong with that.
 
-
-def clear(folder: Folder) -> None:
-    """Remove what the turns of an earlier run have left; before turn 1 there is no feedback."""
-    for name in folder.names():
-        if name.startswith(("player_turn_", "coach_turn_")):
-            remove(folder, name)
-    _write(folder, FEEDBACK, b"")
-
-
-def save(folder: Folder, coach: CoachTurn) -> None:
-    """Leave the documents of a turn, and its feedback; the Player's keeps its own report."""
-    name, said = f"player_turn_{coach.turn}.json", b""
-    with suppress(OSError):  # there is none, or what is there is no regular file
-        said = folder.read(name, MAX_SAID)
-    _write(folder, name, _player_turn(said, coach))
-    _write(folder, f"coach_turn_{coach.turn}.json", _encode(coach))
-    _write(folder, FEEDBACK, _encode(_feedback(coach)))
-
-
-def _player_turn(said: bytes, coach: CoachTurn) -> bytes:
-    """Return the Player's document of a turn, with what it has said, if that is a report."""
-    player: dict[str, object] = {**dict.fromkeys(LISTS, ()), **UNSAID}
-    changes = coach.validation_results.changes
+    said: its report, empty where it has left none.
+    """
+    changes = judged.validation_results.changes
     files = {"files_created": of_kind("A", changes), "files_modified": of_kind("M", changes)}
-    known = {**files, "task_id": coach.task_id, "turn": coach.turn}
-    with suppress(Exception):  # msgspec's: also UnicodeDecodeError, RecursionError
-        return _encode(player | msgspec.json.decode(said, type=dict[str, object]) | known)
-    return _encode(player | known)
+    known = {**files, "task_id": judged.task_id, "turn": judged.turn}
+    player: dict[str, object] = {**dict.fromkeys(LISTS, ()), **UNSAID}
+    if not said.strip():
+        return player | known, ""
+    with suppress(Exception):  # msgspec's: also UnicodeDecodeError
+        if _depth(said) <= MAX_DEPTH:  # what can be read may be too deep to be written
+            return player | msgspec.json.decode(said, type=dict[str, object]) | known, ""
+    return player | known, f"the Player's report of turn {judged.turn} is no JSON object"
 
 
-def _feedback(coach: CoachTurn) -> Feedback:
-    issues, more = [issue[:MAX_TEXT] for issue in coach.issues], len(coach.issues) - MAX_ISSUES
+def _depth(text: bytes) -> int:
+    """Return how deep JSON is nested, at its deepest."""
+    depth = deepest = 0
+    for token in BRACKETS.findall(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def feedback(judged: CoachTurn) -> Feedback:
+    """Return what the Player is told of a turn."""
+    issues, more = [issue[:MAX_TEXT] for issue in judged.issues], len(judged.issues) - MAX_ISSUES
     if more > 0:
         issues[MAX_ISSUES:] = [f"and {more} more"]
-    found = coach.validation_results
+    found = judged.validation_results
     output = (found.tests or found.player).tail.encode()
     if len(output) > MAX_OUTPUT:  # whole lines, if there are any
         output = output[-MAX_OUTPUT:]
         output = output.partition(b"\n")[2] or output
     text = output.decode(errors="ignore")
-    return Feedback(coach.turn, coach.decision, coach.rationale[:MAX_TEXT], issues, text)
-
-
-def remove(folder: Folder, name: str) -> None:
-    """Remove whatever the Player has made of a file: a fifo, a link, a folder.
-
-    A folder gets another name first, as what is in it may be too deep, or forbid to be removed.
-    Raises OSError.
-    """
-    try:
-        folder.remove(name)
-    except FileNotFoundError:
-        pass
-    except OSError:  # Linux and macOS do not agree on which
-        aside = temporary()
-        folder.rename(name, aside)
-        with suppress(RecursionError):
-            shutil.rmtree(aside, ignore_errors=True, dir_fd=folder.fd)
-
-
-def _write(folder: Folder, name: str, document: bytes) -> None:
-    try:
-        folder.replace(name, document)
-    except IsADirectoryError:
-        remove(folder, name)
-        folder.replace(name, document)
-
-
-def _encode(document: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+    return Feedback(judged.turn, judged.decision, judged.rationale[:MAX_TEXT], issues, text)

@@ -9,7 +9,7 @@ from shlex import quote
 from textwrap import dedent
 
 from guardkit.errors import MisuseError, WorkspaceError
-from guardkit.orchestrator.agents import environment
+from guardkit.orchestrator.environment import environment
 
 TASK_ID = "TASK-DEMO-001"
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.

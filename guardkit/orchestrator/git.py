@@ -23,7 +23,8 @@ from anyio.to_thread import run_sync
 
 from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator.agents import environment, plain
+from guardkit.orchestrator.commands import plain
+from guardkit.orchestrator.environment import environment
 
 LIMIT, LIMIT_CHECKOUT = 60.0, 600.0  # seconds that git may take, and to make a worktree
 MAX_COMPLAINT = 2**16  # bytes of what git complains that are read

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from guardkit.orchestrator.agents import plain
+from guardkit.orchestrator.commands import plain
 
 MAX_LINE = 200  # characters of a name, and of why
 MAX_WHY = 4000  # characters in which the first line is looked for

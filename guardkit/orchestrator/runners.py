@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from guardkit.errors import MisuseError, WorkspaceError
-from guardkit.orchestrator.agents import environment
+from guardkit.orchestrator.environment import environment
 from guardkit.progress.folder import read_file
 
 DEFAULT_TEST = "python -m pytest -q --junitxml={junit}"

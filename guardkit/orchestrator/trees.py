@@ -4,6 +4,7 @@ Trees are made with an index of our own: no flag in the worktree's index can hid
 """
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,8 @@ CACHES = ("-x", CACHE)
 NO_INDEX = Path("/nonexistent/index")  # git reads it, and the Player's may be broken
 GITLINK = "160000"  # the mode of a submodule
 RECORDED = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)  # kinds of files that git can tell of
+
+HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 Changes = Mapping[str, str]  # by path: "A" for created, "M" modified, "D" deleted
 
@@ -166,6 +169,26 @@ async def compare(git: Git, before: str, after: str) -> Changes:
 def _changes(fields: Sequence[str]) -> Changes:
     pairs = zip(fields[1::2], fields[::2], strict=True)
     return {shown(path): letter if letter in "AD" else "M" for path, letter in pairs}
+
+
+async def read_lines(git: Git, before: str, after: str) -> list[tuple[str, str]]:
+    """Return the lines that were added (`+`) and removed (`-`) between two trees, by their path.
+
+    Raises GitError.
+    """
+    words = ("-p", "-U0", "--no-ext-diff", "--no-textconv", "--no-color", before, after)
+    git = replace(git, index=NO_INDEX, config=(*git.config, "core.quotePath=false"))
+    text = await git.run("diff-tree", "-r", "--no-renames", *words)
+    path, left, found = "", 0, list[tuple[str, str]]()
+    for line in text.split("\n"):
+        if left and line[:1] in {"+", "-"}:
+            found.append((shown(path), line))
+            left -= 1
+        elif hunk := HUNK.match(line):
+            left = sum(int(number or 1) for number in hunk.groups())
+        elif line.startswith(("--- a/", "+++ b/")):
+            path = line[6:].rstrip("\t")
+    return found
 
 
 async def find_litter(git: Git, baseline: Path, before: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Asked = tuple[str, str, str, str | None]  # task_id, run_id, boot_id, lock
 
 BEATS_MISSED = 3  # heartbeats, without which a builder that cannot be examined counts as gone
-PLACES = 0x278DDE6E5FD2A09B  # for bytes in the file; a prime, see `_byte`
+PLACES = 0x278DDE6E5FD2A09B  # for bytes in the file; a prime, see `place_of`
 TRIES = 10  # to take a byte that is refused, though no builder holds it any more
 NO_WORD = {errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}  # on locks
 
@@ -84,9 +84,9 @@ def is_taken(folder: Folder, task_id: str, run_id: str = "") -> bool:
 def _look(fd: int, here: str, asked: "Asked") -> Hold:
     """Ask for the run first, as its byte is let go of last."""
     task_id, run_id, boot, lock = asked
-    if ofd.is_locked(fd, _byte(task_id, run_id)):
+    if ofd.is_locked(fd, place_of(task_id, run_id)):
         return Hold.LIVES
-    if ofd.is_locked(fd, _byte(task_id)):
+    if ofd.is_locked(fd, place_of(task_id)):
         return Hold.TAKEN
     return Hold.GONE if lock == here and boot == boot_id() != "" else Hold.UNKNOWN
 
@@ -170,12 +170,12 @@ class Locks:
 
 def _lock(folder: Folder, fd: int, task_id: str, run_id: str) -> None:
     """Lock both bytes, or none. Raises BuildAlreadyRunningError, OSError."""
-    run = _byte(task_id, run_id)
+    run = place_of(task_id, run_id)
     try:
         _lock_byte(fd, run, task_id)
         with open(folder.file(LOCK, os.O_RDWR), "rb", buffering=0) as second:
             ofd.prove(second.fileno(), run)
-        _lock_byte(fd, _byte(task_id), task_id)
+        _lock_byte(fd, place_of(task_id), task_id)
     except (BuildAlreadyRunningError, OSError):
         with suppress(OSError):
             _unlock(fd, task_id, run_id)
@@ -193,11 +193,11 @@ def _lock_byte(fd: int, byte: int, task_id: str) -> None:
 
 
 def _unlock(fd: int, task_id: str, run_id: str) -> None:
-    for byte in (_byte(task_id), _byte(task_id, run_id)):
+    for byte in (place_of(task_id), place_of(task_id, run_id)):
         ofd.unlock(fd, byte)
 
 
-def _byte(*words: str) -> int:
+def place_of(*words: str) -> int:
     """Return the place in the file of a task, or of a task and a run.
 
     A remainder spreads names as well as sha256 does, which takes a third of Python's start to load.

@@ -312,6 +312,9 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
         "report": {"passed": 1, "skipped": 0, "failures": [], "doubts": []},
         "trouble": "",
         "refused": [],
+        "imported": None,
+        "apart": [],
+        "weaker": "",
     }
     assert left(root, "feedback.json") == {
         "turn": 1,
@@ -684,13 +687,18 @@ async def test_what_a_player_makes_of_its_report_does_not_hurt_the_build(
     assert left(root, "player_turn_1.json")["tests_passed"] is None
 
 
-async def test_a_player_that_puts_a_link_in_place_of_the_build_s_folder_fails_the_build(
+async def test_a_player_that_puts_a_link_in_place_of_the_build_s_folder_is_not_approved(
     root: Path, build: Build, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     ours = "${GUARDKIT_REPORT_FILE%/*}"
-    with pytest.raises(WorkspaceError, match="autobuild/T1 cannot be used: it is a link, which"):
-        await build(f"{GREEN}; mv {ours} {root}/away; ln -s {tmp_path}/elsewhere {ours}")
+    result = await build(
+        f"{GREEN}; mv {ours} {root}/away; ln -s {tmp_path}/elsewhere {ours}", max_turns=1
+    )
+    assert result.decision == "max_turns_exceeded"
+    assert "an old report cannot be removed: " in result.summary
+    assert "autobuild/T1: it is a link, which guardkit does not follow" in result.summary
+    assert "turn 1 cannot be written: it is a link, which" in result.turns[0].rationale
     assert os.listdir(tmp_path / "elsewhere") == []
 
 

@@ -1,26 +1,15 @@
-"""What the Coach decides, when a build ends, and the documents that tell of it."""
+"""What the Coach decides, and when a build ends."""
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from guardkit.orchestrator.agents import CommandResult
-from guardkit.orchestrator.coach import (
-    CoachTurn,
-    Findings,
-    clear,
-    conclude,
-    judge,
-    remove,
-    save,
-)
+from guardkit.orchestrator.coach import CoachTurn, Findings, conclude, judge
+from guardkit.orchestrator.commands import CommandResult
+from guardkit.orchestrator.imported import Imported
 from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.trees import Changes
-from guardkit.progress.folder import Folder, open_root
 
 CHANGES = {"a.py": "A"}
 GREEN = Report(passed=5, skipped=0, failures=[], doubts=[])
@@ -149,111 +138,28 @@ def test_the_reason_names_the_option_to_mend(turn: CoachTurn, option: str) -> No
     assert str(conclude([turn], 3)).count(option) == 1
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
-    """Open a folder of a build's files."""
-    (tmp_path / "build").mkdir()
-    with open_root(tmp_path / "build") as folder:
-        yield folder
-    subprocess.run(["rm", "-r", tmp_path / "build"], check=True)  # too deep for pytest
-
-
-def make_link(path: Path, target: Path) -> None:
-    target.write_text('{"secret": 1}')
-    path.symlink_to(target)
-
-
-def make_fifo(path: Path, _: Path) -> None:
-    os.mkfifo(path)
-
-
-def make_deep_folder(path: Path, _: Path) -> None:
-    subprocess.run(["mkdir", "-p", path.joinpath(*"d" * 1500)], check=True)
-
-
-def make_link_to_a_folder(path: Path, target: Path) -> None:
-    target.mkdir()
-    (target / "kept").touch()
-    path.symlink_to(target)
-
-
-KINDS = [make_link, make_fifo, make_deep_folder, make_link_to_a_folder]
-NAMES = ["player_turn_1.json", "coach_turn_1.json", "feedback.json"]
-MakeOf = Callable[[Path, Path], None]
-
-
-def content(path: Path) -> list[str]:
-    """Return the names in a folder but those that nothing can remove."""
-    return sorted(name for name in os.listdir(path) if not name.endswith(".tmp"))
-
-
-@pytest.mark.parametrize("make", KINDS)
-@pytest.mark.parametrize("name", NAMES)
-def test_what_a_player_makes_of_a_document_is_replaced_and_no_link_followed(
-    folder: Folder, tmp_path: Path, make: MakeOf, name: str
-) -> None:
-    make(tmp_path / "build" / name, target := tmp_path / "target")
-    before = target.read_text() if target.is_file() else None
-    save(folder, judged())
-    assert content(tmp_path / "build") == sorted(NAMES)
-    for each in NAMES:
-        path = tmp_path / "build" / each
-        assert path.is_file()
-        assert not path.is_symlink()
-        assert "secret" not in path.read_text()
-    assert before is None or target.read_text() == before
-    assert not target.is_dir() or os.listdir(target) == ["kept"]
-
-
-@pytest.mark.parametrize("make", KINDS)
-@pytest.mark.parametrize("name", ["player_turn_7.json", "coach_turn_7.xml", "feedback.json"])
-def test_what_an_earlier_run_has_left_is_cleared_and_no_link_followed(
-    folder: Folder, tmp_path: Path, make: MakeOf, name: str
-) -> None:
-    make(tmp_path / "build" / name, target := tmp_path / "target")
-    (tmp_path / "build" / "events.jsonl").touch()
-    clear(folder)
-    assert content(tmp_path / "build") == ["events.jsonl", "feedback.json"]
-    assert (tmp_path / "build" / "feedback.json").read_bytes() == b""
-    assert not target.is_file() or target.read_text() == '{"secret": 1}'
-    assert not target.is_dir() or os.listdir(target) == ["kept"]
-
-
-def test_removing_what_is_not_there_is_no_trouble(folder: Folder) -> None:
-    remove(folder, "coach_turn_1.xml")
-
-
-def test_a_folder_that_can_be_removed_leaves_nothing(folder: Folder, tmp_path: Path) -> None:
-    (tmp_path / "build" / "coach_turn_1.xml" / "full").mkdir(parents=True)
-    remove(folder, "coach_turn_1.xml")
-    assert os.listdir(tmp_path / "build") == []
-
-
-def said(folder: Folder, report: bytes) -> dict[str, object]:
-    """Return the Player's document after a report of its own."""
-    folder.replace("player_turn_1.json", report)
-    save(folder, judged())
-    document: dict[str, object] = json.loads(folder.read("player_turn_1.json", 2**24))
-    return document
-
-
 @pytest.mark.parametrize(
-    "report",
+    ("more", "issue"),
     [
-        pytest.param(b'{"notes": "%s"}' % (b"x" * 2**20), id="too long"),
-        pytest.param(b'{"notes": "\xff"}', id="no UTF-8"),
-        pytest.param(b'{"notes": %s}' % (b"9" * 5000), id="too large a number"),
-        pytest.param(b'{"notes": %s%s}' % (b"[" * 10_000, b"]" * 10_000), id="too deep"),
+        ({"weaker": "nothing but tests has changed"}, "nothing but tests has changed"),
+        (
+            {"imported": Imported(3, ["a.py", "b.py"])},
+            "the tests ran the checkout's code, not the worktree's: a.py",
+        ),
+        (
+            {"imported": Imported(3, ["b.py"]), "outside": ["b.py", "c.py"]},
+            "changed outside the worktree, and run by the tests: b.py",
+        ),
+        ({"refused": ["hook x"]}, "changed outside the worktree, put it back: hook x"),
     ],
 )
-def test_a_report_of_the_player_that_cannot_be_taken_is_left_out(
-    folder: Folder, report: bytes
-) -> None:
-    assert "notes" not in said(folder, report)
+def test_passing_tests_are_no_proof_of_other_code(more: dict[str, Any], issue: str) -> None:
+    found = replace(Findings(CHANGES, (), ended(0), ended(0), GREEN), **more)
+    turn = judge("T1", 1, found)
+    assert (turn.decision, turn.issues) == ("feedback", [issue])
 
 
-def test_a_report_of_the_player_is_kept_or_left_out_however_deep_it_is(folder: Folder) -> None:
-    """... whether it is reading or writing it that fails."""
-    for depth in range(900, 1100):
-        deep = b'{"notes": %s%s}' % (b"[" * depth, b"]" * depth)
-        assert said(folder, deep)["task_id"] == "T1"
+@pytest.mark.parametrize("imported", [None, Imported(0, []), Imported(1, ["b.py"])])
+def test_code_of_the_checkout_that_was_not_changed_is_no_trouble(imported: Imported | None) -> None:
+    found = Findings(CHANGES, ["x.py"], ended(0), ended(0), GREEN, imported=imported)
+    assert judge("T1", 1, found).decision == "approve"
