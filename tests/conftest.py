@@ -12,6 +12,7 @@ from guardkit.testing import FakeClock
 
 from .doubles import HungDisk, tasks_of_ours
 from .nats_server import NatsServer
+from .repositories import set_up_git
 
 Run = Callable[..., dict[str, Any]]
 
@@ -48,6 +49,12 @@ def pytest_sessionstart() -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have git read no configuration but that of a tester."""
+    set_up_git(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from guardkit.progress.paths import check_task_id
 
 FRONT_MAX = 2**16  # bytes of a file in which its frontmatter has to be
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
+_HELD = r"""(?m)^\s*["']?id["']?\s*:\s*["']?{}(?![\w.-])"""  # a line with an id
 # It makes nothing but text, lists and mappings: no date can be a wrong one.
 _Loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
@@ -61,16 +62,18 @@ def find_task(task_id: str, root: Path) -> Task:
     """Return the one task below `root`/tasks whose frontmatter carries exactly `task_id`.
 
     Raises InvalidTaskIdError; TaskNotFoundError; InvalidTaskError where several files carry the
-    id, or none does and a broken one is named for it (`TASK-1.md`, `TASK-1-some-words.md`). Where
-    there is none, the message names the id that is most like it.
+    id, or none does and a broken one holds it, or is named for it (`TASK-1.md`,
+    `TASK-1-some-words.md`). Where there is none, the message names the id that is most like it.
     """
-    folder, name = root / "tasks", f"{check_task_id(task_id)}-"
+    folder = root / "tasks"
+    held = re.compile(_HELD.format(re.escape(check_task_id(task_id))))
     found, others, broken = list[Task](), list[str](), list[InvalidTaskError]()
     for path in sorted(_find_files(folder)):
         try:
             task = load_task(path)
         except InvalidTaskError as error:
-            broken += [error] if f"{path.stem}-".startswith(name) else []
+            is_named = f"{path.stem}-".startswith(f"{task_id}-")
+            broken += [error] if is_named or held.search(_begin(path)) else []
         else:
             found += [task] if task.id == task_id else []
             others.append(task.id)
@@ -82,6 +85,13 @@ def find_task(task_id: str, root: Path) -> Task:
     missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter"
     remedy = nearest(task_id, others) or ": write one"
     raise broken[0] if broken else TaskNotFoundError(missing + remedy)
+
+
+def _begin(path: Path) -> str:
+    """Return the beginning of a file, whatever it is; "" where it cannot be read."""
+    with suppress(OSError):
+        return read_file(path, FRONT_MAX).decode(errors="replace")
+    return ""
 
 
 def _find_files(folder: Path) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from guardkit.orchestrator.commands import CommandResult, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.imported import read_imported, search_path
 from guardkit.orchestrator.outside import Observation, changed, observe
+from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.tasks import Task
 from guardkit.orchestrator.trees import Changes, compare, find_litter, look, of_kind, write_tree
 from guardkit.orchestrator.weaker import find_weaker
@@ -104,8 +105,8 @@ class Turns:
             in_the_way = await self.documents.make_room(turn.number)
             told = self.scratch / f"imported-{turn.number}"
             told.touch(mode=0o600)
-            report = quote(str(self.documents.report(turn.number)))
-            command = self.commands.test.replace("{junit}", report)
+            path = self.scratch / "nowhere" if in_the_way else self.documents.report(turn.number)
+            command = self.commands.test.replace(JUNIT, quote(str(path)))
             env = search_path(tree.path, told=told)
             tests = await self._run(turn)(command, budget=budget, env=env, poll=sleep_forever)
             read, trouble = await self.documents.read(turn.number)

@@ -18,7 +18,7 @@ from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
 from guardkit.orchestrator.leftovers import remedy, worktrees
 from guardkit.orchestrator.submodules import fill
 from guardkit.orchestrator.trees import copy_index, first_tree
-from guardkit.progress.folder import Folder, open_builds, open_root
+from guardkit.progress.folder import open_builds, open_root
 from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
@@ -206,15 +206,6 @@ def _make_home(root: Path) -> None:
             home.folder(WORKTREES, make=True) as folder,
         ):
             folder.ignore()
-    except OSError as error:
-        raise _unusable(error) from error
-
-
-def open_build(root: Path, task_id: str) -> Folder:
-    """Return the folder of a build's files, made if need be; raises WorkspaceError."""
-    try:
-        with open_builds(root, make=True) as builds:
-            return builds.folder(task_id, make=True)
     except OSError as error:
         raise _unusable(error) from error
 

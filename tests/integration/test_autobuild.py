@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
@@ -26,7 +25,9 @@ from guardkit.errors import (
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
 from guardkit.testing import FakeClock, MemorySink
 
-pytestmark = pytest.mark.anyio
+from ..repositories import git
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
 
 PYTEST = f"{shlex.quote(sys.executable)} -B -m pytest -q -p no:cacheprovider --junitxml={{junit}}"
 GREEN = "printf 'def test_it(): pass\\n' > test_it.py"
@@ -38,18 +39,6 @@ PASSING = "echo '<testsuite><testcase name=\"a\"/></testsuite>' > {junit}"
 
 
 Build = Callable[..., Coroutine[Any, Any, BuildResult]]
-
-
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path_factory.mktemp("home") / "gitconfig"))
-    git(Path.cwd(), "config", "--global", "user.name", "A Tester")
-    git(Path.cwd(), "config", "--global", "user.email", "tester@example.invalid")
-
-
-def git(cwd: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout
 
 
 @pytest.fixture

@@ -21,17 +21,11 @@ from ..repositories import (
     git,
     make,
     open_workspace,
-    set_up_git,
     tree_of,
     until_said,
 )
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    set_up_git(monkeypatch, tmp_path_factory.mktemp("home"))
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
 
 
 @pytest.fixture

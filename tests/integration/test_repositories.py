@@ -23,18 +23,12 @@ from ..repositories import (
     git,
     make,
     open_workspace,
-    set_up_git,
     tree_of,
     until_said,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
 BRANCH = "autobuild/TASK-1"
-
-
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    set_up_git(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

@@ -15,15 +15,10 @@ from guardkit.orchestrator.trees import compare, find_litter, look, of_kind, wri
 from guardkit.orchestrator.workspace import plan_workspace
 from guardkit.testing import FakeClock
 
-from ..repositories import changed_files, git, open_workspace, set_up_git, tree_of
+from ..repositories import changed_files, git, open_workspace, tree_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
 CLOCK = FakeClock()
-
-
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    set_up_git(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

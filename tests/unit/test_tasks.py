@@ -254,6 +254,27 @@ def test_every_real_file_is_a_task_or_refused_in_one_line() -> None:
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real task files is not here")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nid: TASK-1\ntitle: a: b: c\n---\n",
+        "---\n'id': 'TASK-1'\ntitle: [\n---\n",
+        "id: TASK-1\n",
+        "---\nid: TASK-1\ntitle: \xff",
+    ],
+)
+def test_a_broken_file_that_holds_the_id_is_named_whatever_it_is_called(
+    tmp_path: Path, text: str
+) -> None:
+    write(tmp_path, "add-tax.md", text)
+    with pytest.raises(InvalidTaskError, match=r"add-tax\.md"):
+        find_task("TASK-1", root=tmp_path)
+    with pytest.raises(TaskNotFoundError):
+        find_task("TASK-10", root=tmp_path)
+    with pytest.raises(TaskNotFoundError):
+        find_task("TASK", root=tmp_path)
+
+
 def test_real_tasks_are_found_among_broken_ones() -> None:
     root = SAMPLES.parent
     assert find_task("TASK-FB-002", root=root).title.startswith("Implement Simple Text Output")

@@ -1,0 +1,292 @@
+"""What is approved, and what never is: with real git and the real pytest."""
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import anyio
+import pytest
+
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+
+from ..repositories import git
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
+
+PYTEST = f"{quote(sys.executable)} -B -m pytest -q -p no:cacheprovider --junitxml={{junit}}"
+PRICES = "def with_tax(cents):\n    return cents\n"
+RIGHT = "printf 'def with_tax(cents):\\n    return cents * 2\\n' > src/shop/prices.py"
+TESTS = """\
+import shop.prices
+
+def test_tax_is_added():
+    assert shop.prices.with_tax(100) == 200
+
+def test_nothing_costs_nothing():
+    assert shop.prices.with_tax(0) == 0
+"""
+
+Build = Callable[..., Coroutine[Any, Any, BuildResult]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make a repository with a package in `src`, one test of which fails."""
+    folder = tmp_path / "project"
+    files = {
+        "tasks/T1.md": "---\nid: T1\ntitle: Add tax\n---\n",
+        "src/shop/__init__.py": "",
+        "src/shop/prices.py": PRICES,
+        "tests/test_prices.py": TESTS,
+        "pyproject.toml": "[project]\nname = 'shop'\nversion = '1'\n",
+        ".gitignore": "*.log\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "Begin")
+    return folder
+
+
+@pytest.fixture
+def build(root: Path) -> Build:
+    async def run(player: str, test: str = PYTEST, **options: Any) -> BuildResult:
+        options.setdefault("max_turns", 1)
+        with anyio.fail_after(60):
+            return await AutoBuildOrchestrator(root, player=player, test=test, **options).run("T1")
+
+    return run
+
+
+def evidence(root: Path) -> dict[str, Any]:
+    path = root / ".guardkit/autobuild/T1/coach_turn_1.json"
+    found: dict[str, Any] = json.loads(path.read_text())["validation_results"]
+    return found
+
+
+async def test_a_change_that_the_tests_prove_is_approved_with_its_evidence(
+    root: Path, build: Build
+) -> None:
+    result = await build(RIGHT)
+    assert (result.decision, result.summary) == ("approved", "2 tests passing")
+    found = evidence(root)
+    assert found["changes"] == {"src/shop/prices.py": "M"}
+    assert found["imported"]["worktree"] >= 3
+    assert found["imported"]["checkout"] == []
+
+
+NO_OP = "true"
+REPORT = '<testsuite tests="1"><testcase name="a" classname="t"/></testsuite>'
+DELETED = "git rm -q tests/test_prices.py; printf 'def test_it(): pass\\n' > tests/test_it.py"
+
+
+@pytest.mark.parametrize(
+    ("player", "test", "why"),
+    [
+        pytest.param(
+            NO_OP, PYTEST, "the Player changed nothing in its worktree", id="nothing changed"
+        ),
+        pytest.param(
+            "echo x > a.log; mkdir -p build; echo > build/b.log",
+            f"{PYTEST} --deselect tests/test_prices.py::test_tax_is_added",
+            "the Player changed nothing in its worktree",
+            id="only ignored files changed",
+        ),
+        pytest.param(
+            "sed -i '/tax_is_added/,+2d' tests/test_prices.py",
+            PYTEST,
+            "nothing but tests has changed, and nothing was added to them",
+            id="only tests deleted",
+        ),
+        pytest.param(
+            "sed -i '1i import pytest' tests/test_prices.py;"
+            "sed -i '/^def test_tax/i @pytest.mark.skip' tests/test_prices.py",
+            PYTEST,
+            "nothing but tests has changed, and some are skipped now",
+            id="only tests skipped",
+        ),
+        pytest.param(
+            "sed -i 's/def test_tax/def no_test_tax/' tests/test_prices.py",
+            PYTEST,
+            "nothing but tests has changed, and nothing was added to them",
+            id="only tests disabled",
+        ),
+        pytest.param(
+            "printf '[tool.pytest.ini_options]\\naddopts = \"-k nothing\"\\n' >> pyproject.toml",
+            PYTEST,
+            "nothing but tests has changed, and nothing was added to them",
+            id="only tests disabled by their settings",
+        ),
+        pytest.param(
+            "echo collect_ignore=[] > tests/conftest.py;"
+            "sed -i '/tax_is_added/,+2d' tests/test_prices.py",
+            PYTEST,
+            "nothing but tests has changed, and nothing was added to them",
+            id="only tests deleted, and settings added",
+        ),
+        pytest.param(
+            RIGHT,
+            "echo {junit} > /dev/null",
+            "the test command exited with 0, and left no report",
+            id="no report",
+        ),
+        pytest.param(
+            f"{RIGHT}; echo '{REPORT}' > ${{GUARDKIT_REPORT_FILE%/*}}/coach_turn_1.xml",
+            "echo {junit} > /dev/null",
+            "the test command exited with 0, and left no report",
+            id="a stale report",
+        ),
+        pytest.param(
+            RIGHT,
+            f"echo '{REPORT}' > report.xml; echo {{junit}} > /dev/null",
+            "the test command exited with 0, and left no report",
+            id="a report elsewhere",
+        ),
+        pytest.param(
+            RIGHT,
+            f"{PYTEST} --collect-only",
+            "the test command exited with 0, 0 tests passed, none failed",
+            id="tests that were only collected",
+        ),
+    ],
+)
+async def test_what_proves_nothing_is_never_approved(
+    root: Path, build: Build, player: str, test: str, why: str
+) -> None:
+    result = await build(player, test)
+    assert result.decision in {"max_turns_exceeded", "configuration_error"}
+    assert why in result.summary
+    assert git(root, "rev-list", "--count", "autobuild/T1").strip() == "1"
+
+
+async def test_a_report_outside_of_its_place_is_none(
+    root: Path, build: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "report.xml").write_text(REPORT)
+    result = await build(RIGHT, f"ln -s {tmp_path}/report.xml {{junit}}")
+    assert result.status == "failed"
+    assert "its report cannot be read: it is a link" in result.summary
+
+
+async def test_tests_that_were_added_are_work(build: Build, root: Path) -> None:
+    result = await build(
+        "printf '\\ndef test_more():\\n    assert shop\\n' >> tests/test_prices.py",
+        f"{PYTEST} --deselect tests/test_prices.py::test_tax_is_added",
+    )
+    assert result.decision == "approved"
+
+
+async def test_a_build_beside_which_the_user_and_others_work_is_approved_and_names_what_changed(
+    root: Path, build: Build
+) -> None:
+    beside = (
+        f"cd {root}; echo more >> .gitignore; echo > mine.txt; git commit -qm Mine .gitignore;"
+        "git branch autobuild/T2; git tag v1; git update-ref refs/remotes/origin/main HEAD"
+    )
+    result = await build(f"{RIGHT}; ({beside})")
+    assert result.decision == "approved"
+    for each in ("mine.txt", "branch main", "tag v1", "refs/remotes/origin/main"):
+        assert each in evidence(root)["outside"]
+    assert "changed outside the worktree: " in result.summary
+    assert not any("T2" in each for each in evidence(root)["outside"])
+
+
+# which code was tested
+
+
+def editable(folder: Path, root: Path, how: str) -> Path:
+    """Make an environment in which the package is installed from the checkout, as `pip -e` does."""
+    place = folder / "site"
+    place.mkdir()
+    if how == "by a path":
+        (place / "shop.pth").write_text(f"{root}/src\n")
+    else:
+        (place / "shop.pth").write_text("import shop_finder; shop_finder.install()\n")
+        first = (
+            "0, Finder" if how == "by a finder before all others" else "len(sys.meta_path), Finder"
+        )
+        finder = f"""\
+            import importlib.machinery, sys
+
+            class Finder:
+                @staticmethod
+                def find_spec(name, path=None, target=None):
+                    if name == "shop":
+                        return importlib.machinery.PathFinder.find_spec(name, ["{root}/src"])
+
+            def install():
+                sys.meta_path.insert({place_of[how]}, Finder)
+            """
+        (place / "shop_finder.py").write_text(textwrap.dedent(finder))
+    return place
+
+
+def with_site(place: Path) -> str:
+    """Return a test command in whose Python a folder of packages is a site of its own."""
+    code = f"import site, sys; site.addsitedir({str(place)!r}); import pytest;"
+    code += "sys.exit(pytest.main(sys.argv[1:]))"
+    options = "-q -p no:cacheprovider --junitxml={junit}"
+    return f"{quote(sys.executable)} -B -c {quote(code)} {options}"
+
+
+@pytest.mark.parametrize("how", ["by a path", "by a finder behind all others"])
+async def test_the_worktree_s_code_comes_before_an_editable_install(
+    root: Path, build: Build, tmp_path: Path, how: str
+) -> None:
+    (root / "src/shop/prices.py").write_text("raise SystemError\n")  # the user's own, uncommitted
+    result = await build(RIGHT, with_site(editable(tmp_path, root, how)))
+    assert result.decision == "approved"
+    assert evidence(root)["imported"]["checkout"] == []
+
+
+async def test_where_the_tests_ran_the_checkout_s_code_it_is_said_and_not_approved(
+    root: Path, build: Build, tmp_path: Path
+) -> None:
+    (root / "src/shop/prices.py").write_text("def with_tax(cents):\n    return cents * 2\n")
+    place = editable(tmp_path, root, "by a finder before all others")
+    result = await build("echo 'raise SystemError' > src/shop/prices.py", with_site(place))
+    assert result.decision == "max_turns_exceeded"
+    why = "the tests ran the checkout's code, not the worktree's: src/shop/prices.py"
+    assert why in result.summary
+    assert "src/shop/prices.py" in evidence(root)["imported"]["checkout"]
+
+
+async def test_what_a_subprocess_of_the_tests_runs_is_seen_too(
+    root: Path, build: Build, tmp_path: Path
+) -> None:
+    place = editable(tmp_path, root, "by a finder before all others")
+    code = f"import site; site.addsitedir({str(place)!r}); import shop.prices"
+    run = f"import subprocess, sys; subprocess.check_call([sys.executable, '-c', {code!r}])"
+    (tmp_path / "run.py").write_text(run)
+    result = await build(RIGHT, f"{PYTEST} && {quote(sys.executable)} {tmp_path}/run.py")
+    assert "the tests ran the checkout's code" in result.summary
+
+
+async def test_a_file_outside_that_the_tests_ran_may_not_be_changed_meanwhile(
+    root: Path, build: Build, tmp_path: Path
+) -> None:
+    (root / "helpers.py").write_text("def help(): pass\n")
+    change = f"echo 'def help(): return 1' > {root}/helpers.py"
+    test = f"PYTHONPATH=$PYTHONPATH:{root} {PYTEST}"
+    use = "printf 'import helpers\\n' >> tests/test_prices.py"
+    result = await build(f"{RIGHT}; {use}; {change}", test)
+    assert "changed outside the worktree, and run by the tests: helpers.py" in result.summary
+
+
+async def test_a_sitecustomize_of_the_user_s_is_run_as_well(
+    root: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.environ['MINE'] = 'run'\n")
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    )
+    use = "printf '\\ndef test_mine():\\n    import os; assert os.environ[\"MINE\"]\\n'"
+    result = await build(f"{RIGHT}; {use} >> tests/test_prices.py")
+    assert (result.decision, result.summary) == ("approved", "3 tests passing")
