@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from guardkit.cli import codes
+from guardkit.cli import codes, ending
 from guardkit.cli.streams import complain
 from guardkit.cli.values import at_least, guarded
 from guardkit.errors import MisuseError
@@ -12,7 +12,7 @@ from guardkit.errors import MisuseError
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.places.display import Display
     from guardkit.progress.sinks import Sink
 
@@ -26,9 +26,13 @@ has ended, start it with --detach, and look with guardkit wait, status or watch.
 def add_commands(commands: Commands) -> None:
     """Declare the commands."""
     commands.add("demo", demo, _declare_demo)
-    commands.add_group(
-        "autobuild", GROUP, lambda group: group.add("task", build_task, _declare_task)
-    )
+    commands.add_group("autobuild", GROUP, _add_builds)
+    commands.add("cancel", ending.cancel, ending.declare_cancel)
+
+
+def _add_builds(group: Commands) -> None:
+    group.add("task", build_task, _declare_task)
+    group.add("drop", ending.drop, ending.declare_drop)
 
 
 def _declare_demo(command: Parser) -> None:
@@ -53,6 +57,8 @@ def _declare_task(command: Parser) -> None:
     command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
     about = "How long the tests may take; by default 10m."
     command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
+    about = "Say what would be run, and whether anything speaks against it; write nothing."
+    command.add_flag("--dry-run", about=about)
     about = "Return when the build has begun, and print the run's id for wait --run."
     command.add_flag("--detach", about=about)
     command.add_root()
@@ -85,6 +91,7 @@ def build_task(
     max_turns: int,
     player_timeout: float,
     test_timeout: float,
+    dry_run: bool,
     detach: bool,
     root: str,
     nats: str | None,
@@ -112,11 +119,25 @@ def build_task(
         test_timeout=test_timeout,
         sinks=_publishing(nats, project, envelope=nats_envelope),
     )
+    if dry_run:
+        return _tell_plan(orchestrator, task_id)
     if not detach:
         return _build(orchestrator, task_id)
     from guardkit.cli.background import start
 
     return start(lambda writer: _build(orchestrator, task_id, writer))
+
+
+def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
+    """Print what a build would do; raise what it would be refused with."""
+    from guardkit.cli.signals import until_signal
+    from guardkit.cli.told import planned
+
+    plan = until_signal(orchestrator.plan(task_id, alone=True))
+    if plan is None:
+        return codes.STOPPED
+    print("\n".join(planned(orchestrator, plan)))
+    return codes.COMPLETED
 
 
 def _publishing(nats: str | None, project: str | None, *, envelope: bool) -> list[Sink]:
@@ -147,7 +168,9 @@ def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None
     orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
     status = until_signal(_run(orchestrator, task_id, display), display.shown)
     if status is None:
-        complain(f"{task_id} was cancelled")
+        from guardkit.cli.told import kept
+
+        complain(f"{task_id} was cancelled{kept(str(orchestrator.root), task_id)}")
         return codes.CANCELLED
     if display.lost:
         why = f"{task_id} {status}, but not all of its output could be written"
@@ -159,34 +182,10 @@ async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Displ
     """Run one build; return its status when the proof and the worktree are told."""
     from anyio import move_on_after
 
+    from guardkit.cli.told import proof
     from guardkit.places.words import clean
 
     result = await orchestrator.run(task_id)
     with move_on_after(1):  # if nobody empties the pipe, nobody will
-        await display.say(*map(clean, _proof(result)))
+        await display.say(*map(clean, proof(result)))
     return result.status
-
-
-def _proof(result: BuildResult) -> list[str]:
-    """Return the lines that tell what the last turn has proven, and what to do with it."""
-    from shlex import quote
-
-    from guardkit.orchestrator.trees import of_kind
-
-    found, lines = result.turns[-1].validation_results, list[str]()
-    if report := found.report:
-        total = report.passed + len(report.failures)
-        skipped = f", {report.skipped} skipped" if report.skipped else ""
-        name = f"coach_turn_{len(result.turns)}.xml"
-        lines.append(f"Tests: {report.passed} passed of {total}{skipped}, by {name}")
-    kinds = {"created": "A", "modified": "M", "deleted": "D"}
-    counts = {word: len(of_kind(letter, found.changes)) for word, letter in kinds.items()}
-    files = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    lines.append(f"Files: {files or 'none changed'} by the Player")
-    lines.append(f"Worktree: {result.worktree}, branch {result.place.branch}")
-    if result.commit:
-        git = f"git -C {quote(str(result.place.root))}"
-        lines.append(f"Commit: {result.commit}")
-        lines.append(f"Review: {git} diff {result.place.base[:12]} {result.place.branch}")
-        lines.append(f"Merge: {git} merge {result.place.branch}")
-    return lines

@@ -10,10 +10,10 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from guardkit.orchestrator.git import Git, GitError
+from guardkit.orchestrator.phrases import some
 from guardkit.orchestrator.trees import GITLINK, OURS, entries, others, shown
 
 MAX_FILES = 10_000  # that are looked at in inner repositories
-MAX_NAMED = 5  # of them in a line
 CACHE = "__pycache__"
 
 Inner = tuple[int, ...]  # what tells that a file has changed
@@ -76,6 +76,4 @@ def named(paths: Sequence[str]) -> str:
     """Return what is to be told of files that are no part of a branch, "" where there are none."""
     whole = tuple(path for path in paths if path.endswith("/"))
     paths = [path for path in paths if not path.rstrip("/").startswith(whole)] if whole else paths
-    more = len(paths) - MAX_NAMED
-    rest = f" and {more} more" if more > 0 else ""
-    return f"not in it: {', '.join(paths[:MAX_NAMED])}{rest}" if paths else ""
+    return f"not in it: {some(paths)}" if paths else ""

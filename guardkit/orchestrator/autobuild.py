@@ -11,13 +11,15 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from guardkit import Build, Clock, Sink, SystemClock, track_build
+from guardkit.errors import BuildAlreadyRunningError
 from guardkit.orchestrator import coach, commits, workspace
 from guardkit.orchestrator.apart import find_apart, named
-from guardkit.orchestrator.coach import CoachTurn, many
+from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.outside import observe, uncommitted
-from guardkit.orchestrator.runners import DEFAULT_TEST, check_test, recipe
+from guardkit.orchestrator.phrases import many
+from guardkit.orchestrator.runners import DEFAULT_TEST, check_player, check_test, recipe
 from guardkit.orchestrator.submodules import told
 from guardkit.orchestrator.tasks import Task, find_task
 from guardkit.orchestrator.trees import shown
@@ -51,12 +53,12 @@ class BuildResult(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """What a build would do, against which nothing speaks.
 
-    dirty: how many files of the checkout are not committed, and so not in the worktree.
+    dirty: files of the checkout that are not committed, and so not in the worktree.
     """
 
     task: Task
     place: Workspace
-    dirty: int
+    dirty: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,22 @@ class AutoBuildOrchestrator:
     sinks: Sequence[Sink] = ()
     clock: Clock = field(default_factory=SystemClock)
 
-    async def plan(self, task_id: str) -> Plan:
+    async def plan(self, task_id: str, *, alone: bool = False) -> Plan:
         """Return what a build of the task would do; write nothing.
 
-        Raises what find_task, check_test and plan_workspace raise.
+        alone: whether it is refused that somebody else builds it now.
+        Raises what find_task, check_test and plan_workspace raise, and BuildAlreadyRunningError.
         """
         root = Path(self.root).absolute()  # noqa: ASYNC240
         task = await to_thread.run_sync(find_task, task_id, root, abandon_on_cancel=True)
+        await to_thread.run_sync(check_player, self.player, abandon_on_cancel=True)
         await to_thread.run_sync(check_test, self.test, root, abandon_on_cancel=True)
         await wait_for_agents(root, task.id, self.clock)
         place = await workspace.plan_workspace(root, task.id, self.clock)
+        if alone and await to_thread.run_sync(workspace.is_being_built, root, task.id):
+            raise BuildAlreadyRunningError(
+                f"{task.id} is being built: see guardkit status {task.id}"
+            )
         return Plan(task, place, await uncommitted(place.git))
 
     async def run(self, task_id: str) -> BuildResult:
@@ -171,7 +179,7 @@ class AutoBuildOrchestrator:
             in_the_way = await documents.begin()
             words = f"worktree {shown(str(plan.place.path))}{told(tree.missing)}"
             if plan.dirty:
-                words += f", without {many(plan.dirty, 'uncommitted change')}"
+                words += f", without {many(len(plan.dirty), 'uncommitted change')}"
             phase.update(message=words)
         return tree, f"; not cleared: {in_the_way}" if in_the_way else ""
 

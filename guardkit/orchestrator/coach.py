@@ -9,12 +9,12 @@ import msgspec
 from guardkit.orchestrator.commands import BY_SHELL, CommandResult
 from guardkit.orchestrator.imported import Imported, not_tested
 from guardkit.orchestrator.junit import Report
+from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.trees import Changes, of_kind
 
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
 MAX_DEPTH = 100  # of lists and objects in the Player's report
 BRACKETS = re.compile(rb'"(?:\\.|[^"\\])*"|[][{}]', re.DOTALL)
-MAX_PATHS = 5  # that are named in a line
 NO_REPORT = "left no report"
 UNSAID = {"tests_run": False, "tests_passed": None, "implementation_notes": ""}
 LISTS = ("tests_written", "concerns", "requirements_addressed", "requirements_remaining")
@@ -112,20 +112,9 @@ def unproven(tests: CommandResult, trouble: str) -> str:
     return f"the test command {tests.ending}, and {trouble or NO_REPORT}"
 
 
-def many(number: int, noun: str) -> str:
-    """Return `1 test`, or `2 tests`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 def _reason(issues: Sequence[str], found: Findings) -> str:
     passed = found.report.passed if found.report else 0
     return issues[0] if issues else f"{many(passed, 'test')} passing"
-
-
-def some(paths: Sequence[str]) -> str:
-    """Return the first of some paths, and how many more there are."""
-    named, more = ", ".join(paths[:MAX_PATHS]), len(paths) - MAX_PATHS
-    return f"{named} and {more} more" if more > 0 else named
 
 
 def _outside(paths: Sequence[str]) -> str:

@@ -88,9 +88,9 @@ async def _files(git: Git) -> dict[str, object]:
     return await to_thread.run_sync(_states, git.folder, kept)
 
 
-async def uncommitted(git: Git) -> int:
-    """Return how many files of the checkout are not as its commit has them; raises GitError."""
-    return len([entry for entry in await git.names(*STATUS) if entry[0] != "!"])
+async def uncommitted(git: Git) -> list[str]:
+    """Return the files of the checkout that are not as its commit has them; raises GitError."""
+    return [shown(_path(entry)) for entry in await git.names(*STATUS) if entry[0] != "!"]
 
 
 def _path(entry: str) -> str:

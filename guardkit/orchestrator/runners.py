@@ -52,17 +52,29 @@ def check_test(command: str, root: Path) -> None:
     if JUNIT not in command:
         remedy = f"put {JUNIT} where the path of its JUnit report belongs"
         raise MisuseError(f"--test {command!r:.200} leaves no report: {remedy}, as {recipe(root)}")
-    try:
-        word = next(iter(shlex.split(command)), "")
-    except ValueError:  # the shell will say what it makes of that
-        return
-    path = environment({}).get("PATH")
-    if PLAIN.fullmatch(word) and not SHELL.fullmatch(word) and not shutil.which(word, path=path):
+    if word := _missing(command):
         remedy = f"install it, or give another --test, as {recipe(root)}"
         raise WorkspaceError(f"the test command's {word} is not found: {remedy}")
     if command == DEFAULT_TEST and not _has_pytest(root):
         remedy = f"install pytest, or give --test, as {recipe(root)}"
         raise WorkspaceError(f"python has no pytest: {remedy}")
+
+
+def check_player(command: str) -> None:
+    """See that a Player can be run, as far as that can be seen before; raise WorkspaceError."""
+    if word := _missing(command):
+        raise WorkspaceError(f"the Player's {word} is not found: install it, or mend --player")
+
+
+def _missing(command: str) -> str:
+    """Return the first word of a command, if it names a program that is not there; else ""."""
+    try:
+        word = next(iter(shlex.split(command)), "")
+    except ValueError:  # the shell will say what it makes of that
+        return ""
+    path = environment({}).get("PATH")
+    is_program = PLAIN.fullmatch(word) and not SHELL.fullmatch(word)
+    return word if is_program and not shutil.which(word, path=path) else ""
 
 
 def recipe(root: Path) -> str:

@@ -70,20 +70,20 @@ async def plan_workspace(root: Path, task_id: str, clock: Clock) -> Workspace:
     Raises WorkspaceError, in one line that names the remedy.
     """
     branch, path = f"autobuild/{task_id}", root / HOME / WORKTREES / task_id
-    git = await _find(Git(folder=root, clock=clock))
+    git = await open_git(root, clock)
     base = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
     await git.run("check-ref-format", "--branch", branch)
     await to_thread.run_sync(_is_there, root, task_id)
     aside = await remedy(git, path, branch)
-    if aside and not await to_thread.run_sync(_is_being_built, root, task_id):
+    if aside and not await to_thread.run_sync(is_being_built, root, task_id):
         what = f"{branch} is of an earlier run: merge what you need of it, and move it aside: "
         raise WorkspaceError(what + aside)
     return Workspace(root=root, path=path, branch=branch, base=base, git=git)
 
 
-async def _find(git: Git) -> Git:
-    """Return git pinned to the repository whose top folder is here; raise WorkspaceError."""
-    bare = False
+async def open_git(root: Path, clock: Clock) -> Git:
+    """Return git pinned to the repository whose top folder is `root`; raise WorkspaceError."""
+    git, bare = Git(folder=root, clock=clock), False
     try:
         bare = await git.line("rev-parse", "--is-inside-work-tree") != "true"
     except GitError as error:
@@ -113,7 +113,7 @@ def _is_there(root: Path, task_id: str) -> bool:
     return True
 
 
-def _is_being_built(root: Path, task_id: str) -> bool:
+def is_being_built(root: Path, task_id: str) -> bool:
     """Return whether a living builder, of whatever run, has taken a task."""
     with suppress(OSError), open_builds(root) as builds:
         return is_taken(builds, task_id)
@@ -185,14 +185,15 @@ async def keep(tree: Worktree, name: str, content: str) -> None:
 async def _undo(place: Workspace) -> None:
     """Take back what was made of a worktree; nobody but git has written in it yet."""
     with suppress(OSError):
-        await to_thread.run_sync(_delete, place.root, place.path.name)
+        await to_thread.run_sync(delete, place.root, place.path.name)
     await place.git.asks("worktree", "remove", "--force", "--force", str(place.path))
     git = place.git.shared
     await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
     await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/baseline")
 
 
-def _delete(root: Path, task_id: str) -> None:
+def delete(root: Path, task_id: str) -> None:
+    """Delete the folder of a worktree, whatever git knows of it; raises OSError."""
     with open_root(root) as top, top.folder(HOME) as home, home.folder(WORKTREES) as folder:
         shutil.rmtree(task_id, dir_fd=folder.fd)
 

@@ -209,9 +209,7 @@ def editable(folder: Path, root: Path, how: str) -> Path:
         (place / "shop.pth").write_text(f"{root}/src\n")
     else:
         (place / "shop.pth").write_text("import shop_finder; shop_finder.install()\n")
-        first = (
-            "0, Finder" if how == "by a finder before all others" else "len(sys.meta_path), Finder"
-        )
+        place_of = {"by a finder before all others": 0, "by a finder behind all others": 99}
         finder = f"""\
             import importlib.machinery, sys
 

@@ -1,0 +1,129 @@
+"""Removes what a build has left, unless there is work in it that is nowhere else."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+import msgspec
+from anyio import to_thread
+from msgspec.structs import replace
+
+from guardkit.clock import Clock
+from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
+from guardkit.orchestrator.git import Git, GitError, pin
+from guardkit.orchestrator.lease import wait_for_agents
+from guardkit.orchestrator.leftovers import known
+from guardkit.orchestrator.phrases import many, some
+from guardkit.orchestrator.trees import compare, make_tree, others, shown
+from guardkit.orchestrator.workspace import REFS, delete, is_being_built, open_git
+from guardkit.progress.paths import HOME, WORKTREES
+
+PREFIX = "refs/heads/autobuild/"
+MAX_SUBJECTS = 3  # commits that are named in a line
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build has left.
+
+    name: of its worktree and its branch; the task's id, or what an earlier one was renamed to.
+    path: of the worktree.
+    is_there: whether there is a folder. has_branch: whether there is a branch.
+    work: what is nowhere else, a line each.
+    """
+
+    name: str
+    path: Path
+    git: Git
+    is_there: bool
+    has_branch: bool
+    work: Sequence[str]
+
+    def __str__(self) -> str:
+        what = "worktree" * self.is_there, f"branch autobuild/{self.name}" * self.has_branch
+        return " and ".join(filter(None, what))
+
+
+async def find_left(root: Path, name: str, clock: Clock) -> Left:
+    """Return what a build has left below a root.
+
+    Raises WorkspaceError where it has left nothing, or its agents are still at work, and
+    BuildAlreadyRunningError where it is not over.
+    """
+    git = await open_git(root, clock)
+    path, branch = root / HOME / WORKTREES / name, f"{PREFIX}{name}"
+    if await to_thread.run_sync(is_being_built, root, name):
+        raise BuildAlreadyRunningError(f"{name} is being built: end it first, as guardkit cancel")
+    await wait_for_agents(root, name, clock)
+    is_there = await to_thread.run_sync(os.path.lexists, path)
+    has_branch = await git.shared.asks("rev-parse", "-q", "--verify", branch)
+    if not (is_there or has_branch):
+        raise WorkspaceError(f"{name} has left neither a worktree nor a branch below {root}")
+    work = [
+        *(await _find_commits(git.shared, branch) if has_branch else ()),
+        *(await _find_changes(git, path, branch if has_branch else "HEAD") if is_there else ()),
+    ]
+    return Left(name=name, path=path, git=git, is_there=is_there, has_branch=has_branch, work=work)
+
+
+async def drop(left: Left) -> None:
+    """Remove a worktree, its branch, and the trees that were kept of it; raise WorkspaceError."""
+    git, name = left.git, left.name
+    if name in await known(git, left.path.parent):
+        await git.asks("worktree", "remove", "--force", "--force", str(left.path))
+    if await to_thread.run_sync(os.path.lexists, left.path):
+        try:
+            await to_thread.run_sync(delete, left.git.folder, name)
+        except OSError as error:
+            raise WorkspaceError(f"{left.path} cannot be removed: {error.strerror}") from error
+        await git.asks("worktree", "prune")
+    if left.has_branch:
+        await git.run("branch", "-q", "-D", f"autobuild/{name}")
+    refs = await git.shared.run("for-each-ref", "--format=delete %(refname)", f"{REFS}/{name}")
+    if refs:
+        await git.shared.run("update-ref", "--stdin", stdin=refs.encode())
+
+
+async def names(root: Path, clock: Clock) -> list[str]:
+    """Return the names of all that builds have left below a root; raises WorkspaceError."""
+    git = await open_git(root, clock)
+    refs = await git.shared.run("for-each-ref", "--format=%(refname)", PREFIX)
+    folder = anyio.Path(root, HOME, WORKTREES)
+    found = {ref.removeprefix(PREFIX) for ref in refs.splitlines()}
+    if await folder.is_dir():
+        found |= {path.name async for path in folder.iterdir() if await path.is_dir()}
+    return sorted(found)
+
+
+async def _find_commits(git: Git, branch: str) -> list[str]:
+    """Return the commits of a branch that are on no other branch or tag."""
+    rest = (f"--exclude={branch}", f"--exclude={REFS}/*", "--single-worktree", "--all")
+    found = (await git.run("log", "--format=%h %s", branch, "--not", *rest)).splitlines()
+    if not found:
+        return []
+    more = f" and {len(found) - MAX_SUBJECTS} more" if len(found) > MAX_SUBJECTS else ""
+    text = ", ".join(shown(line) for line in found[:MAX_SUBJECTS])
+    return [f"{many(len(found), 'commit')} that no other branch has: {text}{more}"]
+
+
+async def _find_changes(git: Git, path: Path, branch: str) -> list[str]:
+    """Return what is in a worktree, and not in the commit of its branch."""
+    try:
+        with TemporaryDirectory(prefix="guardkit-") as scratch:
+            own = await pin(Git(folder=path, clock=git.clock, git_dir=path / ".git"))
+            own = replace(own, index=Path(scratch, "index"))
+            await own.run("read-tree", branch)
+            tree = await make_tree(own)
+            changed = {*await compare(own, branch, tree)}
+            baseline = f"{REFS}/{path.name}/baseline"
+            if await own.shared.asks("rev-parse", "-q", "--verify", baseline):
+                changed &= (await compare(own, baseline, tree)).keys()
+            inner = [each for each in await others(own) if each.endswith("/")]
+    except GitError as error:
+        return [f"it cannot be seen what is in the worktree: {error}"]
+    files = sorted(changed)
+    return [
+        *([f"{many(len(files), 'file')} not committed: {some(files)}"] if files else ()),
+        *(f"a repository of its own: {shown(each)}" for each in inner),
+    ]
