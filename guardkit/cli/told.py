@@ -51,7 +51,7 @@ def proof(result: BuildResult) -> list[str]:
     also = f"; tests among them: {some(tests)}" if tests else ""
     lines.append(f"Files: {files or 'none changed'} by the Player{also}")
     root, branch = result.place.root, result.place.branch
-    lines.append(f"Worktree: {_near(result.worktree, root)}, branch {branch}")
+    lines.append(f"Worktree: {result.worktree}, branch {branch}")
     if result.commit:
         git = f"git -C {quote(str(root))}"
         lines.append(f"Commit: {result.commit}; no hook has run")

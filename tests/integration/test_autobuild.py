@@ -393,7 +393,7 @@ async def test_a_player_that_deletes_a_file_has_changed_something(build: Build) 
 
 @pytest.mark.parametrize(
     ("player", "exit_code", "reason"),
-    [("no-such-player", 127, "was not found"), ("./old.py", 126, "could not be executed")],
+    [("./no-such-player", 127, "was not found"), ("./old.py", 126, "could not be executed")],
 )
 async def test_a_player_that_cannot_be_run_ends_the_build_at_once(
     root: Path, build: Build, player: str, exit_code: int, reason: str
