@@ -11,10 +11,10 @@ from argparse import ArgumentTypeError
 from contextlib import suppress
 from itertools import pairwise
 
-from guardkit.cli.roots import find_root
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
 from guardkit.progress.paths import TASK_ID
+from guardkit.progress.roots import find_root
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
