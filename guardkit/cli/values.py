@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
-from guardkit.progress.paths import TASK_ID
+from guardkit.progress.paths import is_task_id
 from guardkit.progress.roots import find_root
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -114,7 +114,7 @@ def run_id(text: str) -> str:
 
 def project(text: str) -> str:
     """Return the name of a project, `""`: none."""
-    if not text or TASK_ID.fullmatch(text):
+    if not text or is_task_id(text):
         return text
     raise ArgumentTypeError("the name of a project has letters, digits, '.', '_' and '-' alone")
 

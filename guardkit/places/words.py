@@ -6,7 +6,6 @@ starts with this module, so that it needs the standard library alone.
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -31,6 +30,8 @@ def clean(text: str | None) -> str:
     """Return `text` on one line, without escape sequences, controls and bidirectional marks."""
     text = text or ""
     if not text.isprintable():
+        import re  # which takes long, for a status line
+
         plain = re.sub(ESCAPES, "", text)
         text = "".join(c for c in plain if c.isprintable() or c.isspace())
     return " ".join(text.split())
