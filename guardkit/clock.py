@@ -40,7 +40,7 @@ def _find_shift() -> float:
 
     A container may have a time namespace, and so a clock, of its own on the same boot of Linux.
     """
-    with suppress(OSError, ValueError), open("/proc/self/timens_offsets", encoding="ascii") as file:
+    with suppress(OSError, ValueError), open("/proc/self/timens_offsets", encoding="utf-8") as file:
         offsets = {name: int(s) + int(ns) / 1e9 for name, s, ns in map(str.split, file)}
         # They are those of the children, which may be in another namespace than this process.
         if os.readlink("/proc/self/ns/time") == os.readlink("/proc/self/ns/time_for_children"):

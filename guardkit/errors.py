@@ -9,6 +9,7 @@ GuardKitError
 ├── InvalidProgressError     a progress file that cannot be read (ValueError)
 ├── TaskNotFoundError        no task file with that id (LookupError)
 ├── InvalidTaskError         a task file that cannot be read (ValueError)
+├── InvalidSettingsError     another program's settings that cannot be changed (ValueError)
 ├── NatsError                NATS cannot be reached, or not be used (ConnectionError)
 └── WorkspaceError           git cannot give the build a place to work (RuntimeError)
 """
@@ -71,6 +72,10 @@ class TaskNotFoundError(GuardKitError, LookupError):
 
 class InvalidTaskError(GuardKitError, ValueError):
     """The task file cannot be read as one."""
+
+
+class InvalidSettingsError(GuardKitError, ValueError):
+    """The settings of another program cannot be read, and so are left as they are."""
 
 
 class NatsError(GuardKitError, ConnectionError):

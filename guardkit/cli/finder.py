@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from guardkit.monitor.look import Look, Source
+    from guardkit.progress.snapshot import Event
 
 
 class Finder:
@@ -34,6 +35,31 @@ class Finder:
         import asyncio
 
         return asyncio.run(self.builds.look(ids))
+
+    def answers(self, look: Look) -> list[str]:
+        """Return the lines of the four answers about a build; none about one that is over."""
+        from guardkit.places.answers import answer_lines, answers
+        from guardkit.places.words import age, is_over
+
+        if not look.snapshot or is_over(look.verdict):
+            return []
+        events: list[Event] = []
+        with suppress(GuardKitError):  # what cannot be read is left out
+            events = self._events(look.task_id)
+        since = age(look.snapshot, self.builds.clock.monotonic())
+        return answer_lines(answers(look.snapshot, events, since))
+
+    def _events(self, task_id: str) -> list[Event]:
+        """Return what the journal of a task still has; raises as `Source.events`."""
+        from guardkit.monitor.builds import Builds
+
+        if isinstance(self.builds, Builds):
+            from guardkit.progress.journal import read_events
+
+            return read_events(task_id, root=self.builds.where)
+        import asyncio
+
+        return asyncio.run(self.builds.events(task_id))
 
     def find_missing(self, ids: Iterable[str], looks: Collection[Look]) -> list[int]:
         """Complain of builds that are not there; return an exit code for each."""

@@ -103,7 +103,8 @@ def status(
     elif looks:
         from guardkit.places.words import status_lines
 
-        print("\n".join(status_lines(looks, _now())))
+        answers = here.answers(looks[0]) if len(looks) == 1 else ()
+        print("\n".join(status_lines(looks, _now(), answers)))
     if not found:
         raise ProgressNotFoundError(f"no build is known {here.name}")
     return codes.worst(found)

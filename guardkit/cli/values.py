@@ -11,10 +11,10 @@ from argparse import ArgumentTypeError
 from contextlib import suppress
 from itertools import pairwise
 
-from guardkit.cli.roots import find_root
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
-from guardkit.progress.paths import TASK_ID
+from guardkit.progress.paths import is_task_id
+from guardkit.progress.roots import find_root
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def run_id(text: str) -> str:
 
 def project(text: str) -> str:
     """Return the name of a project, `""`: none."""
-    if not text or TASK_ID.fullmatch(text):
+    if not text or is_task_id(text):
         return text
     raise ArgumentTypeError("the name of a project has letters, digits, '.', '_' and '-' alone")
 

@@ -23,7 +23,7 @@ from guardkit.monitor.verdict import (
 )
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import Hold, boot_id, look
-from guardkit.progress.paths import JOURNAL, TASK_ID, check_task_id
+from guardkit.progress.paths import JOURNAL, check_task_id, is_task_id
 from guardkit.progress.reader import SIZE_MAX, explain, read_in
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -173,7 +173,7 @@ def check_ids(task_ids: str | Iterable[str]) -> list[str]:
 
 def names_in(folder: Folder) -> list[str]:
     """Return what may be the ids of tasks in the folder of all builds; raises OSError."""
-    return [*filter(TASK_ID.fullmatch, folder.names())]
+    return [*filter(is_task_id, folder.names())]
 
 
 def measure(

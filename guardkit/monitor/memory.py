@@ -18,7 +18,7 @@ from guardkit.monitor.look import Look, differ
 from guardkit.monitor.verdict import judge_features, let_go, needs_tasks, taken
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import Spot, read_on
-from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
+from guardkit.progress.paths import JOURNAL, PROGRESS, builds_dir, is_task_id
 from guardkit.progress.reader import explain, read_in
 from guardkit.progress.snapshot import Event, Snapshot
 
@@ -129,7 +129,7 @@ class Memory:
             return Folder(-1, builds_dir(self._where))
 
     def _concerns(self, name: str) -> bool:
-        is_wanted = name in self._wanted if self._wanted else TASK_ID.fullmatch(name)
+        is_wanted = name in self._wanted if self._wanted else is_task_id(name)
         return bool(is_wanted) or name in self._found
 
     def _find_anywhere(self, folder: Folder) -> Found:

@@ -13,7 +13,7 @@ from guardkit.nats.notes import read_notes
 from guardkit.nats.streams import RUN_ID
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.journal import read_all
-from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID
+from guardkit.progress.paths import JOURNAL, PROGRESS, is_task_id
 
 LOOKS = 500  # builds that are looked at in one go, as each takes some memory meanwhile
 GONE = {"completed", "failed", "cancelled", "crashed", "unreadable"}  # verdicts
@@ -77,7 +77,7 @@ class Scan:
             stamps = {_stamp(builds, name): name for name in _names(builds)}
             changed = {stamps[stamp] for stamp in stamps.keys() - self._stamps}
             self._stamps = {*stamps}
-        names = [*filter(TASK_ID.fullmatch, changed | doubted)]
+        names = [*filter(is_task_id, changed | doubted)]
         due: list[Due] = []
         for start in range(0, len(names), LOOKS):
             for look in self._builds.look_now(names[start : start + LOOKS]):
@@ -126,7 +126,7 @@ def _find_due(builds: Folder, name: str, to: str, *, noted: bool) -> list[str]:
 
 
 def _names(builds: Folder) -> list[str]:
-    return [*filter(TASK_ID.fullmatch, builds.names())]
+    return [*filter(is_task_id, builds.names())]
 
 
 def _run_of(look: Look) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.errors import MisuseError, NatsError
-from guardkit.progress.paths import TASK_ID
+from guardkit.progress.paths import is_task_id
 from guardkit.progress.worker import Worker
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
@@ -110,7 +110,7 @@ def find_project(project: str | None = None) -> str:
     Raises MisuseError for what is no name: letters, digits, `.`, `_` and `-`, as of a task.
     """
     name = os.environ.get("GUARDKIT_PROJECT", "") if project is None else project
-    if name and not TASK_ID.fullmatch(name):
+    if name and not is_task_id(name):
         raise MisuseError(
             f"project={name!r:.80} is no name of a project: use 1 to 128 letters, digits, '.', "
             "'_' and '-', the first a letter or a digit"

@@ -10,7 +10,7 @@ from msgspec import Meta
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client
 from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Info, RefusedError, call
-from guardkit.progress.paths import TASK_ID
+from guardkit.progress.paths import is_task_id
 
 MESSAGE_MAX = 2**14  # bytes; a document has 4 KiB at most
 SECOND = 10**9  # as the server gives times
@@ -80,7 +80,7 @@ def read_subject(subject: str) -> tuple[str, str, str]:
     project, _, task_id = token.replace(ESCAPED, ".").rpartition(":")
     run_id = rest.removeprefix("events.") if rest != "status" else ""
     made = events_subject(task_id, run_id, project) if run_id else status_subject(task_id, project)
-    if subject != made or not TASK_ID.fullmatch(task_id):  # each subject is written in one way
+    if subject != made or not is_task_id(task_id):  # each subject is written in one way
         return "", "", ""
     return project, task_id, run_id
 

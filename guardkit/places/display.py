@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.verdict import Signs, Verdict, judge
+from guardkit.places.cells import cut
 from guardkit.places.output import Output
 from guardkit.places.story import Story
 from guardkit.places.words import age, board, is_over, printable
@@ -151,10 +151,3 @@ def make_console(file: Output) -> Console:
     if console.height < 1:
         console.height = HEIGHT
     return console
-
-
-def cut(text: str, width: int) -> str:
-    """Return `text` in at most `width` terminal cells, an ellipsis for what is cut off."""
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"

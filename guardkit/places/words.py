@@ -6,7 +6,6 @@ starts with this module, so that it needs the standard library alone.
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -31,6 +30,8 @@ def clean(text: str | None) -> str:
     """Return `text` on one line, without escape sequences, controls and bidirectional marks."""
     text = text or ""
     if not text.isprintable():
+        import re  # which takes long, for a status line
+
         plain = re.sub(ESCAPES, "", text)
         text = "".join(c for c in plain if c.isprintable() or c.isspace())
     return " ".join(text.split())
@@ -86,31 +87,48 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
 
 def counts(snapshot: Snapshot) -> list[str]:
     """Return what has been made, such as `4,200 of 11,800 rows` and `3 files created`."""
-    metrics = snapshot.metrics
-    created, modified = metrics.files_created, metrics.files_modified
-    passed, total = metrics.tests_passed, max(metrics.tests_passed, metrics.tests_total)
-    files, some = "" if created else " file" + "s" * (modified != 1), f"{passed:,} of "
+    return [*work(snapshot), *files(snapshot), *tests(snapshot)]
+
+
+def work(snapshot: Snapshot) -> list[str]:
+    """Return how far the phase that is shown has come, such as `4,200 of 11,800 rows`."""
+    if not (found := snapshot.work):
+        return []
+    of = "" if found.total is None else f" of {found.total:,}"
+    return [f"{found.done:,}{of} {clean(found.unit)}".rstrip()]
+
+
+def files(snapshot: Snapshot) -> list[str]:
+    """Return how many files there are, such as `3 files created`, `1 modified`."""
+    created, modified = snapshot.metrics.files_created, snapshot.metrics.files_modified
+    noun = "" if created else " file" + "s" * (modified != 1)
     parts = (
         (created, f"{created:,} file{'s' * (created != 1)} created"),
-        (modified, f"{modified:,}{files} modified"),
-        (total, f"{some * (passed < total)}{total:,} test{'s' * (total != 1)} passing"),
+        (modified, f"{modified:,}{noun} modified"),
     )
-    return [*_work(snapshot), *(text for number, text in parts if number)]
+    return [text for number, text in parts if number]
 
 
-def _work(snapshot: Snapshot) -> list[str]:
-    if not (work := snapshot.work):
+def tests(snapshot: Snapshot) -> list[str]:
+    """Return how the latest tests went, such as `8 of 9 tests passing`."""
+    passed = snapshot.metrics.tests_passed
+    if not (total := max(passed, snapshot.metrics.tests_total)):
         return []
-    of = "" if work.total is None else f" of {work.total:,}"
-    return [f"{work.done:,}{of} {clean(work.unit)}".rstrip()]
+    some = f"{passed:,} of " if passed < total else ""
+    return [f"{some}{total:,} test{'s' * (total != 1)} passing"]
 
 
 def used(snapshot: Snapshot) -> list[str]:
     """Return what the agents have used, such as `81,500 tokens` and `$3.40`."""
-    if not (usage := snapshot.usage):
-        return []
-    tokens = f"{usage.tokens:,} token{'s' * (usage.tokens != 1)}" if usage.tokens else ""
-    return [*filter(None, (tokens, f"${usage.cost_usd:,.2f}" if usage.cost_usd else ""))]
+    tokens = snapshot.usage.tokens if snapshot.usage else 0
+    number = [f"{tokens:,} token{'s' * (tokens != 1)}"] if tokens else []
+    return [*number, *cost(snapshot)]
+
+
+def cost(snapshot: Snapshot) -> list[str]:
+    """Return what the agents have cost, such as `$3.40`."""
+    dollars = snapshot.usage.cost_usd if snapshot.usage else 0.0
+    return [f"${dollars:,.2f}"] if dollars else []
 
 
 def tasks(snapshot: Snapshot) -> list[str]:
@@ -144,13 +162,14 @@ def look_line(look: Look, now: float, *, width: int = 0) -> str:
     """
     state, evidence = look.verdict
     why = "" if state in WELL and look.snapshot else f" - {clean(evidence)}"
-    return f"{state + ':':<{width}} {_where(look, now)}{why}"
+    return f"{state + ':':<{width}} {place(look, now)}{why}"
 
 
-def status_lines(looks: Sequence[Look], now: float) -> list[str]:
+def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ()) -> list[str]:
     """Return one look at some builds: a few lines about one, a line for each of several.
 
     now: seconds of this boot's monotonic clock.
+    answers: of one, further lines; its message is not repeated where they end with it.
     """
     snapshot = looks[0].snapshot if len(looks) == 1 else None
     if not snapshot:
@@ -159,10 +178,12 @@ def status_lines(looks: Sequence[Look], now: float) -> list[str]:
     [look] = looks
     state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
-    return [_where(look, now), state, *filter(None, (*more, clean(snapshot.message)))]
+    message = clean(snapshot.message)
+    told = any(line.endswith(f" - {message}") for line in answers)
+    return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 
-def _where(look: Look, now: float) -> str:
+def place(look: Look, now: float) -> str:
     """Return the one-line form of a build, its id alone where there is no snapshot."""
     if not look.snapshot:
         return clean(look.task_id)

@@ -1,11 +1,12 @@
 """Where the files of a build are, and what may stand in their names."""
 
 import os
-import re
 
 from guardkit.errors import InvalidTaskIdError
 
-TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+PUNCTUATION = {ord(each): None for each in "._-"}
+LENGTH_MAX = 128  # characters of a task id
 HOME, BUILDS = ".guardkit", "autobuild"  # folders below a root, the second one in the first
 WORKTREES = "worktrees"  # in the first of them: a folder for each task that was built
 PROGRESS, JOURNAL, LOCK = "progress.json", "events.jsonl", ".lock"
@@ -21,10 +22,17 @@ def build_dir(root: str | os.PathLike[str], task_id: str) -> str:
     return os.path.join(root, HOME, BUILDS, check_task_id(task_id))
 
 
+def is_task_id(name: str) -> bool:
+    """Return whether a name may be that of a task; `re` takes long to import for a status line."""
+    if not 0 < len(name) <= LENGTH_MAX or name[0] not in LETTERS:
+        return False
+    return LETTERS.issuperset(name.translate(PUNCTUATION))
+
+
 def check_task_id(task_id: object) -> str:
     """Return `task_id`; raise InvalidTaskIdError unless it is one, and so never a path."""
-    if isinstance(task_id, str) and (match := TASK_ID.fullmatch(task_id)):
-        return match[0]
+    if isinstance(task_id, str) and is_task_id(task_id):
+        return str.__str__(task_id)  # of a subclass, the text alone
     raise InvalidTaskIdError(
         f"{task_id!r:.40} is not a task id: use 1 to 128 letters, digits, '.', '_' and '-', "
         "beginning with a letter or a digit"

@@ -129,6 +129,7 @@ def test_a_group_of_commands_lists_them() -> None:
 
 
 COMMANDS = ["", "demo", "autobuild", "autobuild task", "status", "watch", "wait", "log", "schema"]
+COMMANDS += ["statusline"]
 COMMANDS += ["relay", "nats", "nats init"]
 
 
@@ -315,11 +316,23 @@ def test_status_shows_a_build_that_runs(tmp_path: Path) -> None:
     with building(tmp_path, "TASK-1"):
         ended = guardkit("status", "TASK-1", cwd=tmp_path / "src")
     assert ended.returncode == 0, ended.stderr
-    one_line, verdict = ended.stdout.splitlines()
+    one_line, verdict, now, end = ended.stdout.splitlines()
     assert re.fullmatch(
         r"Wave 1/3, TASK-1 \(Turn 1/5, Player Implementation\) - \ds elapsed", one_line
     )
     assert verdict.startswith("running: ")
+    assert re.fullmatch(r"does now: Player Implementation for \ds", now)
+    assert end == "will end: turn 1 of 5"
+
+
+def test_status_answers_what_it_can_where_the_journal_cannot_be_read(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1"):
+        journal = progress_file(tmp_path, "TASK-1").with_name("events.jsonl")
+        journal.unlink()
+        journal.symlink_to("/dev/zero")
+        ended = guardkit("status", "--root", str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("\nwill end: turn 1 of 5\n")
 
 
 def test_status_prints_json(tmp_path: Path) -> None:

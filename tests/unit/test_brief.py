@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import guardkit
 from guardkit import InvalidProgressError, InvalidTaskIdError, Snapshot, track_build
@@ -167,6 +169,27 @@ def test_what_is_no_progress_file_is_refused_in_one_line(text: bytes) -> None:
     assert "\n" not in str(raised.value)
 
 
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    )
+)
+def test_json_is_parsed_as_json_does_it(value: object) -> None:
+    text = json.dumps(value)
+    if "Infinity" not in text:
+        assert brief.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", "[1", '{"a":', '{"a" 1}', "{} x", "NaN", "-Infinity", '"\n"', "1" * 5000]
+)
+def test_what_is_no_json_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - in the words of json
+        brief.parse(text)
+
+
 # looks
 
 
@@ -288,7 +311,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from guardkit.monitor.brief import look
 assert list(look(sys.argv[2])) == ["TASK-1"]
-dear = {"typing", "msgspec", "asyncio", "pathlib", "dataclasses", "inspect", "logging"}
+dear = {"typing", "msgspec", "asyncio", "pathlib", "dataclasses", "inspect", "logging", "re"}
 print(sorted(dear & sys.modules.keys()))
 """
     home = str(Path(guardkit.__file__).parents[1])

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Verdict
-from guardkit.places.display import Display, cut, make_console
+from guardkit.places.display import Display, make_console
 from guardkit.places.output import Output
 from guardkit.progress.snapshot import Metrics
 from guardkit.testing import FakeClock
@@ -26,20 +26,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     yield terminal
     os.close(controller)
     os.close(terminal)
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "shown"),
-    [
-        pytest.param("abcdef", 6, "abcdef", id="fits"),
-        pytest.param("abcdef", 5, "abcd…", id="cut"),
-        pytest.param("日本語", 4, "日…", id="a wide character is not halved"),
-        pytest.param("abc def", 5, "abc…", id="no space before the ellipsis"),
-        pytest.param("abcdef", 0, "…", id="no room"),
-    ],
-)
-async def test_texts_are_cut_to_the_width_in_cells(text: str, width: int, shown: str) -> None:
-    assert cut(text, width) == shown
 
 
 @pytest.mark.parametrize("name", ["COLUMNS", "LINES"])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.cli.roots import find_root
+from guardkit.progress.roots import find_checkout, find_root
 
 Told = list[str]
 
@@ -97,3 +97,61 @@ def test_a_mark_of_an_owner_that_is_trusted_counts(tmp_path: Path, owner: int) -
 def test_one_mark_that_is_trusted_makes_a_root(tmp_path: Path) -> None:
     top, start = shared(tmp_path, start=1234, guardkit=4321, git=1234)
     assert found(start) == (str(top), [])
+
+
+# git worktrees
+
+
+def worktree(path: Path, link: str) -> str:
+    """Make a folder whose `.git` is a file, as in a worktree; return it as a root."""
+    (folder(path) / ".git").write_text(link)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        pytest.param("gitdir: {main}/.git/worktrees/x\n", id="as git writes it"),
+        pytest.param("gitdir: ../main/.git/worktrees/x\n", id="relative"),
+        pytest.param("gitdir: {main}/../main/.git/worktrees/x", id="not in its shortest form"),
+    ],
+)
+def test_a_git_worktree_has_a_checkout(tmp_path: Path, link: str) -> None:
+    main = folder(tmp_path / "main", ".git")
+    assert find_checkout(worktree(tmp_path / "tree", link.format(main=main))) == str(main)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("gitdir: ../main/.git/modules/x\n", id="a submodule"),
+        pytest.param("gitdir: ../main.git/worktrees/x\n", id="of a bare repository"),
+        pytest.param("gitdir: /gone/.git/worktrees/x\n", id="gone"),
+        pytest.param("gitdir: /\0/.git/worktrees/x\n", id="a null byte"),
+        pytest.param("gitdir: " + "x" * 10_000, id="without end"),
+    ],
+)
+def test_what_is_no_worktree_of_a_checkout_is_its_own(tmp_path: Path, link: str) -> None:
+    folder(tmp_path / "main", ".git")
+    tree = worktree(tmp_path / "tree", link)
+    assert find_checkout(tree) == tree
+
+
+def test_a_checkout_and_a_folder_without_git_are_their_own(tmp_path: Path) -> None:
+    checkout = str(folder(tmp_path / "main", ".git"))
+    assert find_checkout(checkout) == checkout
+    assert find_checkout("/proc/self") == "/proc/self"
+
+
+def test_a_pipe_in_place_of_git_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".git")
+    assert find_checkout(str(tmp_path)) == str(tmp_path)
+
+
+@needs_root
+def test_a_checkout_of_another_owner_is_passed_over(tmp_path: Path) -> None:
+    top, _ = shared(tmp_path, start=1234, git=4321)
+    os.chown(top, 1234, 1234)
+    tree = worktree(tmp_path / "tree", f"gitdir: {top}/.git/worktrees/x\n")
+    assert find_checkout(tree) == tree
