@@ -14,7 +14,7 @@ from itertools import pairwise
 from guardkit.cli.roots import find_root
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
-from guardkit.progress.paths import TASK_ID
+from guardkit.progress.paths import RUN_ID, TASK_ID
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def run_id(text: str) -> str:
     """Return what names a run."""
-    if re.fullmatch(r"[0-9a-f]{16}", text):
+    if RUN_ID.fullmatch(text):
         return text
     raise ArgumentTypeError("a run is named by 16 hexadecimal digits, as --detach prints them")
 

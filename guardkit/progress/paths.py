@@ -6,6 +6,7 @@ import re
 from guardkit.errors import InvalidTaskIdError
 
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RUN_ID = re.compile(r"[0-9a-f]{16}")
 HOME, BUILDS = ".guardkit", "autobuild"  # folders below a root, the second one in the first
 WORKTREES = "worktrees"  # in the first of them: a folder for each task that was built
 PROGRESS, JOURNAL, LOCK = "progress.json", "events.jsonl", ".lock"
