@@ -33,10 +33,8 @@ else:
     _Watch = namedtuple("_Watch", ("task_id", "run", "until", "seen"))
 
 UNTIL: tuple[Until, ...] = ("done", "change", "trouble")
-WATCH_ID = re.compile(
-    rf"({TASK_ID.pattern}):({RUN_ID.pattern}|):"
-    r"((?:done|trouble)(?=:[0-9]+\Z)|change(?=:[0-9]+-)):([0-9]{1,16}(?:-[0-9a-f]{8})?)"
-)
+SEEN = r"[0-9]{1,16}(?:-[0-9a-f]{8})?"
+WATCH = rf"({TASK_ID.pattern}):({RUN_ID.pattern}|):({'|'.join(UNTIL)}):({SEEN})"
 
 
 def ends_alone(until: Until, verdict: Verdict, *, changed: bool) -> bool:
@@ -101,8 +99,9 @@ class Watch(_Watch):
     @classmethod
     def read(cls, text: str) -> Self | None:
         """Return the wait of which that is the text, None where it is none."""
-        found: re.Match[Any] | None = WATCH_ID.fullmatch(text)
-        return cls(*found.groups()) if found else None
+        found: re.Match[Any] | None = re.fullmatch(WATCH, text)
+        watch = cls(*found.groups()) if found else None
+        return watch if watch and ("-" in watch.seen) == (watch.until == "change") else None
 
     def __str__(self) -> str:
         return ":".join(self)

@@ -39,10 +39,7 @@ class Inbox:
 
     def read(self) -> None:
         """Take what has come; raises OSError."""
-        try:
-            data = os.read(self.fd, READ)
-        except BlockingIOError:  # such a pipe was handed to us, and another one has read from it
-            return
+        data = os.read(self.fd, READ)
         self.ended = not data
         *ends, rest = data.split(b"\n") if data else (b"", b"")
         for each in ends:
@@ -75,11 +72,7 @@ class Outbox:
 
     def write(self) -> None:
         """Write a part of what waits; raises OSError."""
-        try:
-            written = os.write(self.fd, self._bytes[:WRITE])
-        except BlockingIOError:  # such a pipe was handed to us, and is full again
-            return
-        del self._bytes[:written]
+        del self._bytes[: os.write(self.fd, self._bytes[:WRITE])]
 
 
 def serve(server: Server, clock: Clock, *, reader: int = 0, writer: int = 1) -> bool:
