@@ -61,7 +61,7 @@ class McpServer:
             "resources/read": self._read,
             "tasks/get": self._ask,
             "tasks/update": _acknowledge,
-            "tasks/cancel": _acknowledge,  # it ends the watching, which goes on in no place here
+            "tasks/cancel": _acknowledge,  # stop watching: nothing here does between two questions
         }
 
     def call(self, call: Call, method: str, params: Json) -> Json | None:
@@ -81,11 +81,11 @@ class McpServer:
             self._watches.drop(params.get("requestId"))
 
     def tick(self) -> Iterable[Json]:
-        """Do what is due, and return messages of which none is missed if it is lost."""
+        """Look for the calls that wait; return messages of which none is missed if it is lost."""
         return self._watches.tick()
 
     def due(self) -> float | None:
-        """Return in how many seconds something is due, None: before the next message nothing."""
+        """Return in how many seconds that is due, None where no call waits."""
         return self._watches.due()
 
     def finish(self) -> None:

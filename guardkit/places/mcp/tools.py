@@ -76,25 +76,25 @@ def _declare(name: str, title: str, about: str, **more: Any) -> Json:
 TOOLS: tuple[Json, ...] = (
     _declare(
         "list_builds",
-        "guardkit: builds",
+        "guardkit builds",
         "List the builds of this project, those that run first: how each is, and where it is. A "
         "build that is crashed, lost, unresponsive, overdue or stalled has the evidence for it.",
     )
     | {"_meta": {"openai/ui": {"entrypoints": [{"type": "statusline", "resourceUri": FOOTER}]}}},
     _declare(
         "build_status",
-        "guardkit: status",
+        "Build status",
         "Look at one build: turn, phase, verdict with evidence, tests, files and latest message.",
     ),
     _declare(
         "build_log",
-        "guardkit: log",
+        "Build log",
         "Read the journal of a task, an event a line, oldest first: what happened in its runs.",
         limit=LIMIT,
     ),
     _declare(
         "watch_build",
-        "guardkit: watch",
+        "Watch build",
         "Wait for a build, and be told how it goes; for minutes to hours, instead of sleeping or "
         "asking again and again. If the answer ends with 'still running', call it again. To stop "
         "watching never ends the build.",

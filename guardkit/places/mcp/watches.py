@@ -11,7 +11,7 @@ from guardkit.monitor.brief import Listener
 from guardkit.places.mcp.rpc import INVALID_PARAMS, RpcError
 from guardkit.places.mcp.tools import LINE_MAX, complain, make_look, tell
 from guardkit.places.until import Watch, recall
-from guardkit.places.words import clean, clip, is_over, look_line, status_lines
+from guardkit.places.words import clean, clip, look_line, status_lines
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class Watches:
 
     def _tell(self, look: Look, *, is_met: bool) -> Json:
         """Return how a build is as the result of the tool."""
-        is_left = not (is_met or is_over(look.verdict))
-        return tell([*status_lines([look], self._clock.monotonic()), *([STILL] * is_left)])
+        lines = status_lines([look], self._clock.monotonic())
+        return tell(lines if is_met else [*lines, STILL])
 
 
 def check_task(name: object) -> Watch:
