@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guardkit.progress.sinks import Sink
     from guardkit.progress.snapshot import Event, Snapshot
 
+__version__ = "0.1.0"
 __all__ = ["Build", "BuildAlreadyRunningError", "Builds", "Clock", "Event", "GuardKitError"]
 __all__ += ["InvalidProgressError", "InvalidTaskIdError", "Look", "MisuseError", "Phase"]
 __all__ += ["ProgressNotFoundError", "ScopeError", "Sink", "Snapshot", "SystemClock", "Turn"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from guardkit.cli.streams import complain
-from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError, nearest
+from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError
+from guardkit.places.words import unknown
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Finder:
         known: list[str] = []
         with suppress(GuardKitError):
             known = [look.task_id for look in self.look()]
-        near = nearest(task_id, known)
-        return ProgressNotFoundError(f"no build of {task_id} is known {self.name}{near}")
+        return ProgressNotFoundError(unknown(task_id, self.name, known))
 
 
 def find(

@@ -46,10 +46,12 @@ def _declare_watch(command: Parser) -> None:
 
 
 def _declare_wait(command: Parser) -> None:
+    from guardkit.places.until import UNTIL
+
     command.add_ids(least=1)
     about = "What ends the wait: done, the default, when all have ended; change, when the first "
     about += "changes its turn, phase or state; trouble, when the first needs you."
-    read = values.one_of("done", "change", "trouble")
+    read = values.one_of(*UNTIL)
     command.add_argument("--until", type=read, default="done", metavar="WHEN", help=about)
     about = "Wait for this run, which --detach has printed, whatever has become of it; by default "
     about += "for the latest one, and not for one that has ended."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import guardkit
-from guardkit.cli import building, codes, installing, looking, nats
+from guardkit.cli import building, codes, installing, looking, mcp, nats
 from guardkit.cli.parser import Commands, Parser
 from guardkit.cli.streams import complain, drop_output, flush_output, open_streams
 from guardkit.errors import GuardKitError
@@ -53,6 +53,7 @@ def make_parser() -> Parser:
     building.add_commands(commands)
     nats.add_commands(commands)
     installing.add_commands(commands)
+    mcp.add_commands(commands)
     return parser
 
 

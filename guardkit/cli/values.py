@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from guardkit.cli.streams import complain
 from guardkit.errors import nearest
-from guardkit.progress.paths import is_task_id
+from guardkit.progress.paths import is_run_id, is_task_id
 from guardkit.progress.roots import find_root
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -107,7 +107,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def run_id(text: str) -> str:
     """Return what names a run."""
-    if re.fullmatch(r"[0-9a-f]{16}", text):
+    if is_run_id(text):
         return text
     raise ArgumentTypeError("a run is named by 16 hexadecimal digits, as --detach prints them")
 

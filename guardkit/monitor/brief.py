@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guardkit.monitor.verdict import Found
+    from guardkit.progress.folder import Folder
     from guardkit.progress.snapshot import Event, Snapshot
 
 
@@ -53,6 +54,30 @@ def look(
     """
     decoders = decode, decode_event
     return Examiner(decoders, clock or SYSTEM_CLOCK, stall_after).look(root, task_ids)
+
+
+class Listener(Examiner):
+    """Looks again and again, and so knows for how long it has heard nothing of a build.
+
+    A single look at a build from elsewhere has but two wall clocks to go by; like a watch, this
+    one goes by the monotonic clock of who looks.
+
+    clock: by default the machine's.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        decoders = decode, decode_event
+        super().__init__(decoders, clock or SYSTEM_CLOCK, 1800.0, lambda name: self._heard[name][1])
+        self._heard: dict[str, tuple[object, float]] = {}
+
+    def read(self, folder: Folder, name: str) -> Snapshot:
+        """Return the document of a build, and note when it is a new one; raises as `Examiner`."""
+        document = super().read(folder, name)
+        tracker = document.tracker
+        stamp = tracker.run_id, tracker.seq, tracker.beat, document.updated_at
+        if self._heard.get(name, ("", 0.0))[0] != stamp:
+            self._heard[name] = stamp, self.clock.monotonic()
+        return document
 
 
 def decode(document: bytes) -> Snapshot:

@@ -12,8 +12,9 @@ from guardkit.nats.shown import Mine
 from guardkit.nats.source import Source, Told
 from guardkit.nats.streams import events_subject, status_subject
 from guardkit.progress.journal import Spot
+from guardkit.progress.order import moved
 from guardkit.progress.sinks import LAST
-from guardkit.progress.snapshot import Snapshot, is_newer, moved
+from guardkit.progress.snapshot import Snapshot, is_newer
 from guardkit.progress.timer import Timer
 
 EVERY = 1.0  # seconds at least between two documents of a build, unless it has ended

@@ -12,10 +12,9 @@ from anyio import CancelScope
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import ProgressNotFoundError
 from guardkit.monitor.look import Look, Source
-from guardkit.monitor.verdict import Signs, Verdict, judge
-from guardkit.places.words import WELL, is_over, is_past_watching, run_of
-from guardkit.progress.lock import Hold
-from guardkit.progress.snapshot import is_newer, moved
+from guardkit.places.until import differs, ends_alone, recall
+from guardkit.places.words import is_over, is_past_watching, run_of
+from guardkit.progress.snapshot import is_newer
 
 GRACE = 5.0  # seconds for the looks that begin and end a wait; a mount that hangs gives none
 
@@ -135,12 +134,9 @@ class Waiting:
         if not self.has_begun():
             return False
         seen, until = self._latest.values(), self.wanted.until
+        alone = (ends_alone(until, it.verdict, changed=self._has_changed(it)) for it in seen)
         missing = len(self._there) < len(self.wanted.task_ids) and not self.wanted.afresh
-        if missing or any(look.verdict.state == "unreadable" for look in seen):
-            return True
-        if until == "trouble" and any(look.verdict.state not in WELL for look in seen):
-            return True
-        if until == "change" and any(map(self._has_changed, seen)):
+        if missing or any(alone):
             return True
         return len(seen) == len(self.wanted.task_ids) and all(is_over(it.verdict) for it in seen)
 
@@ -153,9 +149,7 @@ class Waiting:
 
     def _has_changed(self, look: Look) -> bool:
         first = self._first[look.task_id]
-        if look.verdict.state != first.verdict.state:
-            return True
-        return look.snapshot is not None and moved(look.snapshot, first.snapshot)
+        return differs((look.snapshot, look.verdict), (first.snapshot, first.verdict))
 
 
 async def _within(seconds: float, clock: Clock, work: Coroutine[Any, Any, T]) -> T | None:
@@ -188,12 +182,8 @@ async def _follow(
 
 async def _find_run(builds: Source, task_id: str, run: str, *, latest: Look | None = None) -> Look:
     """Return what the journal knows of a run that is not the latest one of its task."""
-    events = [event for event in await builds.events(task_id) if event.run_id == run]
-    if not events:
+    found = recall(task_id, run, await builds.events(task_id))
+    if not found:
         known = f"; its latest is {run_of(latest)}" if latest else ""
         raise ProgressNotFoundError(f"{task_id} has no such run{known}: see guardkit log {task_id}")
-    last = events[-1].progress
-    verdict = Verdict("crashed", f"it has left no end, and another run has taken {task_id}")
-    if last.terminal:
-        verdict = judge(last, Signs(Hold.UNKNOWN))
-    return Look(task_id, last, verdict, builds.where)
+    return Look(task_id, *found, builds.where)

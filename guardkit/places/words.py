@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from datetime import datetime
 
+from guardkit.errors import nearest
 from guardkit.progress.lock import boot_id
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
 OVER = frozenset({"completed", "failed", "cancelled", "crashed", "lost"})
 WELL = frozenset({"running", "completed", "cancelled"})  # what needs no person
+LATELY = 300.0  # seconds for which an end is news
 TASK_STATES = ("running", "failed", "cancelled", "pending")  # besides those that are completed
 
 
@@ -46,6 +48,11 @@ def printable(text: str) -> str:
     return "\n".join(
         it if it.isprintable() else "".join(filter(str.isprintable, it)) for it in lines
     )
+
+
+def clip(text: str, size: int) -> str:
+    """Return at most `size` characters of a text, an ellipsis for what is cut off."""
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 def duration(seconds: float) -> str:
@@ -143,6 +150,24 @@ def tasks(snapshot: Snapshot) -> list[str]:
 def is_over(verdict: Verdict) -> bool:
     """Return whether nothing more comes of a build: it has ended, or its builder is gone."""
     return verdict.state in OVER
+
+
+def has_just_ended(look: Look, now: float) -> bool:
+    """Return whether a build is over since some minutes at most, as far as this machine can know.
+
+    now: seconds of this boot's monotonic clock.
+    """
+    tracker = look.snapshot.tracker if look.snapshot else None
+    known = tracker and tracker.boot_id and tracker.boot_id == boot_id()
+    return bool(tracker and known and is_over(look.verdict) and now - tracker.beat < LATELY)
+
+
+def unknown(task_id: str, where: str, known: Iterable[str]) -> str:
+    """Return what is said where there is no build of a task; it names the nearest one.
+
+    where: as the end of a sentence. known: the ids that there are.
+    """
+    return f"no build of {task_id} is known {where}{nearest(task_id, known)}"
 
 
 def run_of(look: Look) -> str | None:

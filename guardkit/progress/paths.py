@@ -7,6 +7,8 @@ from guardkit.errors import InvalidTaskIdError
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 PUNCTUATION = {ord(each): None for each in "._-"}
 LENGTH_MAX = 128  # characters of a task id
+HEX = frozenset("0123456789abcdef")
+RUN_LENGTH = 16  # characters of the name of a run
 HOME, BUILDS = ".guardkit", "autobuild"  # folders below a root, the second one in the first
 WORKTREES = "worktrees"  # in the first of them: a folder for each task that was built
 PROGRESS, JOURNAL, LOCK = "progress.json", "events.jsonl", ".lock"
@@ -27,6 +29,11 @@ def is_task_id(name: str) -> bool:
     if not 0 < len(name) <= LENGTH_MAX or name[0] not in LETTERS:
         return False
     return LETTERS.issuperset(name.translate(PUNCTUATION))
+
+
+def is_run_id(name: str) -> bool:
+    """Return whether a name is that of a run of guardkit's."""
+    return len(name) == RUN_LENGTH and HEX.issuperset(name)
 
 
 def check_task_id(task_id: object) -> str:

@@ -180,16 +180,6 @@ def is_newer(snapshot: Snapshot, than: Snapshot | None) -> bool:
     return not than.terminal and (new.seq, new.beat) > (old.seq, old.beat)
 
 
-def moved(snapshot: Snapshot, since: Snapshot | None) -> bool:
-    """Return whether a transition lies between two snapshots, as far as these can tell."""
-
-    def place(of: Snapshot) -> tuple[object, ...]:
-        where = of.wave, of.turn, of.tracker.phase_number, of.phase, of.phase_status
-        return of.tracker.run_id, *where, of.status, of.decision, of.error
-
-    return since is None or place(snapshot) != place(since)
-
-
 def encode(snapshot: Snapshot) -> bytes:
     """Return the document as UTF-8 JSON, indented by 2, ending in a line feed."""
     return msgspec.json.format(msgspec.json.encode(snapshot), indent=2) + b"\n"

@@ -15,6 +15,8 @@ MEMORY = "1,000 builds, memory of each"
 THREADS = "1,000 builds, threads"
 STATUS = "guardkit status, one build"
 STATUS_LINE = "guardkit-statusline, 20 builds"
+MCP = "guardkit mcp, first answer"
+MCP_MEMORY = "guardkit mcp, memory"
 NATS_JOIN = "1,000 builds, all known to one who joins"
 NATS_WATCH = "1,000 builds, all shown by guardkit watch"
 NATS_LATENCY = "phase entered → another process, over NATS"
@@ -52,6 +54,8 @@ BOUNDS = {
     (THREADS, ONE_BUILD): 1.0,
     (STATUS, PYTHON): 6.0,
     (STATUS_LINE, PYTHON): 2.5,
+    (MCP, PYTHON): 3.0,
+    (MCP_MEMORY, "15 MiB"): 1.0,
 }
 ON_NATS = {
     (NATS_JOIN, "1 s"): 1.0,

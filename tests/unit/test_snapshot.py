@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from guardkit import InvalidProgressError, MisuseError, Snapshot, read_progress, track_build
 from guardkit.progress.lock import boot_id
+from guardkit.progress.order import moved
 from guardkit.progress.snapshot import (
     COUNT_MAX,
     Ordinal,
@@ -26,7 +27,6 @@ from guardkit.progress.snapshot import (
     encode,
     is_newer,
     make_event,
-    moved,
     schema,
 )
 from guardkit.testing import FakeClock, MemorySink

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardkit.progress.snapshot import Snapshot, Tasks, Usage, Work, is_newer, moved
+from guardkit.progress.order import moved
+from guardkit.progress.snapshot import Snapshot, Tasks, Usage, Work, is_newer
 from guardkit.progress.state import EVENTS_MAX, Shown, State
 from guardkit.testing import FakeClock
 

@@ -11,8 +11,10 @@ from guardkit.places.words import (
     age,
     board,
     clean,
+    clip,
     counts,
     duration,
+    has_just_ended,
     heading,
     log_line,
     look_line,
@@ -20,6 +22,7 @@ from guardkit.places.words import (
     printable,
     status_lines,
     tasks,
+    unknown,
     used,
 )
 from guardkit.progress.lock import boot_id
@@ -357,3 +360,34 @@ def test_an_instant_that_no_clock_shows_costs_no_line_of_the_log(
 def test_the_heading_of_a_run_names_it() -> None:
     assert heading(event("build.started")) == "== Run run-1 =="
     assert heading(replace(event("build.started"), run_id="")) == "== Run of another program =="
+
+
+def test_what_is_too_long_ends_in_an_ellipsis() -> None:
+    assert [clip("abcd", size) for size in (5, 4, 3)] == ["abcd", "abcd", "ab…"]
+
+
+@pytest.mark.parametrize(
+    ("state", "boot", "now", "is_news"),
+    [
+        ("completed", boot_id(), 399.0, True),
+        ("crashed", boot_id(), 399.0, True),
+        ("completed", boot_id(), 400.0, False),
+        ("running", boot_id(), 100.0, False),
+        ("completed", "another", 100.0, False),
+        ("completed", "", 100.0, False),
+    ],
+)
+def test_an_end_is_news_for_some_minutes_where_that_can_be_known(
+    state: "State", boot: str, now: float, *, is_news: bool
+) -> None:
+    seen = at(1)
+    seen = replace(seen, tracker=replace(seen.tracker, boot_id=boot, beat=100.0))
+    look = Look("TASK-1", seen, Verdict(state, "it is so"), "/project")
+    assert has_just_ended(look, now) is is_news
+    assert not has_just_ended(replace(look, snapshot=None), now)
+
+
+def test_a_task_that_is_not_known_is_told_with_the_nearest_one() -> None:
+    said = "no build of TASK-11 is known below here (did you mean TASK-1?)"
+    assert unknown("TASK-11", "below here", ["TASK-1", "other"]) == said
+    assert unknown("TASK-11", "below here", []) == "no build of TASK-11 is known below here"
