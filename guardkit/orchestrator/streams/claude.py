@@ -90,7 +90,7 @@ class ClaudeReader:
             return cut_short(
                 CLI, news, session, exit_code=exit_code, stderr=stderr, held_up=held_up
             )
-        if at(result, "is_error") is True:
+        if at(result, "is_error") is not False:
             errors = (each for each in items(result, "errors") if isinstance(each, str))
             said = text(result, "result") or next(errors, "")
             return failed(CLI, news, session, cause=_cause(result, said), words=said)
