@@ -64,7 +64,8 @@ TABLE = {
         "error",
         0,
         0,
-        f"{RETRY}, We\u2019re currently experiencing high demand, which may cause temporary errors.",
+        f"{RETRY}, We\u2019re currently experiencing high demand, which may cause "
+        "temporary errors.",
     ),
     "codex-down": Told(
         None,

@@ -11,6 +11,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from guardkit.clock import Clock
 from guardkit.orchestrator.streams import endings
+from guardkit.orchestrator.streams.commands import prompt_text
 from guardkit.orchestrator.streams.endings import Cause, Cli, Ending
 from guardkit.orchestrator.streams.fields import at, items, text
 from guardkit.orchestrator.streams.jsonrpc import Peer, Reply
@@ -71,7 +72,7 @@ class AcpClient:
         if isinstance(opened, Ending):
             return opened
         self._is_prompted = True
-        asked = {"sessionId": opened, "prompt": [{"type": "text", "text": prompt}]}
+        asked = {"sessionId": opened, "prompt": [{"type": "text", "text": prompt_text(prompt)}]}
         try:
             reply = await self._peer.ask("session/prompt", asked)
         except anyio.get_cancelled_exc_class():

@@ -80,18 +80,23 @@ def codex_command(
     return [*command, *own, *(("resume", session) if session else ()), "-"]
 
 
-def prompt_bytes(prompt: str) -> bytes:
-    """Return a prompt as the CLIs read it from standard input: UTF-8, of bounded length.
+def prompt_text(prompt: str) -> str:
+    """Return a prompt that every agent takes: of bounded length, and sure to be a prompt.
 
     What is too long loses its middle, and says so. A NUL and a lone surrogate become U+FFFD. A
-    slash at the beginning would be a command of Claude Code's own: a space comes before it.
+    slash at the beginning would be a command of the agent's own: a space comes before it.
     """
     prompt = prompt.replace("\0", "\N{REPLACEMENT CHARACTER}")
     prompt = f" {prompt}" if prompt.startswith("/") else prompt
     if len(prompt) > PROMPT_MAX:
         half = (PROMPT_MAX - CUT_MAX) // 2
         prompt = prompt[:half] + CUT.format(len(prompt) - 2 * half) + prompt[-half:]
-    return prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def prompt_bytes(prompt: str) -> bytes:
+    """Return a prompt as Claude Code and Codex read it from standard input."""
+    return prompt_text(prompt).encode()
 
 
 def _split(words: Sequence[str], taken: set[str]) -> tuple[str, list[str]]:
