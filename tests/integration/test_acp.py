@@ -325,6 +325,30 @@ async def test_one_that_opens_no_session_is_given_up(
     assert f"({said})" in endings[0].reason
 
 
+async def test_one_that_is_silent_is_said_to_think(tmp_path: Path, clock: FakeClock) -> None:
+    async with talking(BY_HAND + "start()", tmp_path, clock) as talk:
+        await talk.run()
+    assert [news.message for news in talk.news] == ["thinking"]
+
+
+async def test_what_an_earlier_session_said_is_not_told_again(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    program = r"""
+can = {"loadSession": True}
+send(id=hear()["id"], result={"protocolVersion": 1, "agentCapabilities": can})
+asked = hear()
+assert (asked["method"], asked["params"]["sessionId"]) == ("session/load", "S")
+update(sessionUpdate="agent_message_chunk", content={"text": "long ago"})
+send(id=asked["id"], result=None)
+send(id=hear()["id"], result={"stopReason": "end_turn"})
+"""
+    async with talking(BY_HAND + program, tmp_path, clock) as talk:
+        ending = await talk.run("go on", "S")
+    assert (ending.ok, ending.answer, ending.session) == (True, "", "S")
+    assert {news.message for news in talk.news} == {"thinking"}
+
+
 async def test_garbage_between_messages_is_passed_over(tmp_path: Path, clock: FakeClock) -> None:
     program = r"""
 key = start()["id"]
@@ -352,7 +376,7 @@ send(id=key, result={"stopReason": "end_turn"})
 """
     async with talking(BY_HAND + program, tmp_path, clock) as talk:
         ending = await talk.run()
-    assert len(talk.news) == 20_001
+    assert len(talk.news) == 20_002
     assert len(ending.answer) == 2**20
 
 

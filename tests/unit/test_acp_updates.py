@@ -8,7 +8,7 @@ import pytest
 
 from guardkit.orchestrator.streams.endings import Cause
 from guardkit.orchestrator.streams.news import Layer
-from guardkit.orchestrator.streams.updates import PLACES_MAX, SAID_MAX, Updates
+from guardkit.orchestrator.streams.updates import CALLS_MAX, PLACES_MAX, SAID_MAX, Updates
 from guardkit.progress.snapshot import Usage
 
 STREAMS = Path(__file__).parents[1] / "streams"
@@ -165,6 +165,22 @@ def test_what_is_said_is_put_together_message_by_message() -> None:
     assert updates.answer == "Done."
 
 
+def test_thoughts_and_odd_updates_are_thinking() -> None:
+    updates = started()
+    assert updates.begin().message == "thinking"
+    updates.take(chunk("Done."))
+    assert updates.take({"sessionUpdate": "agent_thought_chunk"}).message == "thinking"
+    assert updates.take({"sessionUpdate": "odd"}).message == "thinking"
+
+
+def test_many_tools_are_not_all_remembered() -> None:
+    updates = started()
+    for number in range(1000):
+        updates.take(tool(toolCallId=str(number), title=f"tool {number}"))
+    assert updates.news.message == "tool 999"
+    assert len(updates._calls) == CALLS_MAX
+
+
 def test_what_is_said_is_bounded() -> None:
     updates = started()
     for _ in range(5):
@@ -182,6 +198,12 @@ def test_codex_tells_a_failure_besides_its_answer() -> None:
     status = {"threadStatus": {"type": "systemError"}}
     updates.take({"sessionUpdate": "session_info_update", "_meta": {"codex": status}})
     assert updates.failure == (Cause.LIMITED, "Reconnecting... 4/5")
+
+
+def test_codex_tells_a_failure_that_it_does_not_try_again() -> None:
+    updates, said = started(), {"message": "unexpected status 401 Unauthorized"}
+    updates.take({"sessionUpdate": "session_info_update", "_meta": {"codex": {"error": said}}})
+    assert updates.failure == (Cause.REFUSED, said["message"])
 
 
 def test_copilot_tells_a_failure_as_its_last_words() -> None:

@@ -8,7 +8,8 @@ import pytest
 from guardkit.orchestrator.streams.claude import ClaudeReader
 from guardkit.orchestrator.streams.codex import CodexReader
 from guardkit.orchestrator.streams.endings import Cause, Ending
-from guardkit.orchestrator.streams.news import Layer, News
+from guardkit.orchestrator.streams.news import TOOLS_MAX, Layer, News
+from guardkit.orchestrator.streams.tokens import CALLS_MAX
 from guardkit.progress.snapshot import Usage
 
 STREAMS = Path(__file__).parents[1] / "streams"
@@ -314,6 +315,59 @@ def test_a_changed_file_is_told_as_an_edit() -> None:
     news = reader.take(f'{{"type":"item.started","item":{item}}}'.encode())
     assert news is not None
     assert news.message == "Edit a.py and 1 more"
+
+
+def test_a_tool_that_is_told_of_when_it_has_ended_is_shown() -> None:
+    reader = CodexReader(WORKTREE)
+    item = '{"id":"1","type":"file_change","changes":[{"path":"a.py","kind":"delete"}]}'
+    news = reader.take(f'{{"type":"item.completed","item":{item}}}'.encode())
+    assert news is not None
+    assert (news.layer, news.message, news.ended) == (Layer.THINKS, "Delete a.py", ())
+
+
+@pytest.mark.parametrize(
+    ("event", "layer", "message"),
+    [
+        ('"subtype":"status","status":"compacting"', Layer.THINKS, "compacting what it remembers"),
+        (
+            '"subtype":"session_state_changed","state":"requires_action"',
+            Layer.PERMISSION,
+            "waits for a permission",
+        ),
+        ('"subtype":"odd"', Layer.THINKS, ""),
+    ],
+)
+def test_what_claude_tells_of_itself_is_shown(event: str, layer: Layer, message: str) -> None:
+    news = ClaudeReader(WORKTREE).take(f'{{"type":"system",{event}}}'.encode())
+    assert news is not None
+    assert (news.layer, news.message) == (layer, message)
+
+
+def test_many_tools_are_not_all_remembered() -> None:
+    reader = ClaudeReader(WORKTREE)
+    for number in range(1000):
+        block = f'{{"type":"tool_use","id":"{number}","name":"Task{number}"}}'
+        message = f'{{"id":"m{number}","content":[{block}]}}'
+        event = f'{{"type":"assistant","parent_tool_use_id":"p","message":{message}}}'
+        reader.take(event.encode())
+    assert reader.news.message == "Task999"
+    assert len(reader._teller._tools) == TOOLS_MAX
+    assert len(reader._tokens._calls) == CALLS_MAX
+
+
+@pytest.mark.parametrize("name", ["--help", "a b", "x" * 201, "", "-"])
+def test_a_session_whose_id_would_be_an_option_is_none(name: str) -> None:
+    claude, codex = ClaudeReader(WORKTREE), CodexReader(WORKTREE)
+    claude.take(f'{{"type":"system","session_id":"{name}"}}'.encode())
+    codex.take(f'{{"type":"thread.started","thread_id":"{name}"}}'.encode())
+    assert (claude.session, codex.session) == ("", "")
+
+
+def test_what_stands_on_stderr_besides_is_no_cause() -> None:
+    noise = "MCP server: connection failed, HTTP 500\n"
+    for exit_code in (1, -11, 137, None):
+        assert ClaudeReader(WORKTREE).ended(exit_code, noise).cause is Cause.BROKEN
+    assert ClaudeReader(WORKTREE).ended(-11, "Not logged in").cause is Cause.BROKEN
 
 
 def test_a_tool_whose_end_was_lost_is_forgotten_with_the_next_answer() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,6 @@ from guardkit.orchestrator.streams.updates import Updates
 from guardkit.progress.snapshot import Usage
 
 VERSION = 1
-US = {"name": "guardkit", "version": "0.1.0"}
 PATIENCE = 120.0  # seconds until an agent has opened a session; some are installed first
 GRACE = 3.0  # seconds in which a cancelled agent may answer
 LOGIN_NEEDED = -32000  # the code of "Authentication required"
@@ -72,6 +72,7 @@ class AcpClient:
         if isinstance(opened, Ending):
             return opened
         self._is_prompted = True
+        self._on_news(self._updates.begin())
         asked = {"sessionId": opened, "prompt": [{"type": "text", "text": prompt_text(prompt)}]}
         try:
             reply = await self._peer.ask("session/prompt", asked)
@@ -88,7 +89,8 @@ class AcpClient:
 
     async def _open(self, session: str) -> str | Ending:
         """Return the id of the session: a new one where the earlier one cannot be resumed."""
-        asked = {"protocolVersion": VERSION, "clientCapabilities": {}, "clientInfo": US}
+        us = {"name": "guardkit", "version": metadata.version("guardkit")}
+        asked = {"protocolVersion": VERSION, "clientCapabilities": {}, "clientInfo": us}
         agent = await self._peer.ask("initialize", asked)
         info, version = at(agent.result, "agentInfo"), at(agent.result, "protocolVersion")
         name = text(info, "title") or text(info, "name")

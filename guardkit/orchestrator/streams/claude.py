@@ -18,7 +18,7 @@ from guardkit.orchestrator.streams.endings import (
     done,
     failed,
 )
-from guardkit.orchestrator.streams.fields import amount, at, count, items, parse, text
+from guardkit.orchestrator.streams.fields import amount, at, count, items, name, parse, text
 from guardkit.orchestrator.streams.news import Layer, News, Teller, retry_line
 from guardkit.orchestrator.streams.tokens import Tokens
 from guardkit.orchestrator.streams.wording import tool_line
@@ -62,7 +62,7 @@ class ClaudeReader:
         kind = text(event, "type")
         if not kind:
             return None
-        self.session = text(event, "session_id") or self.session
+        self.session = name(event, "session_id") or self.session
         self._teller.begin()
         if kind == "system":
             self._system(event)
@@ -127,8 +127,8 @@ class ClaudeReader:
         for block in items(event, "message", "content"):
             said = text(block, "text") or said
             if text(block, "type") == "tool_use" and (tool := text(block, "id")):
-                name, given = text(block, "name"), at(block, "input")
-                self._teller.start(tool, tool_line(name, given, self._teller.root))
+                words = tool_line(text(block, "name"), at(block, "input"), self._teller.root)
+                self._teller.start(tool, words)
         self._teller.work(said)
 
     def _user(self, event: object) -> None:
@@ -161,8 +161,8 @@ class ClaudeReader:
         self._tokens.settle(event)
         self._teller.clear()
         for each in items(event, "permission_denials"):
-            name, given = text(each, "tool_name"), at(each, "tool_input")
-            self._teller.note_denied(tool_line(name, given, self._teller.root))
+            words = tool_line(text(each, "tool_name"), at(each, "tool_input"), self._teller.root)
+            self._teller.note_denied(words)
         if self._background:
             self._teller.tell(Layer.TOOL, f"in the background: {self._background}")
         else:

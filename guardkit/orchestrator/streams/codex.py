@@ -18,7 +18,7 @@ from guardkit.orchestrator.streams.endings import (
     failed,
     status_of,
 )
-from guardkit.orchestrator.streams.fields import at, count, items, parse, text
+from guardkit.orchestrator.streams.fields import at, count, items, name, parse, text
 from guardkit.orchestrator.streams.news import Layer, News, Teller, retry_line
 from guardkit.orchestrator.streams.wording import Root, command_line, tool_line
 from guardkit.progress.snapshot import Usage
@@ -67,7 +67,7 @@ class CodexReader:
         else:
             self._held_up = None
         if kind == "thread.started":
-            self.session = text(event, "thread_id") or self.session
+            self.session = name(event, "thread_id") or self.session
         elif kind == "turn.started":
             self._teller.work()
         elif kind.startswith("item."):
@@ -120,7 +120,9 @@ class CodexReader:
         elif not has_ended:
             self._teller.start(key, _words(item, self._teller.root))
         else:
-            words = self._teller.end(key) or _words(item, self._teller.root)
+            known, words = self._teller.end(key), _words(item, self._teller.root)
+            if not known:  # some tools are told of only when they have ended
+                self._teller.tell(Layer.THINKS, words)
             if kind == "command_execution" and REFUSED.search(text(item, "aggregated_output")):
                 self._teller.deny(words, by="the sandbox refused, it seems")
 

@@ -13,6 +13,7 @@ from guardkit.orchestrator.streams.news import News
 from guardkit.progress.snapshot import Usage
 
 ANSWER_MAX = 2**20  # characters of an answer that are kept
+SIGNALLED = 128  # exit codes from here on are a shell's, or tell of a signal
 NAMED_MAX = 3  # denied tools that are named
 
 
@@ -73,6 +74,9 @@ SAYINGS = {
     Cause.SETUP: r"unknown option|unexpected argument|is invalid|error loading config"
     r"|cannot be used|trusted directory",
 }
+
+# Of what may stand on stderr for other reasons, too, only that ends a build which needs the user.
+BY_STDERR = {Cause.SESSION, Cause.LOGIN, Cause.REFUSED, Cause.LIMITED, Cause.SETUP}
 
 
 class Cli(NamedTuple):
@@ -175,16 +179,17 @@ def cut_short(
     held_up: what it was waiting for when it ended, as `news` tells; else stderr tells why.
     """
     said = news.message if held_up else first_error(stderr)
-    cause = held_up or cause_of(stderr)
-    if cause is None:
+    has_exited = exit_code is not None and 0 < exit_code < SIGNALLED
+    cause = held_up or (cause_of(said) if has_exited else None)
+    if cause is None or not (held_up or cause in BY_STDERR):
         cause, said = Cause.BROKEN, ": ".join(filter(None, (_exited(exit_code), said)))
     return failed(cli, news, session, cause=cause, words=said)
 
 
 def first_error(stderr: str) -> str:
-    """Return the first line that tells of an error, else the last one, plain."""
+    """Return the first line that tells what the user can mend, else the last one, plain."""
     lines = [line for line in map(line_of, stderr.splitlines()) if line]
-    errors = (line for line in lines if line.lower().startswith("error") or cause_of(line))
+    errors = (line for line in lines if cause_of(line) in BY_STDERR)
     return next(errors, lines[-1] if lines else "")
 
 
@@ -192,7 +197,7 @@ def _exited(exit_code: int | None) -> str:
     if exit_code is None:
         return "its time was up"
     names = {number.value: number.name for number in signal.Signals}
-    name = names.get(-exit_code) or names.get(exit_code - 128)  # as shells tell of a signal
+    name = names.get(-exit_code) or names.get(exit_code - SIGNALLED)  # as shells tell of a signal
     return f"ended by {name}" if name else f"exited with {exit_code}"
 
 

@@ -5,9 +5,12 @@ Each function takes a value and the keys that lead from it to another one, throu
 
 import json
 import math
+import re
 from typing import cast
 
 from guardkit.progress.snapshot import COST_MAX, COUNT_MAX
+
+NAME = re.compile(r"\w[\w.:-]{0,199}", re.ASCII)
 
 
 def parse(line: bytes) -> object:
@@ -33,6 +36,12 @@ def text(value: object, *keys: str) -> str:
     """Return the text that stands there, "" where there is none."""
     found = at(value, *keys)
     return found if isinstance(found, str) else ""
+
+
+def name(value: object, *keys: str) -> str:
+    """Return the text that stands there, "" unless it can be an argument of a command line."""
+    found = text(value, *keys)
+    return found if NAME.fullmatch(found) else ""
 
 
 def items(value: object, *keys: str) -> list[object]:

@@ -12,6 +12,7 @@ from guardkit.orchestrator.streams.wording import Root
 from guardkit.progress.snapshot import COST_MAX, COUNT_MAX, Usage
 
 TOOLS_MAX = 64  # that are remembered at once, those that run and those that were denied
+ID_MAX = 200  # characters by which a tool is known
 THINKING = "thinking"
 
 
@@ -68,6 +69,7 @@ class Teller:
 
     def start(self, tool: str, words: str) -> None:
         """Tell that a tool runs, or goes on in other words."""
+        tool = tool[:ID_MAX]
         if tool not in self._tools:
             self.news = replace(self.news, started=(*self.news.started, tool))
         self._tools[tool] = words
@@ -77,6 +79,7 @@ class Teller:
 
     def end(self, tool: str) -> str:
         """Tell that a tool has ended; return it in words, "" where it is not known."""
+        tool = tool[:ID_MAX]
         words = self._tools.pop(tool, "")
         if words:
             self.news = replace(self.news, ended=(*self.news.ended, tool))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from guardkit.orchestrator.streams.fields import at, count, values
+from guardkit.orchestrator.streams.news import ID_MAX
 from guardkit.progress.snapshot import COUNT_MAX
 
 CALLS_MAX = 64  # calls of the model that are remembered, as events of several may alternate
@@ -28,6 +29,7 @@ class Tokens:
 
     def count(self, call: str, used: object) -> bool:
         """Take what a call of the model has used so far; return whether the call is a new one."""
+        call = call[:ID_MAX]
         is_new, known = call not in self._calls, self._calls.get(call, 0)
         tokens = max(_sum(used, USED), known)
         self._calls[call] = tokens

@@ -14,7 +14,7 @@ import msgspec
 
 from guardkit.orchestrator.streams.endings import STATUSES, Cause, cause_of, status_of
 from guardkit.orchestrator.streams.fields import amount, at, count, items, text
-from guardkit.orchestrator.streams.news import Layer, News, Teller, retry_line
+from guardkit.orchestrator.streams.news import ID_MAX, Layer, News, Teller, retry_line
 from guardkit.orchestrator.streams.wording import COMMAND_MAX, Root, command_line
 from guardkit.progress.snapshot import Usage
 
@@ -93,6 +93,11 @@ class Updates:
         """What the agent said last."""
         return self._said.getvalue()
 
+    def begin(self) -> News:
+        """Return what there is to tell once the agent has its prompt: some are silent for long."""
+        self.teller.work()
+        return self.news
+
     def take(self, update: object) -> News:
         """Return what an update tells."""
         self.teller.begin()
@@ -158,7 +163,7 @@ class Updates:
             self.teller.start(tool, call.words(self.teller.root))
 
     def _known(self, update: object) -> Call:
-        tool = text(update, "toolCallId")
+        tool = text(update, "toolCallId")[:ID_MAX]
         call = self._calls.get(tool, Call()).updated(update)
         if tool:
             self._calls[tool] = call
