@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 
 from guardkit.cli import codes, ending
 from guardkit.cli.streams import complain
-from guardkit.cli.values import at_least, guarded
+from guardkit.cli.values import at_least, guarded, one_of
 from guardkit.errors import MisuseError
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from guardkit.cli.parser import Commands, Parser
+    from guardkit.orchestrator.agents.command_lines import Permissions
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.places.display import Display
     from guardkit.progress.sinks import Sink
@@ -47,16 +49,28 @@ def _declare_demo(command: Parser) -> None:
 def _declare_task(command: Parser) -> None:
     about = "The id that stands in the task's file."
     command.add_argument("task_id", type=guarded, metavar="TASK-ID", help=about)
-    about = "The Player: what writes, once a turn."
-    command.add_argument("--player", required=True, metavar="COMMAND", help=about)
+    about = "The Player, who writes, once a turn: claude or codex, with further words of theirs; "
+    about += "acp:COMMAND for an agent that speaks ACP; or any command."
+    command.add_argument("--player", required=True, metavar="AGENT", help=about)
+    about = (
+        "A judging Coach on top of the tests, as for --player; by default the tests alone judge."
+    )
+    command.add_argument("--coach", default="", metavar="AGENT", help=about)
     about = "The tests; {junit} stands for their report's path. By default pytest."
     command.add_argument("--test", metavar="COMMAND", help=about)
     about = "How many turns there may be; by default %(default)d."
     command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
-    about = "How long the Player may take, as 90, 90s, 2m or 1h; by default 1h."
-    command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
-    about = "How long the tests may take; by default 10m."
-    command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
+    _declare_budgets(command)
+    about = "What agents may do: worktree, the default, to write there and to run commands; "
+    about += "ask-nothing, whatever they like."
+    allowed = one_of("worktree", "ask-nothing")
+    command.add_argument(
+        "--permissions", type=allowed, default="worktree", metavar="WHAT", help=about
+    )
+    about = "A folder whose player.md, again.md and coach.md replace what agents are told."
+    command.add_argument("--prompts", metavar="DIR", help=about)
+    about = "Go on in the worktree of an earlier run, after its last complete turn."
+    command.add_flag("--resume", about=about)
     about = "Say what would be run, and whether anything speaks against it; write nothing."
     command.add_flag("--dry-run", about=about)
     about = "Return when the build has begun, and print the run's id for wait --run."
@@ -66,6 +80,20 @@ def _declare_task(command: Parser) -> None:
     command.add_project()
     about = "Publish it in the messages of nats-core as well."
     command.add_flag("--nats-envelope", about=about)
+
+
+def _declare_budgets(command: Parser) -> None:
+    about = "How long the Player may take, each time, as 90, 90s, 2m or 1h; by default 1h."
+    command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
+    about = "How long the tests may take, each time; by default 10m."
+    command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
+    for name, what in (("phase", "any phase"), ("turn", "a turn"), ("build", "the whole build")):
+        about = f"How long {what} may take; by default as long as it takes."
+        command.add_duration(f"--{name}-budget", default=inf, least=0.001, about=about)
+    about = (
+        "What the agents may cost, in US dollars, over all runs of the task; by default anything."
+    )
+    command.add_argument("--max-cost", type=at_least(0.0), default=inf, metavar="USD", help=about)
 
 
 def demo(*, slow: bool, root: str | None) -> int:
@@ -87,10 +115,18 @@ def build_task(
     *,
     task_id: str,
     player: str,
+    coach: str,
     test: str | None,
     max_turns: int,
     player_timeout: float,
     test_timeout: float,
+    phase_budget: float,
+    turn_budget: float,
+    build_budget: float,
+    max_cost: float,
+    permissions: Permissions,
+    prompts: str | None,
+    resume: bool,
     dry_run: bool,
     detach: bool,
     root: str,
@@ -107,16 +143,29 @@ def build_task(
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.
     """
+    from pathlib import Path
+
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+    from guardkit.orchestrator.budgets import Budgets
     from guardkit.orchestrator.runners import DEFAULT_TEST
 
     orchestrator = AutoBuildOrchestrator(
         root,
         player=player,
+        coach=coach,
         test=test or DEFAULT_TEST,
         max_turns=max_turns,
-        player_timeout=player_timeout,
-        test_timeout=test_timeout,
+        budgets=Budgets(
+            player=player_timeout,
+            tests=test_timeout,
+            phase=phase_budget,
+            turn=turn_budget,
+            build=build_budget,
+            cost=max_cost,
+        ),
+        permissions=permissions,
+        prompts=Path(prompts) if prompts else None,
+        resume=resume,
         sinks=_publishing(nats, project, envelope=nats_envelope),
     )
     if dry_run:

@@ -5,7 +5,8 @@ from pathlib import Path
 from shlex import quote
 
 from guardkit.errors import GuardKitError
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult, Plan
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+from guardkit.orchestrator.loop import BuildResult, Plan
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.trees import of_kind
@@ -20,13 +21,15 @@ KINDS = {"created": "A", "modified": "M", "deleted": "D"}
 def planned(orchestrator: AutoBuildOrchestrator, plan: Plan) -> list[str]:
     """Return the lines that tell what a build would do."""
     task, place = plan.task, plan.place
-    within = duration(orchestrator.player_timeout), duration(orchestrator.test_timeout)
+    budgets = orchestrator.budgets
+    within = duration(budgets.player), duration(budgets.tests)
     report = Path(build_dir(place.root, task.id), "coach_turn_N.xml")
     lines = [
         f"Task: {task.id}, {task.title}, of {_near(task.path, place.root)}",
         f"Worktree: {_near(place.path, place.root)}, branch {place.branch} from {place.base[:12]}",
         f"Player: {orchestrator.player}",
         f"  in {many(orchestrator.max_turns, 'turn')} at most, each within {within[0]}",
+        *([f"Coach: {orchestrator.coach}, on top of the tests"] if orchestrator.coach else []),
         f"Tests: {orchestrator.test}",
         f"  each time within {within[1]}; {JUNIT} is {_near(report, place.root)}",
     ]

@@ -1,81 +1,56 @@
-"""The Player and Coach loop: a command writes, its tests are run, what they report decides."""
+"""Builds of tasks: who writes, who judges, and what they may take."""
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 from anyio import CancelScope, to_thread
 
-from guardkit import Build, Clock, Sink, SystemClock, track_build
-from guardkit.errors import BuildAlreadyRunningError
-from guardkit.orchestrator import coach, commits, workspace
-from guardkit.orchestrator.apart import find_apart, named
-from guardkit.orchestrator.coach import CoachTurn
+from guardkit import Clock, Sink, SystemClock, read_progress, track_build
+from guardkit.errors import BuildAlreadyRunningError, GuardKitError
+from guardkit.orchestrator import judge, workspace
+from guardkit.orchestrator.agents.agent import Agent
+from guardkit.orchestrator.agents.choice import choose, program
+from guardkit.orchestrator.agents.command_lines import Permissions
+from guardkit.orchestrator.budgets import Budgets
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.lease import hold, wait_for_agents
-from guardkit.orchestrator.outside import observe, uncommitted
-from guardkit.orchestrator.phrases import many
-from guardkit.orchestrator.runners import DEFAULT_TEST, check_player, check_test, recipe
-from guardkit.orchestrator.submodules import told
-from guardkit.orchestrator.tasks import Task, find_task
-from guardkit.orchestrator.trees import shown
-from guardkit.orchestrator.turns import Commands, Turns
-from guardkit.orchestrator.workspace import Workspace, Worktree
-
-
-class BuildResult(msgspec.Struct, frozen=True):
-    """How a build ended.
-
-    status: completed or failed. decision: which one has ended it.
-    summary: why, in one line.
-    place: the worktree and its branch.
-    commit: what was committed, in words; empty where nothing was.
-    turns: what the Coach has written.
-    """
-
-    status: str
-    decision: str
-    summary: str
-    place: Workspace
-    commit: str
-    turns: Sequence[CoachTurn]
-
-    @property
-    def worktree(self) -> Path:
-        """Where the work is."""
-        return self.place.path
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a build would do, against which nothing speaks.
-
-    dirty: files of the checkout that are not committed, and so not in the worktree.
-    """
-
-    task: Task
-    place: Workspace
-    dirty: Sequence[str]
+from guardkit.orchestrator.loop import BuildResult, Loop, Plan
+from guardkit.orchestrator.outside import uncommitted
+from guardkit.orchestrator.prompts import Prompts
+from guardkit.orchestrator.reopen import find_base
+from guardkit.orchestrator.runners import DEFAULT_TEST, check_agent, check_test
+from guardkit.orchestrator.tasks import find_task
+from guardkit.progress.snapshot import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class AutoBuildOrchestrator:
-    """Builds tasks of the repository `root` with two shell commands, run in the task's worktree.
+    """Builds tasks of the repository `root`, each in a worktree of its own.
 
-    `player` writes and `test` tests; `{junit}` in it stands for the path of the report. Time-outs
-    are seconds for each run. Nothing is ever merged, and no worktree deleted.
+    player: what writes, as `agents.choice.choose` takes it.
+    coach: what judges on top of the tests, "" for the tests alone.
+    test: the command that tests; `{junit}` stands for the path of its report.
+    max_turns: how many turns there may be.
+    budgets: how long things may take, and what they may cost.
+    permissions: what agents may do. prompts: a folder of texts that replace what they are told.
+    resume: whether a build goes on in the worktree of an earlier run.
+    Nothing is ever merged, and no worktree deleted.
     """
 
     root: Path | str = "."
     _: KW_ONLY
     player: str
+    coach: str = ""
     test: str = DEFAULT_TEST
     max_turns: int = 5
-    player_timeout: float = 3600.0
-    test_timeout: float = 600.0
+    budgets: Budgets = Budgets()  # noqa: RUF009 - frozen
+    permissions: Permissions = "worktree"
+    prompts: Path | None = None
+    resume: bool = False
     sinks: Sequence[Sink] = ()
     clock: Clock = field(default_factory=SystemClock)
 
@@ -87,14 +62,17 @@ class AutoBuildOrchestrator:
         """
         root = Path(self.root).absolute()  # noqa: ASYNC240
         task = await to_thread.run_sync(find_task, task_id, root, abandon_on_cancel=True)
-        await to_thread.run_sync(check_player, self.player, abandon_on_cancel=True)
+        self._agents()
+        Prompts(self.prompts)
+        for option, text in (("--player", self.player), ("--coach", self.coach)):
+            await to_thread.run_sync(check_agent, option, program(text), abandon_on_cancel=True)
         await to_thread.run_sync(check_test, self.test, root, abandon_on_cancel=True)
         await wait_for_agents(root, task.id, self.clock)
-        place = await workspace.plan_workspace(root, task.id, self.clock)
+        base = find_base if self.resume else None
+        place = await workspace.plan_workspace(root, task.id, self.clock, base=base)
         if alone and await to_thread.run_sync(workspace.is_being_built, root, task.id):
-            raise BuildAlreadyRunningError(
-                f"{task.id} is being built: see guardkit status {task.id}"
-            )
+            what = f"{task.id} is being built: see guardkit status {task.id}"
+            raise BuildAlreadyRunningError(what)
         return Plan(task, place, await uncommitted(place.git))
 
     async def run(self, task_id: str) -> BuildResult:
@@ -104,6 +82,7 @@ class AutoBuildOrchestrator:
         """
         plan = await self.plan(task_id)
         root, task = plan.place.root, plan.task
+        used = await to_thread.run_sync(_used, root, task.id) if self.resume else Usage()
         build = track_build(
             task.id,
             task_name=task.title,
@@ -112,84 +91,39 @@ class AutoBuildOrchestrator:
             sinks=self.sinks,
             clock=self.clock,
         )
+        player, judging = self._agents()
         with TemporaryDirectory(prefix="guardkit-") as scratch:
             documents = Documents(root, task.id, self.clock)
             async with build:
                 with closing(documents), hold(root, task.id) as lease:
+                    loop = Loop(
+                        settings=self,
+                        plan=plan,
+                        build=build,
+                        documents=documents,
+                        player=player,
+                        judging=judging,
+                        used=used,
+                        scratch=Path(scratch),
+                        lease=lease,
+                    )
                     try:
-                        return await self._build(build, plan, documents, Path(scratch), lease)
+                        return await loop.run()
                     except asyncio.CancelledError:
                         with CancelScope(shield=True):
                             build.decide("cancelled", await documents.cancelled_by())
                         raise
 
-    async def _build(
-        self,
-        build: Build,
-        plan: Plan,
-        documents: Documents,
-        scratch: Path,
-        lease: int | None,
-    ) -> BuildResult:
-        task, place = plan.task, plan.place
-        tree, note = await self._set_up(build, plan, documents, scratch)
-        turns = Turns(
-            task=task,
-            tree=tree,
-            commands=Commands(
-                player=self.player,
-                test=self.test,
-                player_timeout=self.player_timeout,
-                test_timeout=self.test_timeout,
-            ),
-            turn_max=self.max_turns,
-            documents=documents,
-            clock=self.clock,
-            begun=await observe(tree),
-            scratch=scratch,
-            lease=lease,
-        )
-        taken, end = list[CoachTurn](), None
-        while end is None:
-            async with build.turn() as turn:
-                taken.append(await turns.take(turn))
-                turn.decide(taken[-1].decision, taken[-1].rationale)
-            end = coach.conclude(taken, self.max_turns, recipe(place.root))
-        decision, summary = end
-        made = ""
-        async with build.phase("Finalize") as phase:
-            if decision == "approved":
-                made = await _commit(task, tree, taken[-1])
-            branch = await workspace.current_branch(tree.git)
-            phase.update(message=f"worktree kept: {shown(str(place.path))}")
-        if branch != place.branch:
-            summary += f"; the worktree is now on {branch or 'no branch'}"
-        build.decide(decision, summary + note)
-        if decision != "approved":
-            build.fail(summary)
-        status = "completed" if decision == "approved" else "failed"
-        return BuildResult(status, decision, summary, place, made, taken)
-
-    async def _set_up(
-        self, build: Build, plan: Plan, documents: Documents, scratch: Path
-    ) -> tuple[Worktree, str]:
-        """Make the worktree; return it, and what is to be told in the end."""
-        async with build.phase("Setup") as phase:
-            tree = await workspace.open_workspace(plan.place, scratch / "index")
-            in_the_way = await documents.begin()
-            words = f"worktree {shown(str(plan.place.path))}{told(tree.missing)}"
-            if plan.dirty:
-                words += f", without {many(len(plan.dirty), 'uncommitted change')}"
-            phase.update(message=words)
-        return tree, f"; not cleared: {in_the_way}" if in_the_way else ""
+    def _agents(self) -> tuple[Agent, Agent | None]:
+        """Return the Player, and the judging Coach; raise MisuseError for what is none."""
+        player = choose(self.player, permissions=self.permissions)
+        if not self.coach:
+            return player, None
+        return player, choose(self.coach, permissions="read-only", schema=judge.SCHEMA)
 
 
-async def _commit(task: Task, tree: Worktree, turn: CoachTurn) -> str:
-    """Commit what was tested; return how that went, in a line."""
-    title = f"{task.id}: {task.title}" if task.title != task.id else task.id
-    tests = turn.rationale.partition(";")[0]
-    message = f"{title}\n\nApproved in turn {turn.turn}: {tests}.\n"
-    found = await commits.commit(tree, turn.validation_results.tree, message)
-    left = named(await find_apart(tree.git, tree.index, tree.inner))
-    words = (f"{found.name[:12]} on {tree.place.branch}", *found.remarks, left)
-    return ", ".join(filter(None, words))
+def _used(root: Path, task_id: str) -> Usage:
+    """Return what earlier runs of a task have used, as far as its file tells."""
+    with suppress(GuardKitError):
+        return read_progress(task_id, root=root).usage or Usage()
+    return Usage()

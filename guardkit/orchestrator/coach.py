@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 
 from guardkit.orchestrator.commands import BY_SHELL, CommandResult
 from guardkit.orchestrator.imported import Imported, not_tested
+from guardkit.orchestrator.judge import Opinion
 from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.trees import Changes, of_kind
 
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
+SAME, IDLE = 3, 2  # turns with the same feedback, and without a change, that end a build
 MAX_DEPTH = 100  # of lists and objects in the Player's report
 BRACKETS = re.compile(rb'"(?:\\.|[^"\\])*"|[][{}]', re.DOTALL)
 NO_REPORT = "left no report"
@@ -49,7 +52,7 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 class CoachTurn(msgspec.Struct, frozen=True):
-    """What the Coach writes: approve or feedback, why in one line, and all that is amiss."""
+    """What the Coach writes: approve, feedback or error, why in one line, and all that is amiss."""
 
     task_id: str
     turn: int
@@ -88,6 +91,28 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
 
 
+def review(judged: CoachTurn, opinion: Opinion | None, why: str) -> CoachTurn:
+    """Return what a judging Coach makes of a turn that the tests have approved.
+
+    opinion: None where it has given none; why: then the reason.
+    """
+    if opinion is None:
+        said = f"the judging Coach gave no answer that can be read: {why}"
+        return replace(judged, decision="error", rationale=said, issues=[said])
+    criteria = opinion.criteria_verification
+    if opinion.decision == "approve":
+        return replace(judged, criteria_verification=criteria)
+    issues = [*opinion.issues] or [opinion.rationale or "the judging Coach does not say why"]
+    rationale = opinion.rationale or issues[0]
+    return replace(
+        judged,
+        decision="feedback",
+        rationale=rationale,
+        issues=issues,
+        criteria_verification=criteria,
+    )
+
+
 def _doubt(tests: CommandResult, report: Report | None, trouble: str) -> list[str]:
     """Return what speaks against it that tests ran and passed: what is not understood does."""
     if report is None:
@@ -121,10 +146,13 @@ def _outside(paths: Sequence[str]) -> str:
     return f"; changed outside the worktree: {some(paths)}" if paths else ""
 
 
-def conclude(turns: Sequence[CoachTurn], turn_max: int, recipe: str = "") -> tuple[str, str] | None:
+def conclude(
+    turns: Sequence[CoachTurn], turn_max: int, recipe: str = "", *, over: str = ""
+) -> tuple[str, str] | None:
     """Return the decision that ends the build, and why; None where another turn is due.
 
     recipe: a test command that would leave a report.
+    over: why no other turn may begin, "" if one may.
     """
     last, found = turns[-1], [turn.validation_results for turn in turns]
     player, tests = found[-1].player, found[-1].tests
@@ -139,12 +167,26 @@ def conclude(turns: Sequence[CoachTurn], turn_max: int, recipe: str = "") -> tup
         return "configuration_error", f"mend --{'test' if tests else 'player'}: {why}"
     if found[-1].trouble == NO_REPORT and not ran_before and _exited(tests):
         return "configuration_error", f"mend --test, as {recipe}: {why}"
-    if player.exit_code is None:
-        return "timeout_budget_exhausted", why
+    if player.decision:
+        return player.decision, why
+    if player.exit_code is None or over:
+        return "timeout_budget_exhausted", f"{over}: {why}" if over else why
     if [each.tests for each in found[-2:]] == [None, None]:
         return "player_invocation_stall", f"twice in a row: {why}"
-    used_up = "max_turns_exceeded", f"not approved in {many(turn_max, 'turn')}: {why}"
-    return used_up if len(turns) >= turn_max else None
+    if len(turns) >= turn_max:
+        return "max_turns_exceeded", f"not approved in {many(turn_max, 'turn')}: {why}"
+    stalled = _stalls(turns)
+    return ("unrecoverable_stall", f"{stalled}: {why}") if stalled else None
+
+
+def _stalls(turns: Sequence[CoachTurn]) -> str:
+    """Return why another turn would come to nothing, "" if it may not."""
+    if len(turns) >= SAME and len({tuple(each.issues) for each in turns[-SAME:]}) == 1:
+        return f"the same feedback in {SAME} turns running"
+    trees = [each.validation_results.tree for each in turns[-IDLE - 1 :]]
+    if len(trees) > IDLE and len({*trees}) == 1:
+        return f"no file has changed in {IDLE} turns running"
+    return ""
 
 
 def _exited(command: CommandResult | None) -> bool:

@@ -5,9 +5,12 @@ report that cannot be read is no proof.
 """
 
 import asyncio
+import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +21,7 @@ from guardkit.clock import Clock
 from guardkit.orchestrator.coach import NO_REPORT, CoachTurn, feedback, player_turn
 from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.junit import Report, ReportError, read_junit
+from guardkit.orchestrator.rawlog import RawLog
 from guardkit.progress.folder import Folder, open_builds, temporary
 from guardkit.progress.paths import build_dir
 from guardkit.progress.timer import Timer
@@ -25,6 +29,8 @@ from guardkit.progress.worker import Worker
 
 FEEDBACK = "feedback.json"  # empty before the first turn
 REQUEST = "cancel"  # who asks for the end of the build
+TURN = re.compile(r"(player|coach|agent|coach_agent)_turn_.*")  # what tells of one
+MAX_TURN = 2**26  # bytes of a document of ours
 MAX_REQUEST = 200  # bytes
 MAX_SAID = 2**20  # bytes of the Player's report; a longer one is none
 LIMIT, LIMIT_CANCELLED = 10.0, 0.5  # seconds that a disk may take, and when all is to end
@@ -58,6 +64,18 @@ class Documents:
     def feedback(self) -> Path:
         """What the Coach has written last."""
         return self.folder / FEEDBACK
+
+    def log(self, turn: int, who: str) -> RawLog:
+        """Return what takes the stream of an agent, named for it and its turn."""
+        name = f"{who}_turn_{turn}.jsonl"
+        return RawLog(partial(self._open, _begin_log, name), self._worker)
+
+    async def taken(self) -> list[CoachTurn]:
+        """Return the turns that an earlier run has completed, one after the other."""
+        try:
+            return await self._call(_read_turns)
+        except OSError:
+            return []
 
     async def begin(self) -> str:
         """Remove what the turns of an earlier run have left; return what is in the way, or ""."""
@@ -144,10 +162,25 @@ def _take(folder: Folder, name: str) -> bytes:
     return text
 
 
+def _begin_log(folder: Folder, name: str) -> int:
+    """Return the descriptor of a new file that its owner alone may read."""
+    remove(folder, name)
+    return folder.file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _read_turns(folder: Folder) -> list[CoachTurn]:
+    found = list[CoachTurn]()
+    with suppress(Exception):  # msgspec's: also UnicodeDecodeError; OSError: there are no more
+        while True:
+            text = folder.read(f"coach_turn_{len(found) + 1}.json", MAX_TURN)
+            found.append(msgspec.json.decode(text, type=CoachTurn))
+    return found
+
+
 def clear_turns(folder: Folder) -> None:
     """Remove what the turns of an earlier run have left; before turn 1 there is no feedback."""
     for name in folder.names():
-        if name.startswith(("player_turn_", "coach_turn_")):
+        if TURN.fullmatch(name):
             remove(folder, name)
     remove(folder, REQUEST)
     _write(folder, FEEDBACK, b"")

@@ -1,5 +1,6 @@
 """A process, and all that descends from it: below a watcher, which ends them when we die."""
 
+import errno
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from guardkit.orchestrator import watcher
 from guardkit.orchestrator.watcher import descendants
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and until a process counts as one that stays
+NOT_EXECUTED, NOT_FOUND = 126, 127  # exit codes, as a shell's
 MAX_STATUS = 4096  # bytes of what a watcher tells
 STARTED, ENDED = re.compile(rb"started (\d+)\n"), re.compile(rb"(exited|failed) (-?\d+)\n")
 
@@ -37,7 +39,7 @@ class Process:
         self._is_gone = False
 
     async def wait(self) -> int:
-        """Return the command's exit code, negative for a signal; raise OSError if it cannot start.
+        """Return the command's exit code: negative for a signal, as a shell's if it cannot start.
 
         What it has started may run on.
         """
@@ -45,9 +47,10 @@ class Process:
             await self._hear()
         if not ended:  # somebody has killed the watcher
             return -signal.SIGKILL
+        number = int(ended[2])
         if ended[1] == b"failed":
-            raise OSError(int(ended[2]), os.strerror(int(ended[2])))
-        return int(ended[2])
+            return NOT_FOUND if number == errno.ENOENT else NOT_EXECUTED
+        return number
 
     async def end(self, clock: Clock, *, patience: float = 0.0) -> list[int]:
         """End all that is left: SIGTERM, `GRACE` seconds by the clock, SIGKILL.

@@ -35,6 +35,10 @@ BY_FILE = {  # the first that is there tells how a repository is tested
     "setup.py": DEFAULT_TEST,
     "setup.cfg": DEFAULT_TEST,
 }
+INSTALLED_BY = {
+    "claude": "npm install -g @anthropic-ai/claude-code",
+    "codex": "npm install -g @openai/codex",
+}
 # First words that are the shell's own.
 SHELL = re.compile(
     r"\.|:|alias|bg|break|case|cd|command|continue|eval|exec|exit|export|false|fg|for|getopts|if|jobs"
@@ -60,10 +64,14 @@ def check_test(command: str, root: Path) -> None:
         raise WorkspaceError(f"python has no pytest: {remedy}")
 
 
-def check_player(command: str) -> None:
-    """See that a Player can be run, as far as that can be seen before; raise WorkspaceError."""
+def check_agent(option: str, command: str) -> None:
+    """See that an agent can be run, as far as that can be seen before; raise WorkspaceError.
+
+    option: the one that names it.
+    """
     if word := _missing(command):
-        raise WorkspaceError(f"the Player's {word} is not found: install it, or mend --player")
+        install = INSTALLED_BY.get(word, "install it")
+        raise WorkspaceError(f"{option}: {word} is not found: {install}, or give another")
 
 
 def _missing(command: str) -> str:

@@ -171,6 +171,13 @@ def _changes(fields: Sequence[str]) -> Changes:
     return {shown(path): letter if letter in "AD" else "M" for path, letter in pairs}
 
 
+async def read_patch(git: Git, before: str, after: str) -> str:
+    """Return what differs between two trees, as a diff; raises GitError."""
+    words = ("-p", "--no-ext-diff", "--no-textconv", "--no-color", before, after)
+    text = await replace(git, index=NO_INDEX).run("diff-tree", "-r", *words)
+    return shown(text)
+
+
 async def read_lines(git: Git, before: str, after: str) -> list[tuple[str, str]]:
     """Return the lines that were added (`+`) and removed (`-`) between two trees, by their path.
 

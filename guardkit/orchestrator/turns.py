@@ -1,94 +1,99 @@
 """One turn: the Player writes, its tests are run, and what both have come to is found out."""
 
-from collections.abc import Coroutine
+import dataclasses
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from anyio import sleep_forever
 from msgspec.structs import replace
 
 from guardkit import Clock, Turn
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import coach, workspace
+from guardkit.orchestrator import coach, judge, workspace
+from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.apart import find_apart
+from guardkit.orchestrator.budgets import Deadlines, Ledger
 from guardkit.orchestrator.coach import CoachTurn, Findings
-from guardkit.orchestrator.commands import CommandResult, run_command
+from guardkit.orchestrator.commands import Seat, run_command
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.imported import read_imported, search_path
 from guardkit.orchestrator.outside import Observation, changed, observe
 from guardkit.orchestrator.runners import JUNIT
-from guardkit.orchestrator.tasks import Task
-from guardkit.orchestrator.trees import Changes, compare, find_litter, look, of_kind, write_tree
+from guardkit.orchestrator.telling import Telling
+from guardkit.orchestrator.trees import (
+    Changes,
+    compare,
+    find_litter,
+    look,
+    of_kind,
+    read_patch,
+    write_tree,
+)
 from guardkit.orchestrator.weaker import find_weaker
 from guardkit.orchestrator.workspace import Worktree
 
 POLL = 2.0  # seconds between two looks at what the Player has changed so far
-
-Run = partial[Coroutine[Any, Any, CommandResult]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commands:
-    """What is run in each turn, as `AutoBuildOrchestrator` is given it."""
-
-    player: str
-    test: str
-    player_timeout: float
-    test_timeout: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
     """What all turns of a build have in common.
 
+    player, coach: the agents; no coach: the tests alone judge. test: the command that tests.
+    telling: what they are told.
     begun: what was outside of the worktree at the beginning.
     scratch: a folder of our own, outside of the repository.
     lease: what the agents hold as long as they live.
     litter: the object that tests have left at a path.
     """
 
-    task: Task
+    telling: Telling
     tree: Worktree
-    commands: Commands
-    turn_max: int
+    player: Agent
+    coach: Agent | None
+    test: str
     documents: Documents
     clock: Clock
+    ledger: Ledger
     begun: Observation
     scratch: Path
     lease: int | None
     litter: dict[str, str] = field(default_factory=dict[str, str])
 
-    async def take(self, turn: Turn) -> CoachTurn:
-        """Run the Player, and the tests unless it has failed; leave the documents of the turn."""
+    async def take(self, turn: Turn, taken: Sequence[CoachTurn], until: Deadlines) -> CoachTurn:
+        """Run the Player, and the tests unless it has failed; leave the documents of the turn.
+
+        taken: the turns before this one. until: when it has to be over.
+        """
         tree = self.tree
         before = await observe(tree)
-        found = await self._play(turn)
+        found = await self._play(turn, taken, until)
         if found.player.exit_code == 0:
-            found = await self._test(turn, found)
-        after = await observe(tree)
-        judged = coach.judge(
-            self.task.id,
-            turn.number,
-            replace(
-                found,
-                outside=changed(before.named, after.named),
-                refused=changed(self.begun.guarded, after.guarded),
-            ),
-        )
+            judged = await self._validate(turn, found, before, until)
+        else:
+            judged = self._judge(turn, found, before, await observe(tree))
         remark = await self.documents.save(judged)
         return replace(judged, rationale="; ".join(filter(None, (judged.rationale, remark))))
 
-    async def _play(self, turn: Turn) -> Findings:
+    async def _play(self, turn: Turn, taken: Sequence[CoachTurn], until: Deadlines) -> Findings:
         """Run the Player; return what has come of it."""
-        tree, budget = self.tree, self.commands.player_timeout
+        tree = self.tree
+        budget, limit = until.left(until.budgets.player, "--player-timeout")
         async with turn.phase("Player Implementation", budget=budget) as phase:
-            env = self._env(turn) | search_path(tree.path)
-            run, live = self._run(turn), partial(_look, turn, tree, self.clock)
-            player = await run(self.commands.player, budget=budget, env=env, poll=live)
+            log = self.documents.log(turn.number, "agent")
+            seat = self._seat(turn, budget, limit, self._env(turn) | search_path(tree.path))
+            player = await self.player.work(
+                self.telling.player(turn.number, taken),
+                dataclasses.replace(seat, poll=partial(_look, turn, tree, self.clock)),
+                log=log.write,
+                spend=self.ledger.of("player"),
+            )
+            log.close()
             content = await write_tree(tree.git, tree.index, self.litter)
             await workspace.keep(tree, f"turn-{turn.number}", content)
             changes = await compare(tree.git, tree.baseline, content)
@@ -97,55 +102,99 @@ class Turns:
                 phase.fail(f"the Player {player.ending}")
         return Findings(changes, (), player, tree=content)
 
-    async def _test(self, turn: Turn, found: Findings) -> Findings:
-        """Run the tests, and read their report, whatever their exit code."""
-        tree, budget = self.tree, self.commands.test_timeout
+    async def _validate(
+        self, turn: Turn, found: Findings, before: Observation, until: Deadlines
+    ) -> CoachTurn:
+        """Run the tests, and the judging Coach where they approve."""
+        budget, limit = until.left(until.budgets.tests, "--test-timeout")
         async with turn.phase("Coach Validation", budget=budget) as phase:
             phase.update(tests_passed=0, tests_total=0)
-            in_the_way = await self.documents.make_room(turn.number)
-            told = self.scratch / f"imported-{turn.number}"
-            told.touch(mode=0o600)
-            path = self.scratch / "nowhere" if in_the_way else self.documents.report(turn.number)
-            command = self.commands.test.replace(JUNIT, quote(str(path)))
-            env = search_path(tree.path, told=told)
-            tests = await self._run(turn)(command, budget=budget, env=env, poll=sleep_forever)
-            read, trouble = await self.documents.read(turn.number)
-            if in_the_way:
-                read, trouble = None, f"an old report cannot be removed: {in_the_way}"
-            if read:
-                total = read.passed + len(read.failures)
-                phase.update(tests_passed=read.passed, tests_total=total)
-            else:
-                phase.fail(coach.unproven(tests, trouble))
+            found = await self._test(turn, found, budget, limit)
+            if report := found.report:
+                total = report.passed + len(report.failures)
+                phase.update(tests_passed=report.passed, tests_total=total)
+            elif found.tests:
+                phase.fail(coach.unproven(found.tests, found.trouble))
+            judged = self._judge(turn, found, before, await observe(self.tree))
+            if self.coach and judged.decision == "approve":
+                judged = await self._review(turn, self.coach, judged, until)
+        return judged
+
+    async def _test(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
+        """Run the tests, and read their report, whatever their exit code."""
+        tree, number = self.tree, turn.number
+        in_the_way = await self.documents.make_room(number)
+        told = self.scratch / f"imported-{number}"
+        told.touch(mode=0o600)
+        path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
+        seat = self._seat(turn, budget, limit, search_path(tree.path, told=told))
+        tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
+        report, trouble = await self.documents.read(number)
+        if in_the_way:
+            report, trouble = None, f"an old report cannot be removed: {in_the_way}"
+        skipped = report.skipped if report else 0
         weaker = await find_weaker(
-            tree.git, tree.baseline, found.tree, found.changes, skipped=read.skipped if read else 0
+            tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
         )
         self.litter.update(await find_litter(tree.git, tree.index, found.tree))
         return replace(
             found,
             tests=tests,
-            report=read,
+            report=report,
             trouble=trouble,
             imported=read_imported(told, tree.path, tree.place.root),
             apart=await find_apart(tree.git, tree.index, tree.inner),
             weaker=weaker,
         )
 
-    def _run(self, turn: Turn) -> Run:
-        return partial(
-            run_command,
+    def _judge(
+        self, turn: Turn, found: Findings, before: Observation, after: Observation
+    ) -> CoachTurn:
+        outside = changed(before.named, after.named)
+        refused = changed(self.begun.guarded, after.guarded)
+        found = replace(found, outside=outside, refused=refused)
+        return coach.judge(self.telling.task.id, turn.number, found)
+
+    async def _review(
+        self, turn: Turn, agent: Agent, judged: CoachTurn, until: Deadlines
+    ) -> CoachTurn:
+        """Return what the judging Coach makes of a turn that the tests have approved."""
+        tree, found = self.tree, judged.validation_results
+        budget, limit = until.left(until.budgets.player, "--player-timeout")
+        patch = await read_patch(tree.git, tree.baseline, found.tree)
+        prompt = self.telling.coach(judged, patch)
+        (self.scratch / "prompt.md").write_text(prompt, encoding="utf-8")
+        env = {"GUARDKIT_PROMPT_FILE": str(self.scratch / "prompt.md")}
+        log = self.documents.log(turn.number, "coach_agent")
+        opinion, why = await judge.ask(
+            agent,
+            prompt,
+            self._seat(turn, budget, limit, self._env(turn) | env),
+            log=log.write,
+            spend=self.ledger.of("coach"),
+        )
+        log.close()
+        return coach.review(judged, opinion, why)
+
+    def _seat(self, turn: Turn, budget: float, limit: str, env: Env) -> Seat:
+        return Seat(
             cwd=self.tree.path,
+            env=env,
+            budget=budget,
+            limit=limit,
             clock=self.clock,
-            on_line=partial(_hear, turn),
+            hear=partial(_hear, turn),
+            poll=sleep_forever,
             lock=self.lease,
+            enough=self.ledger.enough,
         )
 
     def _env(self, turn: Turn) -> dict[str, str]:
-        env: dict[str, object] = {
-            "TASK_ID": self.task.id,
-            "TASK_FILE": self.task.path,
+        env: Mapping[str, object] = {
+            "TASK_ID": self.telling.task.id,
+            "TASK_FILE": self.telling.task.path,
             "TURN": turn.number,
-            "TURN_MAX": self.turn_max,
+            "TURN_MAX": self.telling.turn_max,
             "FEEDBACK_FILE": self.documents.feedback,
             "REPORT_FILE": self.documents.said(turn.number),
         }

@@ -1,7 +1,7 @@
 """Where a build works: a git worktree, and the branch and the refs that belong to it."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,8 @@ from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
 REFS = "refs/guardkit"
+
+FindBase = Callable[[Git, Path, str], Awaitable[str]]
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,22 +65,28 @@ class Worktree(msgspec.Struct, frozen=True, kw_only=True):
         return self.place.path
 
 
-async def plan_workspace(root: Path, task_id: str, clock: Clock) -> Workspace:
+async def plan_workspace(
+    root: Path, task_id: str, clock: Clock, *, base: FindBase | None = None
+) -> Workspace:
     """Return where `root`/.guardkit/worktrees/`task_id` can be made, from HEAD; write nothing.
 
+    base: finds the commit from which an earlier run began, whose worktree is gone on with.
     A task that is being built has its worktree: `track_build` refuses it, and names the builder.
     Raises WorkspaceError, in one line that names the remedy.
     """
     branch, path = f"autobuild/{task_id}", root / HOME / WORKTREES / task_id
     git = await open_git(root, clock)
-    base = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
+    head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
     await git.run("check-ref-format", "--branch", branch)
     await to_thread.run_sync(_is_there, root, task_id)
+    if base:
+        began = await base(git, path, branch)
+        return Workspace(root=root, path=path, branch=branch, base=began, git=git)
     aside = await remedy(git, path, branch)
     if aside and not await to_thread.run_sync(is_being_built, root, task_id):
-        what = f"{branch} is of an earlier run: merge what you need of it, and move it aside: "
+        what = f"{branch} is of an earlier run: go on with it by --resume, or move it aside: "
         raise WorkspaceError(what + aside)
-    return Workspace(root=root, path=path, branch=branch, base=base, git=git)
+    return Workspace(root=root, path=path, branch=branch, base=head, git=git)
 
 
 async def open_git(root: Path, clock: Clock) -> Git:
@@ -160,6 +168,7 @@ async def _measure(place: Workspace, index: Path) -> Worktree:
         inner=await walk(own),
     )
     await _shelve(place)
+    await keep(tree, "base", place.base)
     await keep(tree, "baseline", tree.baseline)
     return tree
 
@@ -178,7 +187,7 @@ async def _shelve(place: Workspace) -> None:
 
 
 async def keep(tree: Worktree, name: str, content: str) -> None:
-    """Keep a tree from being collected, as `refs/guardkit/TASK/name`; raises GitError."""
+    """Keep a tree, or a commit, as `refs/guardkit/TASK/name`; raises GitError."""
     await tree.git.shared.run("update-ref", f"{REFS}/{tree.place.path.name}/{name}", content)
 
 
@@ -189,7 +198,8 @@ async def _undo(place: Workspace) -> None:
     await place.git.asks("worktree", "remove", "--force", "--force", str(place.path))
     git = place.git.shared
     await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
-    await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/baseline")
+    for name in ("base", "baseline"):
+        await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/{name}")
 
 
 def delete(root: Path, task_id: str) -> None:

@@ -22,7 +22,9 @@ from guardkit.errors import (
     TaskNotFoundError,
     WorkspaceError,
 )
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+from guardkit.orchestrator.budgets import Budgets
+from guardkit.orchestrator.loop import BuildResult
 from guardkit.testing import FakeClock, MemorySink
 
 from ..repositories import git
@@ -518,7 +520,7 @@ async def test_while_the_player_works_its_files_and_latest_line_are_shown(
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await build(player, clock=clock, sinks=[sink], player_timeout=1e9)
+            await build(player, clock=clock, sinks=[sink], budgets=Budgets(player=1e9))
 
         tasks.start_soon(run)
         await until(lambda: any(s.message == "writing tests" for s in sink.snapshots), clock)
@@ -542,7 +544,7 @@ async def test_a_player_that_breaks_its_worktree_for_a_while_is_no_trouble_until
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await build(player, clock=clock, sinks=[sink], player_timeout=1e9)
+            await build(player, clock=clock, sinks=[sink], budgets=Budgets(player=1e9))
 
         tasks.start_soon(run)
         await until(lambda: any(s.message == "broken" for s in sink.snapshots), clock)
@@ -560,7 +562,10 @@ async def test_a_player_that_never_ends_uses_up_its_time(root: Path, build: Buil
         async def run() -> None:
             results.append(
                 await build(
-                    "echo begun; sleep 1000; {junit}", clock=clock, sinks=[sink], player_timeout=900
+                    "echo begun; sleep 1000; {junit}",
+                    clock=clock,
+                    sinks=[sink],
+                    budgets=Budgets(player=900),
                 )
             )
 
@@ -578,7 +583,12 @@ async def test_tests_that_hang_are_feedback(root: Path, build: Build) -> None:
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            options = {"clock": clock, "sinks": [sink], "player_timeout": 1e9, "max_turns": 1}
+            options = {
+                "clock": clock,
+                "sinks": [sink],
+                "budgets": Budgets(player=1e9),
+                "max_turns": 1,
+            }
             results.append(await build(GREEN, "echo begun; sleep 1000; {junit}", **options))
 
         tasks.start_soon(run)

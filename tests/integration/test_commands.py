@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from guardkit.clock import Clock, SystemClock
-from guardkit.orchestrator.commands import CommandResult, plain, run_command
+from guardkit.orchestrator.commands import CommandResult, Seat, plain, run_command
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -36,15 +36,8 @@ class Runner:
 
     async def run(self, command: str, *, budget: float = 1e9, **env: str) -> CommandResult:
         with anyio.fail_after(60):
-            self.result = await run_command(
-                command,
-                cwd=self.cwd,
-                budget=budget,
-                clock=self.clock,
-                env=env,
-                on_line=self.hear,
-                poll=anyio.sleep_forever,
-            )
+            seat = Seat(cwd=self.cwd, budget=budget, clock=self.clock, env=env, hear=self.hear)
+            self.result = await run_command(command, seat)
         return self.result
 
     async def start(self, tasks: TaskGroup, command: str, *, budget: float = 1e9) -> None:

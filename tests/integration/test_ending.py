@@ -167,7 +167,7 @@ def test_a_dry_run_tells_what_would_be_run_and_writes_nothing(root: Path) -> Non
     [
         ("true", "npm test", 2, "leaves no report"),
         ("true", "no-such-runner {junit}", 7, "the test command's no-such-runner is not found"),
-        ("no-such-player", PASSING, 7, "the Player's no-such-player is not found"),
+        ("no-such-player", PASSING, 7, "--player: no-such-player is not found"),
     ],
 )
 def test_a_dry_run_is_refused_as_the_build_would_be(

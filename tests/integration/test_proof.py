@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+from guardkit.orchestrator.loop import BuildResult
 
 from ..repositories import git
 

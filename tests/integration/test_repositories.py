@@ -12,8 +12,9 @@ import pytest
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator import workspace
 from guardkit.orchestrator.apart import find_apart
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator, BuildResult
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.commits import LIMIT_SIGNING, Commit, commit, unfit
+from guardkit.orchestrator.loop import BuildResult
 from guardkit.orchestrator.submodules import told
 from guardkit.orchestrator.workspace import Worktree, plan_workspace
 from guardkit.testing import FakeClock, MemorySink
@@ -732,6 +733,7 @@ async def test_the_baseline_and_the_tree_of_each_turn_are_kept(root: Path) -> No
     git(root, "gc", "-q", "--prune=now")
     kept = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/guardkit")
     assert kept.splitlines() == [
+        f"refs/guardkit/TASK-1/base {tree.place.base}",
         f"refs/guardkit/TASK-1/baseline {tree.baseline}",
         f"refs/guardkit/TASK-1/turn-1 {content}",
     ]
@@ -747,7 +749,9 @@ async def test_the_trees_of_an_earlier_run_are_kept_apart(root: Path) -> None:
     again = await open_workspace(root)
     kept = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/guardkit")
     assert kept.splitlines() == [
+        f"refs/guardkit/TASK-1/base {again.place.base}",
         f"refs/guardkit/TASK-1/baseline {again.baseline}",
+        f"refs/guardkit/TASK-1/earlier/base {tree.place.base}",
         f"refs/guardkit/TASK-1/earlier/baseline {tree.baseline}",
         f"refs/guardkit/TASK-1/earlier/turn-2 {content}",
     ]

@@ -1,0 +1,48 @@
+"""The worktree of an earlier run, in which a build goes on."""
+
+from pathlib import Path
+
+import anyio
+from msgspec.structs import replace
+
+from guardkit.errors import WorkspaceError
+from guardkit.orchestrator.apart import walk
+from guardkit.orchestrator.git import Git, pin
+from guardkit.orchestrator.leftovers import known
+from guardkit.orchestrator.workspace import REFS, Workspace, Worktree
+
+
+async def find_base(git: Git, path: Path, branch: str) -> str:
+    """Return the commit from which an earlier run began; raise WorkspaceError where none is kept.
+
+    git: for the checkout. path, branch: the worktree's.
+    """
+    name = path.name
+    there = await known(git, path.parent)
+    wanted = {
+        f"the worktree {path}": name in there and await anyio.Path(path).is_dir(),
+        f"the branch {branch}": await git.shared.asks("rev-parse", "-q", "--verify", branch),
+    }
+    wanted |= {
+        f"{REFS}/{name}/{ref}": await git.shared.asks(
+            "rev-parse", "-q", "--verify", f"{REFS}/{name}/{ref}"
+        )
+        for ref in ("base", "baseline")
+    }
+    missing = next((what for what, is_there in wanted.items() if not is_there), None)
+    if missing:
+        raise WorkspaceError(f"{name} cannot be resumed: {missing} is gone; start without --resume")
+    return await git.shared.line("rev-parse", f"{REFS}/{name}/base")
+
+
+async def reopen(place: Workspace, index: Path) -> Worktree:
+    """Return the worktree that an earlier run has made, measured against what it was then.
+
+    index: where our own index is to be.
+    Raises GitError.
+    """
+    git = await pin(Git(folder=place.path, clock=place.git.clock, git_dir=place.path / ".git"))
+    own = replace(git, index=index)
+    baseline = await git.shared.line("rev-parse", f"{REFS}/{place.path.name}/baseline")
+    await own.run("read-tree", baseline)
+    return Worktree(place=place, git=git, baseline=baseline, index=index, inner=await walk(own))
