@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from itertools import count
 from typing import Any, TypeVar
 
 from guardkit.clock import Clock
@@ -11,7 +10,7 @@ from guardkit.errors import NatsError
 from guardkit.nats.client import CLOSE, Client, see
 from guardkit.nats.jetstream import NOT_NOW, RefusedError
 from guardkit.nats.line import Line
-from guardkit.nats.run import DISK_LATE, LOOK_AGAIN, Run
+from guardkit.nats.run import DISK_LATE, Run
 from guardkit.nats.settings import Settings
 from guardkit.nats.source import Source, Told
 from guardkit.nats.streams import ensure_streams
@@ -42,12 +41,12 @@ class Courier:
         self.line = Line(settings, clock, self._prepare)
         self._files = Worker()
         self._thread = asyncio.Lock()
+        self._noting: asyncio.Future[None] | None = None
         self._hung: asyncio.Future[Any] | None = None  # what the thread has not come back from
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._made = 0  # times that a stream was gone, and was made again
         self._keeping = asyncio.create_task(self.line.keep())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unnoted: dict[str, Source] = {}  # of the runs that are not noted as due yet
 
     @property
     def gone(self) -> bool:
@@ -56,16 +55,13 @@ class Courier:
 
     async def close(self) -> None:
         """End the connection; what is not delivered stays due."""
-        notes: list[asyncio.Future[None]] = []
-        with suppress(OSError):
-            notes = [self._submit(each.note, self.to, "due") for each in self._unnoted.values()]
         tasks = {self._keeping, *self._tasks}
         for task in tasks:
             task.cancel()
         try:
             await asyncio.wait(tasks)
-            if notes:
-                await self.timer.hangs(notes[-1], CLOSE)
+            if self._noting:  # an exit does not wait for the thread
+                await self.timer.hangs(self._noting, CLOSE)
         finally:  # a build that has waited long enough cancels this
             self._files.shutdown()
             await self.timer.leave()
@@ -74,8 +70,8 @@ class Courier:
         """Have a run delivered from now on; `is_due`: it need not be noted first."""
         self.runs[run.task_id, run.run_id] = run
         if not is_due and run.source:
-            self._unnoted[run.run_id] = run.source
-        self.start(self._bring(run, is_due=is_due))
+            self._note_due(run.source)
+        self.start(self._bring(run))
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Have some work done, and end it with all the rest."""
@@ -103,10 +99,8 @@ class Courier:
                     raise TimeoutError
         return work.result()
 
-    async def _bring(self, run: Run, *, is_due: bool) -> None:
+    async def _bring(self, run: Run) -> None:
         try:
-            if not is_due and run.source:
-                self.start(self._note_due(run, run.source))
             while not run.over:
                 await run.rest(await self._deliver(run, await self.line.connected()))
             if run.source and run.delivered:
@@ -116,24 +110,19 @@ class Courier:
             await self.line.fail(error)
         finally:
             self.runs.pop((run.task_id, run.run_id), None)
-            self._unnoted.pop(run.run_id, None)
         await self.line.news()
 
-    async def _note_due(self, run: Run, source: Source) -> None:
-        """Note that a run is due, as soon as it has a folder, and before what waits to be read."""
-        for tries in count(1):
-            if run.over:
-                return
-            try:
-                with self.clock.busy():
-                    await self._submit(source.note, self.to, "due")
-            except FileNotFoundError:
-                await self.clock.sleep(min(LOOK_AGAIN * 2.0 ** min(tries, 10), DISK_LATE))
-                continue
-            except OSError as error:
-                self.line.warn(error)
-            self._unnoted.pop(run.run_id, None)
-            return
+    def _note_due(self, source: Source) -> None:
+        """Have a run noted as due, before what waits to be read."""
+        try:
+            self._noting = self._submit(source.note, self.to, "due")
+            self._noting.add_done_callback(self._noted)
+        except OSError as error:
+            self.line.warn(error)
+
+    def _noted(self, work: "asyncio.Future[None]") -> None:
+        if not work.cancelled() and isinstance(error := work.exception(), OSError):
+            self.line.warn(error)
 
     def _submit(self, function: Callable[..., T], *args: object) -> "asyncio.Future[T]":
         """Have a function called in the thread, whoever waits for it or not; raises OSError."""

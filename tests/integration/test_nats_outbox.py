@@ -96,20 +96,32 @@ async def test_no_sink_to_another_server_or_project_delivers_what_is_left(
     assert left in (await read_streams(nats_server)).runs("TASK-1")
 
 
-async def test_a_run_without_a_folder_is_noted_as_due_when_nobody_waits_any_longer(
+async def test_a_run_is_noted_as_due_before_it_has_a_folder_though_nobody_waits_any_longer(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
     run = courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True)
     courier.add(run, is_due=False)
-    await clock.advance(0.0)
-    notes_of(tmp_path).parent.mkdir(parents=True)
     await courier.close()
     assert json.loads(notes_of(tmp_path).read_bytes()) == {
         "run": "0123456789abcdef",
         "to": "nats://127.0.0.1:1",
         "step": "due",
     }
+
+
+async def test_that_nothing_can_be_noted_is_warned_of(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
+    (tmp_path / ".guardkit").write_text("no folder")
+    courier.add(courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True), is_due=False)
+
+    async def is_warned_of() -> bool:
+        return any("NotADirectoryError" in each for each in caplog.messages)
+
+    await until(is_warned_of)
+    await courier.close()
 
 
 async def test_the_shortest_build_is_noted_though_nobody_waits_for_the_server(
