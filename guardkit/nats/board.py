@@ -18,9 +18,9 @@ from guardkit.monitor.verdict import (
     judge_features,
     needs_tasks,
 )
+from guardkit.nats.documents import AFTER, BESIDE, read_document, read_number
 from guardkit.nats.jetstream import Message
 from guardkit.nats.run import EVERY
-from guardkit.nats.shown import AFTER, BESIDE, read_document, read_number
 from guardkit.nats.streams import DOCUMENTS, Stream, read_subject
 from guardkit.progress.lock import BEATS_MISSED, Hold
 from guardkit.progress.snapshot import Event, Snapshot, decode_event, is_newer

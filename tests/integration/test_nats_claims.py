@@ -14,10 +14,9 @@ from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds, NatsSink
 from guardkit.nats.client import connected
 from guardkit.nats.courier import Courier
-from guardkit.nats.outbox import DocumentOutbox
+from guardkit.nats.documents import DocumentOutbox, Mine
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
-from guardkit.nats.shown import Mine
 from guardkit.nats.streams import ensure_streams
 from guardkit.testing import FakeClock
 

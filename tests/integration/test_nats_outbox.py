@@ -14,8 +14,8 @@ from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsSink
 from guardkit.nats.client import Client, connected
 from guardkit.nats.courier import Courier
+from guardkit.nats.events import EventOutbox
 from guardkit.nats.notes import Step, note, read_notes
-from guardkit.nats.outbox import EventOutbox
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
 from guardkit.nats.source import Source, Told
@@ -266,8 +266,8 @@ async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
 
 async def deliver(outbox: EventOutbox, client: Client, source: Source) -> bool:
     """Deliver what there is, once; return whether the stream has it, as far as that is known."""
-    await outbox.look(client)
-    return await outbox.send(client, source.read(outbox.spot))
+    last = await outbox.look(client)
+    return await outbox.send(client, source.read(outbox.spot), last)
 
 
 @pytest.mark.parametrize("last", [None, 1, 3], ids=["all", "the last one", "the last ones"])
