@@ -82,7 +82,7 @@ async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
     from msgspec.structs import replace
 
     from guardkit.clock import SYSTEM_CLOCK
-    from guardkit.nats.client import connected
+    from guardkit.nats.line import connected
     from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_known
 
     async with connected(settings, SYSTEM_CLOCK) as client:

@@ -10,9 +10,10 @@ from guardkit.errors import NatsError
 from guardkit.monitor.evidence import check_ids
 from guardkit.monitor.look import Look
 from guardkit.nats.board import Board, read_event
-from guardkit.nats.client import Client, connected, pauses
+from guardkit.nats.client import Client
 from guardkit.nats.feed import FILTERS_MAX, WAITING_MAX, Feed, Place, Queue
 from guardkit.nats.jetstream import Message, find_last
+from guardkit.nats.line import connected, pauses
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,

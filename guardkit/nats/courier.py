@@ -107,10 +107,10 @@ class Courier:
                 with suppress(OSError):  # then it is looked at again, and found delivered
                     await self.call(run.source.note, self.to, "done")
         except Exception as error:  # a defect: it costs this run alone
-            await self.line.fail(error)
+            self.line.fail(error)
         finally:
             self.runs.pop((run.task_id, run.run_id), None)
-        await self.line.news()
+        self.line.news()
 
     def _note_due(self, source: Source) -> None:
         """Have a run noted as due, before what waits to be read."""
@@ -143,7 +143,7 @@ class Courier:
                 self._made += missing
             if client.lost.done() or self._made != made:
                 return 0.0
-            await self.line.fail(error)  # it is refused
+            self.line.fail(error)  # it is refused
             return SOON if isinstance(error, RefusedError) and error.code in NOT_NOW else RETRY
 
     async def _read(self, source: Source, spot: Spot | None) -> Told | None:

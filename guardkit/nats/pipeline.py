@@ -88,12 +88,12 @@ class PipelineSink:
                 try:
                     await client.tell(*self._queue[0])
                 except NatsError as error:
-                    await line.fail(error)
+                    line.fail(error)
                     if client.lost.done():
                         break
                 self._queue.popleft()
             else:
-                await line.news()
+                line.news()
                 self._news.clear()
                 await self._news.wait()
 

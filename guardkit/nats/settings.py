@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from msgspec.structs import replace
 
 from guardkit.errors import MisuseError, NatsError
 from guardkit.progress.paths import TASK_ID
-from guardkit.progress.worker import Worker
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PORT = 4222
@@ -152,21 +150,6 @@ def _check_file(name: str, path: str) -> None:
         raise NatsError(f"{path!r:.200}, the {name} file, cannot be read: {why}") from error
     if name == "creds" and path and b"-----BEGIN NATS USER JWT-----" not in text:
         raise NatsError(f"{path} is no creds file: it has no NATS USER JWT")
-
-
-async def resolve(server: Server) -> list[str]:
-    """Return the addresses of a server; raises OSError.
-
-    In a thread for which no exit waits: a name server that is away takes its time.
-    """
-    worker = Worker()
-    try:
-        found = await worker.submit(
-            socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
-        )
-    finally:
-        worker.shutdown()
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def _read_context() -> Settings:

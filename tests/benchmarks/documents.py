@@ -3,8 +3,9 @@
 import msgspec
 
 from guardkit.clock import SYSTEM_CLOCK
-from guardkit.nats.client import Client, connected
+from guardkit.nats.client import Client
 from guardkit.nats.jetstream import Deleted, call, publish
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import DOCUMENTS, ensure_streams, status_subject
 from guardkit.progress.snapshot import decode

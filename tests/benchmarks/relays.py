@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import Relay
-from guardkit.nats.client import connected
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import EVENTS, find_stream
 from guardkit.progress.paths import JOURNAL, PROGRESS, build_dir

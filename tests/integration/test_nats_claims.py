@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from guardkit import Build, Look, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds, NatsSink
-from guardkit.nats.client import connected
 from guardkit.nats.courier import Courier
 from guardkit.nats.documents import DocumentOutbox, Mine
+from guardkit.nats.line import connected
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import ensure_streams

@@ -16,7 +16,7 @@ import pytest
 from guardkit import read_events
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds
-from guardkit.nats.client import connected
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import Limits, ensure_streams
 from guardkit.orchestrator.demo import TASK_ID, make_demo

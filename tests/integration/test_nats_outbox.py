@@ -12,9 +12,10 @@ import pytest
 from guardkit import Build, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsSink
-from guardkit.nats.client import Client, connected
+from guardkit.nats.client import Client
 from guardkit.nats.courier import Courier
 from guardkit.nats.events import EventOutbox
+from guardkit.nats.line import connected
 from guardkit.nats.notes import Step, note, read_notes
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings

@@ -10,8 +10,9 @@ from nats.js.api import StreamConfig
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.nats.client import Client, connected
+from guardkit.nats.client import Client
 from guardkit.nats.jetstream import publish
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
