@@ -33,11 +33,12 @@ HOLD = 1.0  # seconds for which a document waits for its events, and events for 
 EVENTS_MAX = 1000  # events that wait; then the oldest are dropped
 
 
-class Other(msgspec.Struct, frozen=True):
+class Other(msgspec.Struct):
     """Another builder that had taken the task. run_id: its run. who: process and host."""
 
     run_id: str
     who: str
+    has_ended: bool = False
 
 
 class Known(msgspec.Struct):
@@ -50,7 +51,7 @@ class Known(msgspec.Struct):
     by_event: when an event has changed what is shown, in monotonic seconds; -inf: none has.
     after: the seq of the last event that is known, of the run that is shown; told: up to which one
         they do not come again, where a publisher brings them into a stream that was made anew.
-    other: another builder that has left no end.
+    other: another builder, as the document tells.
     events: those that nobody was told of yet.
     held: a document that waits for its events; since: when something began to wait.
     """
@@ -86,19 +87,15 @@ class Board:
         self._new: set[str] = set()  # tasks of which something has come
         self._told: Found = {}
         self._judged: Found = {}
-        self._ends: set[str] = set()  # runs
         self._since = -inf  # when the connection was made, in monotonic seconds
         self._until: float | None = None  # and lost
 
     @property
-    def wants_all(self) -> bool:
-        """Whether any build is asked for, as no ids were given."""
-        return not self._wanted
-
-    @property
     def needs_tasks(self) -> bool:
-        """Whether a feature runs, so that its tasks have to be looked at, too."""
-        return bool(self._wanted) and needs_tasks(self._judged)
+        """Whether a feature that is asked for runs, so that its tasks have to be known, too."""
+        names = self._wanted & self._known.keys()
+        cases = {name: self._judge(name, self._since) for name in names}
+        return needs_tasks({name: case for name, case in cases.items() if case})
 
     def join(self, now: float, *, afresh: bool = False) -> None:
         """Hear of builds from now on; `afresh`: any document is a new one, of another stream."""
@@ -244,7 +241,11 @@ class Board:
         silence = max(0.0, until - max(known.heard, self._since))
         signs = sign(known.snapshot, silence, known.age)
         verdict = judge(known.snapshot, signs, stall_after=self._stall_after)
-        if known.other and verdict.state not in {"completed", "failed", "cancelled"}:
+        if (
+            known.other
+            and not known.other.has_ended
+            and verdict.state not in {"completed", "failed", "cancelled"}
+        ):
             also = f"{verdict.evidence}; {known.other.who} has taken {name}, too, and left no end"
             verdict = Verdict(verdict.state, also)
         return known.snapshot, verdict
@@ -259,16 +260,15 @@ class Board:
         before, known.other = known.other, None
         run_id, _, rest = text[:128].partition(" ")
         pid, _, host = rest.partition(" ")
-        is_name = f"{run_id}{pid}".isascii() and run_id.isalnum() and pid.isdigit()
-        if is_name and run_id not in self._ends:
+        if before and before.run_id == run_id:
+            known.other = before
+        elif f"{run_id}{pid}".isascii() and run_id.isalnum() and pid.isdigit():
             known.other = Other(run_id, f"process {pid} on {host}")
-            if known.other != before:
-                self.others.add((task_id, run_id))
+            self.others.add((task_id, run_id))
 
     def _end(self, known: Known, run_id: str) -> None:
         if known.other and known.other.run_id == run_id:
-            known.other = None
-            self._ends.add(run_id)
+            known.other.has_ended = True
 
 
 def read_event(message: Message, project: str) -> Event | None:

@@ -188,7 +188,7 @@ class Client(NatsClient):
     ) -> None:
         # What is no text, as any peer may send, would end the connection.
         subject, reply = (each.decode(errors="replace").encode() for each in (subject, reply))
-        headers = (headers or b"").decode("ascii", "ignore").encode()
+        headers = (headers or b"").decode("ascii", "replace").replace("\ufffd", "?").encode()
         has_any = len(headers) > len("NATS/1.0")
         await super()._process_msg(sid, subject, reply, data, headers if has_any else b"")
 

@@ -1,7 +1,7 @@
 """What one consumer of a stream delivers: in order, without a gap, and without an end."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from math import inf
 from typing import Any, Literal, Self
@@ -19,10 +19,13 @@ SILENCE = 3 * BEAT  # seconds after which it is gone, as after the loss of the s
 LINGERS = 2.0  # seconds until the server drops the consumer of who was killed
 LEAVING = 0.3  # seconds that deleting it may take
 FILTERS_MAX = 100  # subjects that the server picks out; beyond this, filtering here is faster
-WAITING_MAX = 1000  # messages that wait to be taken
+WAITING_MAX, BATCH = 1000, 100  # messages that wait to be taken, and that are taken in a row
+TICK = 0.5  # seconds until who waits for messages looks round
+PATIENCE = 30.0  # seconds in which all that is there has to come
 STALLED = "Nats-Consumer-Stalled"  # where to answer, for it to go on
 
 Queue = asyncio.Queue[tuple[Stream, Message]]
+Take = Callable[[Stream, Message], object]
 
 
 class Place(msgspec.Struct):
@@ -103,6 +106,16 @@ class Feed:
             except NatsError:  # it lingers for a while
                 return
 
+    async def read_past(self, take: Take) -> None:
+        """Have a function take all that was there at the beginning; raises NatsError."""
+        limit = self._clock.monotonic() + PATIENCE
+        while not (self.joined and self._queue.empty()):
+            await take_next(self._client, self._queue, take)
+            if self._clock.monotonic() > limit:
+                server, stream = self._client.server, self._stream.name
+                what = f"{server} did not tell of all that is in {stream} in {PATIENCE:g} s"
+                raise NatsError(what)
+
     def check(self) -> None:
         """Give the connection up if nothing has been heard for too long."""
         if self._clock.monotonic() > self._heard + SILENCE and not self._queue.full():
@@ -118,8 +131,6 @@ class Feed:
             "deliver_subject": self._inbox,
             "filter_subjects": self._subjects or [self._stream.subjects],
             "ack_policy": "none",
-            "max_deliver": 1,
-            "replay_policy": "instant",
             "flow_control": True,
             "idle_heartbeat": int(BEAT * SECOND),
             "inactive_threshold": int(LINGERS * SECOND),
@@ -166,6 +177,24 @@ class Feed:
         """See that all messages up to a number have come; else begin anew."""
         if number > self._received:
             self._client.lose(UnreachableError(f"{self._client.server} has left something out"))
+
+
+async def take_next(client: Client, queue: Queue, take: Take) -> None:
+    """Have a function take what has come, after a while at most.
+
+    Raises NatsError when the client is lost.
+    """
+    if queue.empty():
+        getting = asyncio.ensure_future(queue.get())
+        try:
+            if not await client.timer.hangs(getting, TICK):
+                take(*getting.result())
+        finally:
+            getting.cancel()
+    for _ in range(min(queue.qsize(), BATCH)):
+        take(*queue.get_nowait())
+    if client.lost.done():
+        raise client.lost.result()
 
 
 def _read(raw: Msg) -> tuple[int, Message] | None:
