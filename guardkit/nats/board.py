@@ -44,7 +44,7 @@ class Other(msgspec.Struct):
 class Known(msgspec.Struct):
     """What is known of one task.
 
-    number: of the last document in the stream.
+    number, time: of the last document in the stream.
     snapshot: what is shown; None: there is no document that can be read.
     heard: when the builder was heard of last, in monotonic seconds.
     age: how old the document was then, by the server's clock, in seconds; 0: it came as it was new.
@@ -57,6 +57,7 @@ class Known(msgspec.Struct):
     """
 
     number: int = 0
+    time: datetime | None = None
     snapshot: Snapshot | None = None
     heard: float = 0.0
     age: float = 0.0
@@ -98,10 +99,10 @@ class Board:
         return needs_tasks({name: case for name, case in cases.items() if case})
 
     def join(self, now: float, *, afresh: bool = False) -> None:
-        """Hear of builds from now on; `afresh`: any document is a new one, of another stream."""
+        """Hear of builds from now on; `afresh`: from the beginning of another stream of events."""
         self._since, self._until = now, None
         for known in self._known.values() if afresh else ():
-            known.number, known.told = 0, known.after
+            known.told = known.after
 
     def lose(self, now: float) -> None:
         """Hear of no builds from now on: no silence counts."""
@@ -131,8 +132,8 @@ class Board:
         if run or project != self._project or not task_id:
             return
         known = self._known.setdefault(task_id, Known())
-        if message.seq <= known.number:
-            return
+        if message.seq <= known.number and (not time or message.time == known.time):
+            return  # it came before
         document = read_document(message.data, task_id)
         if not document and known.snapshot:
             return  # a peer's
@@ -141,7 +142,7 @@ class Board:
         if live and after > (known.after if same else self._last_of(known, document)):
             known.held, known.since = message, min(known.since, now)
             return
-        known.number, known.held = message.seq, None
+        known.number, known.time, known.held = message.seq, message.time, None
         told_more = same and now < known.by_event + HOLD
         if document and told_more and not (document.terminal or is_newer(document, known.snapshot)):
             document = known.snapshot  # by an event; no other document follows an end

@@ -32,14 +32,6 @@ log = logging.getLogger("guardkit.progress")
 LOOK_MAX = 10_000  # builds of which all are shown
 
 
-class Places:
-    """How far the streams were read: events, and the documents of some builds, or of all."""
-
-    def __init__(self) -> None:
-        self.events = Place("new")
-        self.some, self.all = Place("last_per_subject"), Place("last_per_subject")
-
-
 class NatsBuilds:
     """The builds of all machines that publish to a server.
 
@@ -73,7 +65,7 @@ class NatsBuilds:
         """
         wanted = check_ids(task_ids)
         async with connected(self._settings, self.clock) as client:
-            follow = self._follow(client, self._board(wanted), Places(), wanted, past=False)
+            follow = self._follow(client, self._board(wanted), Place(), wanted, past=False)
             async with aclosing(follow) as batches:
                 found = {look.task_id: look for look in await anext(batches)}
         return [found[name] for name in wanted or found if name in found]
@@ -105,12 +97,12 @@ class NatsBuilds:
         return self._watch(check_ids(task_ids), past=past)
 
     async def _watch(self, wanted: list[str], *, past: bool) -> AsyncGenerator[Look]:
-        board, places, waits = self._board(wanted), Places(), pauses()
+        board, place, waits = self._board(wanted), Place(), pauses()
         begun = lost = False
         while True:
             try:
                 async with connected(self._settings, self.clock) as client:
-                    follow = self._follow(client, board, places, wanted, past=past)
+                    follow = self._follow(client, board, place, wanted, past=past)
                     async with aclosing(follow) as batches:
                         async for looks in batches:
                             if lost:
@@ -128,10 +120,11 @@ class NatsBuilds:
             await self.clock.sleep(next(waits))
 
     async def _follow(
-        self, client: Client, board: Board, places: Places, wanted: list[str], *, past: bool
+        self, client: Client, board: Board, place: Place, wanted: list[str], *, past: bool
     ) -> AsyncGenerator[list[Look]]:
         """Yield the looks that are new, over one connection; raises NatsError when it is lost.
 
+        place: how far the events were read.
         wanted: the ids of tasks; as soon as a feature among them runs, all are read.
         past: as for `watch`.
         """
@@ -143,11 +136,10 @@ class NatsBuilds:
 
         while True:
             asked = [] if board.needs_tasks else wanted
-            place = places.some if asked else places.all
-            events = Feed(client, EVENTS, queue, places.events, self._subjects(EVENTS, asked))
-            documents = Feed(client, DOCUMENTS, queue, place, self._subjects(DOCUMENTS, asked))
+            events = Feed(client, EVENTS, queue, place, self._subjects(EVENTS, asked))
+            documents = Feed(client, DOCUMENTS, queue, None, self._subjects(DOCUMENTS, asked))
             async with events, documents:
-                board.join(clock.monotonic(), afresh=documents.afresh)
+                board.join(clock.monotonic(), afresh=events.afresh)
                 if not (wanted or self.project) and documents.awaited > LOOK_MAX:
                     raise NatsError(
                         f"{documents.awaited} builds are on {client.server}: give the ids of "
@@ -191,7 +183,7 @@ class NatsBuilds:
                 found[event] = None
 
         if subjects:
-            async with Feed(client, EVENTS, Queue(WAITING_MAX), Place("all"), subjects) as feed:
+            async with Feed(client, EVENTS, Queue(WAITING_MAX), Place(0), subjects) as feed:
                 await feed.read_past(take)
         return [*found]
 

@@ -139,7 +139,7 @@ def test_in_a_stream_that_was_made_anew_numbers_begin_anew(board: Board) -> None
     board.tell(0.0)
     board.lose(1.0)
     board.join(2.0, afresh=True)
-    find(board, of_run("a", 6), 1)
+    find(board, of_run("a", 6), 1, ago=-2.0)
     assert told(board.tell(2.0)) == [(of_run("a", 6), [])]
 
 
