@@ -66,23 +66,27 @@ class Courier:
             self._files.shutdown()
             await self.timer.leave()
 
-    def add(self, run: Run, *, is_due: bool = True) -> None:
-        """Have a run delivered from now on; `is_due`: it need not be noted first."""
-        self.runs[run.task_id, run.run_id] = run
-        if not is_due and run.source:
-            self._note_due(run.source)
+    def add(
+        self, task_id: str, run_id: str, root: str | None, *, is_due: bool = True, **more: Any
+    ) -> Run:
+        """Have a run delivered from now on, and return it.
+
+        root: of its files; None: nothing is on disk.
+        is_due: it need not be noted first.
+        """
+        source = Source(root, task_id, run_id) if root else None
+        options: dict[str, Any] = {"project": self._project, "timer": self.timer, "source": source}
+        run = self.runs[task_id, run_id] = Run(task_id, run_id, **options, **more)
+        if not is_due and source:
+            self._note_due(source)
         self.start(self._bring(run))
+        return run
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Have some work done, and end it with all the rest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def run(self, task_id: str, run_id: str, root: str | None, **more: Any) -> Run:
-        """Return a run that is new here; `root`: of its files, None: nothing is on disk."""
-        source = Source(root, task_id, run_id) if root else None
-        return Run(task_id, run_id, project=self._project, timer=self.timer, source=source, **more)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Return what a function returns, in the thread.

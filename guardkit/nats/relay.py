@@ -65,8 +65,7 @@ class Relay:
             if run := courier.runs.get(key):
                 run.look(lives=due.lives)
             elif due.lives or len(courier.runs) < ROOM:
-                new, lives = due.new, due.lives
-                courier.add(courier.run(due.task_id, due.run_id, self._root, new=new, lives=lives))
+                courier.add(*key, self._root, new=due.new, lives=due.lives)
             else:
                 waiting[key] = due._replace(new=False)
                 continue

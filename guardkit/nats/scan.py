@@ -8,6 +8,7 @@ from typing import NamedTuple
 from guardkit.errors import GuardKitError
 from guardkit.monitor.builds import Builds
 from guardkit.monitor.changes import Changes
+from guardkit.monitor.evidence import names_in
 from guardkit.monitor.look import Look
 from guardkit.nats.notes import read_notes
 from guardkit.nats.streams import RUN_ID
@@ -56,45 +57,33 @@ class Scan:
         held: the tasks and runs that are being delivered.
         """
         self._changes.watch()
-        try:
-            with open_builds(self._root) as builds:
-                due = self._look(builds, changed, doubted, held)
-        except FileNotFoundError:  # nothing was built yet
-            due = []
-        except (OSError, GuardKitError):
-            return []
-        self._looked = True
+        due: list[Due] = []
+        with suppress(OSError, GuardKitError):
+            with suppress(FileNotFoundError), open_builds(self._root) as builds:
+                names = self._find_changed(builds) if changed is None else changed
+                wanted = [*filter(TASK_ID.fullmatch, names | doubted)]
+                for start in range(0, len(wanted), LOOKS):
+                    for look in self._builds.look_now(wanted[start : start + LOOKS]):
+                        due += self._follow(builds, look, held)
+            self._looked = True  # though nothing was built yet
         return due
 
-    def _look(
-        self,
-        builds: Folder,
-        changed: set[str] | None,
-        doubted: set[str],
-        held: Collection[tuple[str, str]],
-    ) -> list[Due]:
-        if changed is None:
-            stamps = {_stamp(builds, name): name for name in _names(builds)}
-            changed = {stamps[stamp] for stamp in stamps.keys() - self._stamps}
-            self._stamps = {*stamps}
-        names = [*filter(TASK_ID.fullmatch, changed | doubted)]
-        due: list[Due] = []
-        for start in range(0, len(names), LOOKS):
-            for look in self._builds.look_now(names[start : start + LOOKS]):
-                due += self._follow(builds, look, held)
-        return due
+    def _find_changed(self, builds: Folder) -> set[str]:
+        """Return the names of the builds whose files are not as they were seen last."""
+        stamps = {_stamp(builds, name): name for name in names_in(builds)}
+        new = stamps.keys() - self._stamps
+        self._stamps = {*stamps}
+        return {stamps[stamp] for stamp in new}
 
     def _follow(self, builds: Folder, look: Look, held: Collection[tuple[str, str]]) -> list[Due]:
         """Return what is to be delivered of a build, and watch it for as long as it lives."""
         name, run_id, lives = look.task_id, _run_of(look), look.verdict.state not in GONE
         (self._changes.watch if lives else self._changes.leave)(name)
         due = [Due(name, run_id, lives)] if (name, run_id) in held else []
-        if (name, run_id) not in held or not lives:
-            runs = _find_due(builds, name, self._to, noted=False)
-            due += [
-                Due(name, run, lives and run == run_id, self._looked and run == run_id)
-                for run in runs
-            ]
+        if not (due and lives):
+            for run in _find_due(builds, name, self._to, noted=False):
+                is_it = run == run_id
+                due.append(Due(name, run, lives and is_it, self._looked and is_it))
         return due
 
 
@@ -105,7 +94,7 @@ def find_left(root: str, to: str, task_id: str = "") -> list[Due]:
     Raises OSError, and InvalidProgressError, where the builds cannot be listed.
     """
     with open_builds(root) as builds:
-        names = [task_id] if task_id else _names(builds)
+        names = [task_id] if task_id else names_in(builds)
         due = {name: _find_due(builds, name, to, noted=True) for name in names}
     names = [name for name, runs in due.items() if runs]
     looks = Builds(root).look_now(names) if names else []
@@ -123,10 +112,6 @@ def _find_due(builds: Folder, name: str, to: str, *, noted: bool) -> list[str]:
         runs = dict.fromkeys(each.run_id for each in events if each.progress.task_id == name)
         return [run for run in runs if notes.get(run) != "done" and RUN_ID.fullmatch(run)]
     return []
-
-
-def _names(builds: Folder) -> list[str]:
-    return [*filter(TASK_ID.fullmatch, builds.names())]
 
 
 def _run_of(look: Look) -> str:

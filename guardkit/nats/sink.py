@@ -35,8 +35,8 @@ class NatsSink:
         self._settings = find_settings(url)
         self._project = find_project(project)
         self._clock = clock or SYSTEM_CLOCK
-        self._builds: WeakValueDictionary[str, Build] = WeakValueDictionary()  # by run id
-        self._unheard: set[str] = set()  # runs of which there was no snapshot yet
+        # Of which there was no snapshot yet, by run
+        self._unheard: WeakValueDictionary[str, Build] = WeakValueDictionary()
         self._roots: set[str] = set()  # below which what is left has been looked for
         self._leaving = 0  # builds that wait for it
         self._courier: Courier | None = None
@@ -46,18 +46,15 @@ class NatsSink:
 
     def attach(self, build: Build) -> None:
         """Hear which build it is, and where its files are."""
-        run_id = build.snapshot.tracker.run_id
-        self._builds[run_id] = build
-        self._unheard.add(run_id)
+        self._unheard[build.snapshot.tracker.run_id] = build
 
     async def write(self, snapshot: Snapshot, /) -> None:
         """Have a build published, of which this is the newest snapshot; returns at once."""
         if not self._courier or self._courier.gone:
             self._courier = Courier(self._settings, self._project, self._clock)
             self._roots.clear()
-        courier, run_id = self._courier, snapshot.tracker.run_id
-        task_id = snapshot.task_id
-        run = courier.runs.get((task_id, run_id)) or self._begin(courier, task_id, run_id)
+        courier, key = self._courier, (snapshot.task_id, snapshot.tracker.run_id)
+        run = courier.runs.get(key) or self._begin(courier, *key)
         run.tell(snapshot)
 
     async def aclose(self) -> None:
@@ -65,12 +62,9 @@ class NatsSink:
 
         While others go on nobody waits: this one would hold up their snapshots.
         """
-        for run_id in [*self._unheard]:  # which have come and gone while another one was waited for
-            build = self._builds.get(run_id)
-            if build and build.snapshot.terminal:
+        for build in [*self._unheard.values()]:
+            if build.snapshot.terminal:  # it has come and gone while another one was waited for
                 await self.write(build.snapshot)
-            elif not build:
-                self._unheard.discard(run_id)
         courier = self._courier
         if not courier:
             return
@@ -93,11 +87,9 @@ class NatsSink:
 
         Once, but of the task itself each time: a run that was killed has got its end only now.
         """
-        self._unheard.discard(run_id)
-        build = self._builds.get(run_id)
+        build = self._unheard.pop(run_id, None)
         root = root_of(build.folder) if build and build.folder else None
-        run = courier.run(task_id, run_id, root, builder=build, lives=True)
-        courier.add(run, is_due=False)
+        run = courier.add(task_id, run_id, root, is_due=False, builder=build, lives=True)
         if root:
             courier.start(_add_left(courier, root, task_id if root in self._roots else ""))
             self._roots.add(root)
@@ -109,4 +101,4 @@ async def _add_left(courier: Courier, root: str, task_id: str) -> None:
     with suppress(OSError, GuardKitError):
         for due in await courier.call(find_left, root, courier.to, task_id):
             if due[:2] not in courier.runs:
-                courier.add(courier.run(due.task_id, due.run_id, root))
+                courier.add(due.task_id, due.run_id, root)

@@ -101,8 +101,7 @@ async def test_a_run_is_noted_as_due_before_it_has_a_folder_though_nobody_waits_
     tmp_path: Path, clock: FakeClock
 ) -> None:
     courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
-    run = courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True)
-    courier.add(run, is_due=False)
+    courier.add("TASK-1", "0123456789abcdef", str(tmp_path), is_due=False, lives=True)
     await courier.close()
     assert json.loads(notes_of(tmp_path).read_bytes()) == {
         "run": "0123456789abcdef",
@@ -116,7 +115,7 @@ async def test_that_nothing_can_be_noted_is_warned_of(
 ) -> None:
     courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
     (tmp_path / ".guardkit").write_text("no folder")
-    courier.add(courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True), is_due=False)
+    courier.add("TASK-1", "0123456789abcdef", str(tmp_path), is_due=False, lives=True)
 
     async def is_warned_of() -> bool:
         return any("NotADirectoryError" in each for each in caplog.messages)
