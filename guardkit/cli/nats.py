@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardkit.cli.parser import Commands, Parser
+    from guardkit.nats.jetstream import Config
     from guardkit.nats.settings import Settings
-    from guardkit.nats.streams import Known
 
 SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -83,29 +83,31 @@ async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
 
     from guardkit.clock import SYSTEM_CLOCK
     from guardkit.nats.line import connected
-    from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_known
+    from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_stream
 
     async with connected(settings, SYSTEM_CLOCK) as client:
-        before = [await find_known(client, stream) for stream in STREAMS]
+        found = [await find_stream(client, stream) for stream in STREAMS]
+        before = [info.config if info else None for info in found]
         limits = [
-            replace(Limits.of(stream, known) if known else Limits(), **given)
-            for stream, known in zip(STREAMS, before, strict=True)
+            replace(Limits.of(stream, config) if config else Limits(), **given)
+            for stream, config in zip(STREAMS, before, strict=True)
         ]
         await ensure_streams(client, limits)
-        after = [await find_known(client, stream) for stream in STREAMS]
+        found = [await find_stream(client, stream) for stream in STREAMS]
+        after = [info.config if info else None for info in found]
     lines: list[str] = []
     for stream, was, now in zip(STREAMS, before, after, strict=True):
         lines += [f"{stream.name} on {settings} {_done(was, now)}.", *_lines(was, now)]
     return lines
 
 
-def _done(before: Known | None, after: Known | None) -> str:
+def _done(before: Config | None, after: Config | None) -> str:
     if not before:
         return "was made"
     return "is as it was" if before == after else "was changed"
 
 
-def _lines(before: Known | None, after: Known | None) -> list[str]:
+def _lines(before: Config | None, after: Config | None) -> list[str]:
     """Return what a person wants to know of a stream, and what that was before."""
     old, lines = _words(before) if before else {}, list[str]()
     for name, value in (_words(after) if after else {}).items():
@@ -114,12 +116,12 @@ def _lines(before: Known | None, after: Known | None) -> list[str]:
     return lines
 
 
-def _words(known: Known) -> dict[str, str]:
+def _words(config: Config) -> dict[str, str]:
     return {
-        "subjects": ", ".join(known.subjects or []),
-        "max-age": _in_words(known.max_age / 10**9, SECONDS),
-        "max-bytes": _in_words(known.max_bytes, BYTES),
-        "replicas": f"{known.num_replicas}",
+        "subjects": ", ".join(config.subjects or []),
+        "max-age": _in_words(config.max_age / 10**9, SECONDS),
+        "max-bytes": _in_words(config.max_bytes, BYTES),
+        "replicas": f"{config.num_replicas}",
     }
 
 

@@ -75,8 +75,8 @@ class Courier:
         is_due: it need not be noted first.
         """
         source = Source(root, task_id, run_id) if root else None
-        options: dict[str, Any] = {"project": self._project, "timer": self.timer, "source": source}
-        run = self.runs[task_id, run_id] = Run(task_id, run_id, **options, **more)
+        run = Run(task_id, run_id, self._project, self.timer, source, **more)
+        self.runs[task_id, run_id] = run
         if not is_due and source:
             self._note_due(source)
         self.start(self._bring(run))

@@ -57,16 +57,34 @@ class State(msgspec.Struct):
     last_seq: Number = 0
 
 
+class Config(msgspec.Struct):
+    """What of the configuration of a stream is looked at; 0 or less: there is no limit.
+
+    max_age: in nanoseconds.
+    """
+
+    subjects: list[str] | None = None
+    max_msgs_per_subject: int = -1
+    max_age: Annotated[int, Meta(le=2**63 - 1)] = 0
+    max_bytes: Annotated[int, Meta(le=2**63 - 1)] = -1
+    num_replicas: int = 1
+
+
 class Info(msgspec.Struct):
     """What the server says of a stream.
 
-    config: the whole configuration.
     created: when the stream was made; of another stream of that name it is another time.
     """
 
-    config: dict[str, Any]
+    config: Config
     state: State
     created: str
+
+
+class Whole(msgspec.Struct):
+    """The whole configuration of a stream."""
+
+    config: dict[str, Any]
 
 
 class Delivered(msgspec.Struct):

@@ -300,7 +300,7 @@ async def test_what_is_left_is_not_given_up_because_the_disk_is_late(
         return source.read(spot)
 
     timer = Timer.join(SYSTEM_CLOCK)
-    run = Run("TASK-1", run_id, project="", timer=timer, source=source)
+    run = Run("TASK-1", run_id, "", timer, source)
     while not run.over:
         await run.deliver(client, read)
     assert run.delivered

@@ -11,19 +11,18 @@ from nats.js.api import StreamConfig
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client
-from guardkit.nats.jetstream import publish
+from guardkit.nats.jetstream import Config, publish
 from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
     EVENTS,
     STREAMS,
-    Known,
     Limits,
     Stream,
     ensure_streams,
     events_subject,
-    find_known,
+    find_stream,
     read_subject,
     status_subject,
 )
@@ -50,9 +49,9 @@ async def js(nats_server: NatsServer) -> AsyncGenerator[JetStreamContext]:
     await peer.close()
 
 
-async def known(client: Client) -> list[Known]:
-    found = [await find_known(client, stream) for stream in STREAMS]
-    return [each for each in found if each]
+async def configs(client: Client) -> list[Config]:
+    found = [await find_stream(client, stream) for stream in STREAMS]
+    return [each.config for each in found if each]
 
 
 @pytest.mark.parametrize(
@@ -85,9 +84,9 @@ def test_another_subject_is_of_no_task(other: str) -> None:
 
 async def test_the_first_one_makes_the_streams_and_the_others_find_them(client: Client) -> None:
     await asyncio.gather(*(ensure_streams(client) for _ in range(5)))
-    documents, events = await known(client)
-    assert documents == Known(["guardkit.builds.*.status"], 1, 7 * DAY * 10**9, GIB // 8, 1)
-    assert events == Known(["guardkit.builds.*.events.*"], -1, 7 * DAY * 10**9, GIB // 8 * 7, 1)
+    documents, events = await configs(client)
+    assert documents == Config(["guardkit.builds.*.status"], 1, 7 * DAY * 10**9, GIB // 8, 1)
+    assert events == Config(["guardkit.builds.*.events.*"], -1, 7 * DAY * 10**9, GIB // 8 * 7, 1)
 
 
 async def test_of_a_task_the_last_document_is_kept_and_of_a_run_all_events(
@@ -106,9 +105,9 @@ async def test_limits_are_set_anew_and_stay(client: Client) -> None:
     await ensure_streams(client, [Limits(max_age=60.0)] * 2)
     await ensure_streams(client, [Limits(max_age=120.0, max_bytes=8 * 10**6)] * 2)
     await ensure_streams(client)
-    found = [(each.max_age, each.max_bytes) for each in await known(client)]
+    found = [(each.max_age, each.max_bytes) for each in await configs(client)]
     assert found == [(120 * 10**9, 10**6), (120 * 10**9, 7 * 10**6)]
-    assert [Limits.of(*each) for each in zip(STREAMS, await known(client), strict=True)] == [
+    assert [Limits.of(*each) for each in zip(STREAMS, await configs(client), strict=True)] == [
         Limits(max_age=120.0, max_bytes=8 * 10**6)
     ] * 2
 
@@ -116,14 +115,14 @@ async def test_limits_are_set_anew_and_stay(client: Client) -> None:
 async def test_a_limit_that_is_none_is_no_limit(client: Client) -> None:
     unlimited = Limits(max_age=0.0, max_bytes=-1)
     await ensure_streams(client, [unlimited] * 2)
-    assert [(each.max_age, each.max_bytes) for each in await known(client)] == [(0, -1)] * 2
-    assert Limits.of(EVENTS, (await known(client))[1]) == unlimited
+    assert [(each.max_age, each.max_bytes) for each in await configs(client)] == [(0, -1)] * 2
+    assert Limits.of(EVENTS, (await configs(client))[1]) == unlimited
 
 
 async def test_two_that_make_the_streams_at_once_agree(client: Client) -> None:
     limits = ([Limits(max_age=age)] * 2 for age in (60.0, 120.0))
     await asyncio.gather(*(ensure_streams(client, each) for each in limits))
-    assert {each.max_age for each in await known(client)} <= {60 * 10**9, 120 * 10**9}
+    assert {each.max_age for each in await configs(client)} <= {60 * 10**9, 120 * 10**9}
 
 
 async def test_what_a_person_has_changed_otherwise_stays(
@@ -185,7 +184,7 @@ async def test_a_stream_that_keeps_old_documents_is_refused_with_what_mends_it(
         await ensure_streams(client)
     await ensure_streams(client, [Limits(replicas=1)] * 2)
     await ensure_streams(client)
-    assert (await known(client))[0].max_msgs_per_subject == 1
+    assert (await configs(client))[0].max_msgs_per_subject == 1
 
 
 async def test_a_server_without_jetstream_is_refused_with_the_remedy(
