@@ -242,11 +242,7 @@ class Board:
         silence = max(0.0, until - max(known.heard, self._since))
         signs = sign(known.snapshot, silence, known.age)
         verdict = judge(known.snapshot, signs, stall_after=self._stall_after)
-        if (
-            known.other
-            and not known.other.has_ended
-            and verdict.state not in {"completed", "failed", "cancelled"}
-        ):
+        if known.other and not (known.other.has_ended or known.snapshot.terminal):
             also = f"{verdict.evidence}; {known.other.who} has taken {name}, too, and left no end"
             verdict = Verdict(verdict.state, also)
         return known.snapshot, verdict

@@ -75,11 +75,15 @@ class Line:
         failures = self.failures
         if self._pause:
             self._pause.cancel()
-        while not done() and self.failures == failures:
+        await self.until(lambda: done() or self.failures != failures)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return when a condition holds; whenever there is news, it is looked at."""
+        while not condition():
             await self._news.wait()
 
     def news(self) -> None:
-        """Have those look who wait for something to be done."""
+        """Have those look who wait for something."""
         self._news.set()
         self._news = asyncio.Event()
 

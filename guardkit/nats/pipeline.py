@@ -47,7 +47,6 @@ class PipelineSink:
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=QUEUE_MAX)
         self._line: Line | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._news = asyncio.Event()
 
     def __str__(self) -> str:
         return f"PipelineSink({self._settings})"
@@ -61,12 +60,9 @@ class PipelineSink:
         (self._begun.discard if snapshot.terminal else self._begun.add)(run_id)
         if not self._tasks or self._tasks[0].done():
             line = self._line = Line(self._settings, self._clock)
-            self._news = asyncio.Event()  # of this event loop
-            self._tasks = [
-                asyncio.create_task(line.keep()),
-                asyncio.create_task(self._tell(line)),
-            ]
-        self._news.set()
+            self._tasks = [*map(asyncio.create_task, (line.keep(), self._tell(line)))]
+        elif self._line:
+            self._line.news()
 
     async def aclose(self) -> None:
         """Return when all is told, or cannot be; the last build ends the connection."""
@@ -83,19 +79,16 @@ class PipelineSink:
 
     async def _tell(self, line: Line) -> None:
         while True:
+            await line.until(lambda: self._queue)
             client = await line.connected()
-            while self._queue:
-                try:
-                    await client.tell(*self._queue[0])
-                except NatsError as error:
-                    line.fail(error)
-                    if client.lost.done():
-                        break
-                self._queue.popleft()
-            else:
-                line.news()
-                self._news.clear()
-                await self._news.wait()
+            try:
+                await client.tell(*self._queue[0])
+            except NatsError as error:
+                line.fail(error)
+                if client.lost.done():
+                    continue
+            self._queue.popleft()
+            line.news()
 
 
 def wrap(snapshot: Snapshot, *, begins: bool = False) -> tuple[str, bytes]:

@@ -27,6 +27,7 @@ VARIABLES = {  # as those of the `nats` command
     "inbox_prefix": "NATS_INBOX_PREFIX",
     "jetstream_domain": "NATS_JS_DOMAIN",
 }
+PATHS = ("creds", "nkey", "cert", "key", "ca")  # of files, as those of a `nats` context
 SECRET = re.compile(r"[\n\r]|^[A-Za-z0-9+=-]{40,}$")  # of a key, which is no path
 
 
@@ -118,7 +119,7 @@ def find_project(project: str | None = None) -> str:
 
 def options(settings: Settings, server: Server) -> dict[str, Any]:
     """Return the options of nats-py for a server; raises NatsError where a file is amiss."""
-    for name in ("creds", "nkey", "cert", "key", "ca"):
+    for name in PATHS:
         _check_file(name, getattr(settings, name))
     found: dict[str, Any] = {
         "user": settings.user,
@@ -171,12 +172,8 @@ def _read_context() -> Settings:
             f"the nats context {name!r} cannot be read from {path}: {error}; give a URL, or "
             "select another one with `nats context select`"
         ) from error
-    paths = {each: _expand(getattr(found, each)) for each in ("creds", "nkey", "cert", "key", "ca")}
+    paths = {name: os.path.expanduser(getattr(found, name)) for name in PATHS}
     return replace(found, url=found.url or DEFAULT_URL, servers=(), **paths)
-
-
-def _expand(path: str) -> str:
-    return os.path.expanduser(path) if path else ""
 
 
 def _parse(settings: Settings) -> Settings:
