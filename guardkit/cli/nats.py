@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.nats.jetstream import Config
+    from guardkit.nats.jetstream import Config, Info
     from guardkit.nats.settings import Settings
+    from guardkit.nats.streams import Limits
 
 SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -71,46 +72,38 @@ def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, na
     import asyncio
 
     from guardkit.nats.settings import find_settings
+    from guardkit.nats.streams import Limits
 
-    wanted = {"max_age": max_age, "max_bytes": max_bytes, "replicas": replicas}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    print("\n".join(asyncio.run(_init(find_settings(nats), given))))
+    limits = Limits(max_age=max_age, max_bytes=max_bytes, replicas=replicas)
+    print("\n".join(asyncio.run(_init(find_settings(nats), limits))))
 
 
-async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
+async def _init(settings: Settings, limits: Limits) -> list[str]:
     """Make or change the streams; return the lines that tell of them."""
-    from msgspec.structs import replace
-
     from guardkit.clock import SYSTEM_CLOCK
     from guardkit.nats.line import connected
-    from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_stream
+    from guardkit.nats.streams import STREAMS, ensure_streams, find_stream
 
     async with connected(settings, SYSTEM_CLOCK) as client:
-        found = [await find_stream(client, stream) for stream in STREAMS]
-        before = [info.config if info else None for info in found]
-        limits = [
-            replace(Limits.of(stream, config) if config else Limits(), **given)
-            for stream, config in zip(STREAMS, before, strict=True)
-        ]
+        before = [await find_stream(client, stream) for stream in STREAMS]
         await ensure_streams(client, limits)
-        found = [await find_stream(client, stream) for stream in STREAMS]
-        after = [info.config if info else None for info in found]
+        after = [await find_stream(client, stream) for stream in STREAMS]
     lines: list[str] = []
     for stream, was, now in zip(STREAMS, before, after, strict=True):
         lines += [f"{stream.name} on {settings} {_done(was, now)}.", *_lines(was, now)]
     return lines
 
 
-def _done(before: Config | None, after: Config | None) -> str:
+def _done(before: Info | None, after: Info | None) -> str:
     if not before:
         return "was made"
-    return "is as it was" if before == after else "was changed"
+    return "is as it was" if after and before.config == after.config else "was changed"
 
 
-def _lines(before: Config | None, after: Config | None) -> list[str]:
+def _lines(before: Info | None, after: Info | None) -> list[str]:
     """Return what a person wants to know of a stream, and what that was before."""
-    old, lines = _words(before) if before else {}, list[str]()
-    for name, value in (_words(after) if after else {}).items():
+    old, lines = _words(before.config) if before else {}, list[str]()
+    for name, value in (_words(after.config) if after else {}).items():
         was = f" (was {old[name]})" if old and old[name] != value else ""
         lines.append(f"  {name:<9}  {value}{was}")
     return lines

@@ -1,14 +1,13 @@
 """The two streams of builds: their subjects, how long they keep what, and how they are made."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client
-from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Config, Info, RefusedError, Whole, call
+from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Info, RefusedError, Whole, call
 from guardkit.progress.paths import TASK_ID
 
 MESSAGE_MAX = 2**14  # bytes; a document has 4 KiB at most
@@ -39,18 +38,18 @@ ESCAPED = "%2E"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long both streams keep messages, in seconds, in how many bytes, on how many servers."""
+    """How long both streams keep messages, in seconds, in how many bytes, on how many servers.
 
-    max_age: float = 7 * 86400.0
-    max_bytes: int = 2**30
-    replicas: int = 1
+    0 or less: without limit. None: as it is, or is usual.
+    """
 
-    @classmethod
-    def of(cls, stream: Stream, config: Config) -> "Limits":
-        """Return the limits that have made a stream what it is."""
-        age, size = max(config.max_age, 0) / SECOND, config.max_bytes
-        room = round(size / stream.share) if size > 0 else -1
-        return cls(max_age=age, max_bytes=room, replicas=config.num_replicas)
+    max_age: float | None = None
+    max_bytes: int | None = None
+    replicas: int | None = None
+
+
+USUAL = Limits(max_age=7 * 86400.0, max_bytes=2**30, replicas=1)
+NONE = Limits()
 
 
 def status_subject(task_id: str, project: str = "") -> str:
@@ -88,23 +87,20 @@ async def find_stream(client: Client, stream: Stream) -> Info | None:
         raise
 
 
-async def ensure_streams(client: Client, limits: Sequence[Limits] | None = None) -> bool:
+async def ensure_streams(client: Client, limits: Limits | None = None) -> bool:
     """Make the streams that are not there; change those that are to `limits`, if given.
 
     Returns whether any was missing. Raises NatsError, also where a stream of that name is not for
     builds.
     """
-    missing = False
-    for stream, wanted in zip(STREAMS, limits or (None, None), strict=True):
-        missing |= await _ensure(client, stream, wanted)
-    return missing
+    return any([await _ensure(client, stream, limits) for stream in STREAMS])
 
 
 async def _ensure(client: Client, stream: Stream, limits: Limits | None) -> bool:
     """Make or change a stream; return whether it was missing."""
-    info = await find_stream(client, stream)
+    info, wanted = await find_stream(client, stream), _limits(stream, limits or NONE)
     if not info:
-        new = _configuration(stream, limits or Limits())
+        new = _configuration(stream) | _limits(stream, USUAL) | wanted
         try:
             await call(client, f"STREAM.CREATE.{stream.name}", Info, new)
         except RefusedError as error:
@@ -118,14 +114,14 @@ async def _ensure(client: Client, stream: Stream, limits: Limits | None) -> bool
         raise NatsError(f"{name} is for {found:.200}, not for {stream.subjects}: {remedy}")
     if limits:
         whole = await call(client, f"STREAM.INFO.{stream.name}", Whole)
-        new = whole.config | _limits(stream, limits) | {"max_msgs_per_subject": stream.kept}
+        new = whole.config | wanted | {"max_msgs_per_subject": stream.kept}
         await call(client, f"STREAM.UPDATE.{stream.name}", Info, new)
     elif stream.kept > 0 and info.config.max_msgs_per_subject != stream.kept:
         raise NatsError(f"{name} keeps old documents: `guardkit nats init --replicas 1` mends it")
     return False
 
 
-def _configuration(stream: Stream, limits: Limits) -> dict[str, Any]:
+def _configuration(stream: Stream) -> dict[str, Any]:
     return {
         "name": stream.name,
         "description": "guardkit: the progress of builds",
@@ -134,15 +130,17 @@ def _configuration(stream: Stream, limits: Limits) -> dict[str, Any]:
         "max_msgs_per_subject": stream.kept,
         "max_msg_size": MESSAGE_MAX,
         "allow_direct": True,
-        **_limits(stream, limits),
     }
 
 
 def _limits(stream: Stream, limits: Limits) -> dict[str, Any]:
-    age = int(limits.max_age * SECOND)
-    return {
-        "max_age": age,
-        "max_bytes": int(limits.max_bytes * stream.share) if limits.max_bytes > 0 else -1,
-        "num_replicas": limits.replicas,
-        "duplicate_window": min(120 * SECOND, age) if age else 120 * SECOND,
-    }
+    """Return what limits say of the configuration of a stream."""
+    found: dict[str, Any] = {}
+    if limits.max_age is not None:
+        age = int(limits.max_age * SECOND)
+        found = {"max_age": age, "duplicate_window": min(120 * SECOND, age or 120 * SECOND)}
+    if limits.max_bytes is not None:
+        found["max_bytes"] = int(limits.max_bytes * stream.share) if limits.max_bytes > 0 else -1
+    if limits.replicas is not None:
+        found["num_replicas"] = limits.replicas
+    return found

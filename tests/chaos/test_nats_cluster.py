@@ -54,7 +54,7 @@ async def make_streams(cluster: NatsCluster) -> bool:
     """Return whether the streams are there, on all servers."""
     try:
         async with connected(find_settings(cluster.url), SYSTEM_CLOCK) as client:
-            await ensure_streams(client, [Limits(replicas=REPLICAS)] * 2)
+            await ensure_streams(client, Limits(replicas=REPLICAS))
     except NatsError:
         return False
     return True
