@@ -30,6 +30,11 @@ PING_EVERY = 5  # seconds between two looks whether the server is still there
 MESSAGE_MAX = 2**20  # bytes of a message, or a line, of the server's
 PENDING_MAX = 2**23  # bytes of messages that wait to be heard
 
+NO_JETSTREAM = (
+    "has no JetStream for this login: start it with `nats-server -js`, and enable JetStream for "
+    "the account"
+)
+
 
 class UnreachableError(NatsError):
     """No server answers, or the one that did has gone."""
@@ -133,10 +138,7 @@ class Client(NatsClient):
             answer.cancel()
             del self._asked[inbox]
         if message.headers and message.headers.get("Status") == NO_RESPONDERS_STATUS:
-            raise NatsError(
-                f"{self.server} has no JetStream for this login: start it with `nats-server -js`, "
-                "and enable JetStream for the account"
-            )
+            raise NatsError(f"{self.server} {NO_JETSTREAM}")
         return message
 
     async def tell(self, subject: str, payload: bytes = b"") -> None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, field
 
 from guardkit.errors import NatsError
-from guardkit.nats.client import ANSWER, Client
+from guardkit.nats.client import ANSWER, NO_JETSTREAM, Client
 
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -218,10 +218,7 @@ def _decode(client: Client, answer: bytes, kind: type[T]) -> T:
     code, why = error.err_code, error.description[:200]
     text = f"{client.server} refuses: {why}"
     if error.code == 503 and code in NOT_ENABLED:  # noqa: PLR2004
-        text = (
-            f"{client.server} has no JetStream for this login: start it with `nats-server -js`, "
-            "and enable JetStream for the account"
-        )
+        text = f"{client.server} {NO_JETSTREAM}"
     elif code in NOT_NOW:
         text = f"{client.server} cannot do that now: {why}"
     elif code in NO_ROOM:

@@ -1,20 +1,18 @@
 """A connection to one of some servers: for once, or made again whenever it is lost."""
 
 import asyncio
-import logging
 import random
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from guardkit.clock import Clock
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client, UnreachableError
 from guardkit.nats.settings import Server, Settings
+from guardkit.progress.sinks import Warner
 from guardkit.progress.timer import Timer
 from guardkit.progress.worker import Worker
-
-log = logging.getLogger("guardkit.progress")
 
 PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 
@@ -37,7 +35,7 @@ class Line:
         self._settings, self._clock = settings, clock
         self.failures = 0
         self._prepare = prepare
-        self._warned: set[str] = set()
+        self._warner = Warner("publishing to NATS failed", "the builds go on")
         self._news = asyncio.Event()  # another one each time
         self._pause: asyncio.Future[None] | None = None
 
@@ -96,11 +94,7 @@ class Line:
     def warn(self, error: Exception) -> None:
         """Say what has gone wrong, if it is the first time of its kind."""
         kind = str(error) if type(error) is NatsError else type(error).__name__
-        if kind not in self._warned:
-            self._warned.add(kind)
-            what = error if isinstance(error, NatsError) else repr(error)
-            with suppress(Exception):  # the log handler's
-                log.warning("publishing to NATS failed, the builds go on: %s", what)
+        self._warner.warn(kind, str(error) if isinstance(error, NatsError) else repr(error))
 
 
 @asynccontextmanager

@@ -18,18 +18,6 @@ ENDS = {"completed": "complete", "failed": "failed", "cancelled": "cancelled"}
 QUEUE_MAX = 1000  # messages that wait for a connection; then the oldest are dropped
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What nats-core wraps around every message."""
-
-    message_id: str
-    timestamp: str
-    version: str = "1.0"
-    source_id: str = SOURCE
-    event_type: str
-    correlation_id: str
-    payload: dict[str, object]
-
-
 class PipelineSink:
     """Tells nats-core's dashboard and agents of builds, in their messages, if they listen.
 
@@ -99,17 +87,19 @@ def wrap(snapshot: Snapshot, *, begins: bool = False) -> tuple[str, bytes]:
     kind = ENDS.get(snapshot.status, "started" if begins else "progress")
     feature_id, tracker = identifier(snapshot.task_id), snapshot.tracker
     at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
-    envelope = Envelope(
-        message_id=str(uuid5(NAMESPACE_OID, f"{tracker.run_id}:{tracker.seq}:{at}")),
-        timestamp=at,
-        event_type=f"build_{kind}",
-        correlation_id=tracker.run_id,
-        payload={
+    envelope = {  # what nats-core wraps around every message
+        "message_id": str(uuid5(NAMESPACE_OID, f"{tracker.run_id}:{tracker.seq}:{at}")),
+        "timestamp": at,
+        "version": "1.0",
+        "source_id": SOURCE,
+        "event_type": f"build_{kind}",
+        "correlation_id": tracker.run_id,
+        "payload": {
             "feature_id": feature_id,
             "build_id": identifier(snapshot.build_id),
             **_details(kind, snapshot, at),
         },
-    )
+    }
     return f"pipeline.build-{kind}.{feature_id}", msgspec.json.encode(envelope)
 
 

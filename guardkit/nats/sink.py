@@ -6,8 +6,8 @@ from weakref import WeakValueDictionary
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.nats.courier import Courier
+from guardkit.nats.notes import find_left
 from guardkit.nats.run import Run
-from guardkit.nats.scan import find_left
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.nats.source import root_of
 from guardkit.progress.build import Build
