@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from guardkit import Snapshot
 from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import Signs
-from guardkit.nats.board import EVENTS_MAX, HOLD, Board, sign
+from guardkit.nats.board import Board
 from guardkit.nats.jetstream import Message
+from guardkit.nats.known import EVENTS_MAX, HOLD, sign
 from guardkit.nats.streams import DOCUMENTS, EVENTS, events_subject, status_subject
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Event, Tracker
