@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Courier:
-    """Delivers runs over one connection: `open` it first, `close` it at last.
+    """Delivers runs over one connection, from when it is made until it is closed.
 
     runs: those that are not over, by task and run, as a file may claim to be of any run.
     to: the servers and the project, as they are noted.

@@ -35,8 +35,8 @@ class NatsSink:
         self._settings = find_settings(url)
         self._project = find_project(project)
         self._clock = clock or SYSTEM_CLOCK
-        # Of which there was no snapshot yet, by run
-        self._unheard: WeakValueDictionary[str, Build] = WeakValueDictionary()
+        self._builds: WeakValueDictionary[str, Build] = WeakValueDictionary()  # by run
+        self._unheard: set[str] = set()  # runs of which there was no snapshot yet
         self._roots: set[str] = set()  # below which what is left has been looked for
         self._leaving = 0  # builds that wait for it
         self._courier: Courier | None = None
@@ -46,7 +46,9 @@ class NatsSink:
 
     def attach(self, build: Build) -> None:
         """Hear which build it is, and where its files are."""
-        self._unheard[build.snapshot.tracker.run_id] = build
+        run_id = build.snapshot.tracker.run_id
+        self._builds[run_id] = build
+        self._unheard.add(run_id)
 
     async def write(self, snapshot: Snapshot, /) -> None:
         """Have a build published, of which this is the newest snapshot; returns at once."""
@@ -62,7 +64,8 @@ class NatsSink:
 
         While others go on nobody waits: this one would hold up their snapshots.
         """
-        for build in [*self._unheard.values()]:
+        self._unheard.intersection_update(self._builds)  # the others are gone
+        for build in [*filter(None, map(self._builds.get, self._unheard))]:
             if build.snapshot.terminal:  # it has come and gone while another one was waited for
                 await self.write(build.snapshot)
         courier = self._courier
@@ -87,7 +90,8 @@ class NatsSink:
 
         Once, but of the task itself each time: a run that was killed has got its end only now.
         """
-        build = self._unheard.pop(run_id, None)
+        self._unheard.discard(run_id)
+        build = self._builds.get(run_id)
         root = root_of(build.folder) if build and build.folder else None
         run = courier.add(task_id, run_id, root, is_due=False, builder=build, lives=True)
         if root:
