@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client, UnreachableError
-from guardkit.nats.jetstream import Consumer, Deleted, Info, Message, call
+from guardkit.nats.jetstream import Answer, Consumer, Info, Message, call
 from guardkit.nats.streams import MESSAGE_MAX, SECOND, Stream, find_stream
 
 BEAT = 1.0  # seconds between two signs of life of a consumer that has nothing to say
@@ -65,7 +65,7 @@ class Feed:
         stream: Stream,
         queue: Queue,
         place: Place | None,
-        subjects: Collection[str] = (),
+        subjects: Collection[str],
     ) -> None:
         self.awaited = 0
         self.afresh = False
@@ -101,7 +101,7 @@ class Feed:
         if not self._client.lost.done():
             action = f"CONSUMER.DELETE.{self._stream.name}.{self._name}"
             try:
-                await call(self._client, action, Deleted, patience=LEAVING)
+                await call(self._client, action, Answer, patience=LEAVING)
             except NatsError:  # it lingers for a while
                 return
 

@@ -53,7 +53,6 @@ class Ack(msgspec.Struct):
 class State(msgspec.Struct):
     """What a stream has. last_seq: the number of its last message."""
 
-    messages: Number = 0
     last_seq: Number = 0
 
 
@@ -139,12 +138,6 @@ class Found(msgspec.Struct):
     """The answer to a look for a message."""
 
     message: Stored
-
-
-class Deleted(msgspec.Struct):
-    """The answer to a deletion."""
-
-    success: bool = False
 
 
 async def call(

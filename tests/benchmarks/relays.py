@@ -61,7 +61,7 @@ async def relay(url: str, root: str, builds: int) -> int:
 
         async def is_delivered() -> bool:
             info = await find_stream(client, EVENTS)
-            return info is not None and info.state.messages >= 2 * builds
+            return info is not None and info.state.last_seq >= 2 * builds
 
         await until(is_delivered)
     await asyncio.sleep(SETTLED)
