@@ -6,7 +6,7 @@ comes next, be it a sink or a relay, goes on from there, and sends nothing that 
 
 import os
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -32,21 +32,10 @@ class Note(msgspec.Struct, frozen=True):
     step: Step
 
 
-class Due(NamedTuple):
-    """A run that is to be delivered.
+def find_left(root: str, to: str, task_id: str = "") -> list[tuple[str, str]]:
+    """Return the tasks and runs that are due below a root, and are built by nobody now.
 
-    lives: whether its builder is at work.
-    new: whether it has just begun, or ended, so far as its files tell.
-    """
-
-    task_id: str
-    run_id: str
-    lives: bool
-    new: bool = False
-
-
-def find_left(root: str, to: str, task_id: str = "") -> list[Due]:
-    """Return what is noted as due below a root, and is built by nobody now; for use in a thread.
+    For use in a thread.
 
     task_id: of that task alone; `""`: of all.
     Raises OSError, and InvalidProgressError, where the builds cannot be listed.
@@ -57,7 +46,7 @@ def find_left(root: str, to: str, task_id: str = "") -> list[Due]:
     names = [name for name, runs in due.items() if runs]
     looks = Builds(root).look_now(names) if names else []
     built = {run_of(look) for look in looks if look.verdict.state not in GONE}
-    return [Due(name, run, lives=False) for name in names for run in due[name] if run not in built]
+    return [(name, run) for name in names for run in due[name] if run not in built]
 
 
 def find_due(builds: Folder, name: str, to: str, *, noted: bool) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from typing import NamedTuple
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
@@ -12,7 +13,7 @@ from guardkit.monitor.evidence import names_in
 from guardkit.monitor.look import Look
 from guardkit.monitor.memory import stamp_of
 from guardkit.nats.courier import Courier
-from guardkit.nats.notes import GONE, Due, find_due, run_of
+from guardkit.nats.notes import GONE, find_due, run_of
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.progress.folder import Folder, open_builds
 from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
@@ -20,6 +21,20 @@ from guardkit.progress.paths import JOURNAL, PROGRESS, TASK_ID, builds_dir
 CHECK_EVERY = 10.0  # seconds between two looks whether builders that are silent still live
 LOOKS = 500  # builds that are looked at in one go, as each takes some memory meanwhile
 ROOM = 1000  # runs that are delivered side by side; those of the past wait for it
+
+
+class Due(NamedTuple):
+    """A run that is to be delivered.
+
+    lives: whether its builder is at work.
+    new: whether it has just begun, or ended, so far as its files tell.
+    """
+
+    task_id: str
+    run_id: str
+    lives: bool
+    new: bool = False
+
 
 Waiting = dict[tuple[str, str], Due]  # by task and run
 

@@ -103,6 +103,6 @@ class NatsSink:
 async def _add_left(courier: Courier, root: str, task_id: str) -> None:
     """Have those runs below a root, or of one task, delivered that are due and left."""
     with suppress(OSError, GuardKitError):
-        for due in await courier.call(find_left, root, courier.to, task_id):
-            if due[:2] not in courier.runs:
-                courier.add(due.task_id, due.run_id, root)
+        for key in await courier.call(find_left, root, courier.to, task_id):
+            if key not in courier.runs:
+                courier.add(*key, root)
