@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardkit.cli.parser import Commands, Parser
+    from guardkit.nats.jetstream import Config, Info
     from guardkit.nats.settings import Settings
-    from guardkit.nats.streams import Known
+    from guardkit.nats.streams import Limits
 
 SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 BYTES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -71,55 +72,49 @@ def init(*, max_age: int | None, max_bytes: int | None, replicas: int | None, na
     import asyncio
 
     from guardkit.nats.settings import find_settings
+    from guardkit.nats.streams import Limits
 
-    wanted = {"max_age": max_age, "max_bytes": max_bytes, "replicas": replicas}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    print("\n".join(asyncio.run(_init(find_settings(nats), given))))
+    limits = Limits(max_age=max_age, max_bytes=max_bytes, replicas=replicas)
+    print("\n".join(asyncio.run(_init(find_settings(nats), limits))))
 
 
-async def _init(settings: Settings, given: dict[str, int]) -> list[str]:
+async def _init(settings: Settings, limits: Limits) -> list[str]:
     """Make or change the streams; return the lines that tell of them."""
-    from msgspec.structs import replace
-
     from guardkit.clock import SYSTEM_CLOCK
-    from guardkit.nats.client import connected
-    from guardkit.nats.streams import STREAMS, Limits, ensure_streams, find_known
+    from guardkit.nats.line import connected
+    from guardkit.nats.streams import STREAMS, ensure_streams, find_stream
 
     async with connected(settings, SYSTEM_CLOCK) as client:
-        before = [await find_known(client, stream) for stream in STREAMS]
-        limits = [
-            replace(Limits.of(stream, known) if known else Limits(), **given)
-            for stream, known in zip(STREAMS, before, strict=True)
-        ]
+        before = [await find_stream(client, stream) for stream in STREAMS]
         await ensure_streams(client, limits)
-        after = [await find_known(client, stream) for stream in STREAMS]
+        after = [await find_stream(client, stream) for stream in STREAMS]
     lines: list[str] = []
     for stream, was, now in zip(STREAMS, before, after, strict=True):
         lines += [f"{stream.name} on {settings} {_done(was, now)}.", *_lines(was, now)]
     return lines
 
 
-def _done(before: Known | None, after: Known | None) -> str:
+def _done(before: Info | None, after: Info | None) -> str:
     if not before:
         return "was made"
-    return "is as it was" if before == after else "was changed"
+    return "is as it was" if after and before.config == after.config else "was changed"
 
 
-def _lines(before: Known | None, after: Known | None) -> list[str]:
+def _lines(before: Info | None, after: Info | None) -> list[str]:
     """Return what a person wants to know of a stream, and what that was before."""
-    old, lines = _words(before) if before else {}, list[str]()
-    for name, value in (_words(after) if after else {}).items():
+    old, lines = _words(before.config) if before else {}, list[str]()
+    for name, value in (_words(after.config) if after else {}).items():
         was = f" (was {old[name]})" if old and old[name] != value else ""
         lines.append(f"  {name:<9}  {value}{was}")
     return lines
 
 
-def _words(known: Known) -> dict[str, str]:
+def _words(config: Config) -> dict[str, str]:
     return {
-        "subjects": ", ".join(known.subjects or []),
-        "max-age": _in_words(known.max_age / 10**9, SECONDS),
-        "max-bytes": _in_words(known.max_bytes, BYTES),
-        "replicas": f"{known.num_replicas}",
+        "subjects": ", ".join(config.subjects or []),
+        "max-age": _in_words(config.max_age / 10**9, SECONDS),
+        "max-bytes": _in_words(config.max_bytes, BYTES),
+        "replicas": f"{config.num_replicas}",
     }
 
 

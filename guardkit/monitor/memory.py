@@ -156,7 +156,7 @@ class Memory:
     def _recall(self, folder: Folder, name: str) -> Snapshot:
         """Return the document of a build, from memory if its file is that which was read last."""
         known = self.known[name]
-        stamp = _stamp(folder, f"{name}/{PROGRESS}")
+        stamp = stamp_of(folder, f"{name}/{PROGRESS}")
         if known.document and stamp and stamp == known.stamp:
             return known.document
         return self._read(folder, name)
@@ -171,7 +171,7 @@ class Memory:
             with folder.folder(name) as build:
                 if known.spot is None:
                     known.spot = Spot() if self._past else _find_end(build)
-                stamp = _stamp(build, PROGRESS)
+                stamp = stamp_of(build, PROGRESS)
                 document = read_in(build, self._examiner.decode)
         except (FileNotFoundError, NotADirectoryError):
             if not known.document:
@@ -226,11 +226,11 @@ def _taken(name: str) -> Case:
 
 def _find_end(build: Folder) -> Spot:
     """Return the end of the journal."""
-    stamp = _stamp(build, JOURNAL)
+    stamp = stamp_of(build, JOURNAL)
     return Spot(*stamp[:2]) if stamp else Spot()
 
 
-def _stamp(folder: Folder, name: str) -> tuple[int, int, int] | None:
+def stamp_of(folder: Folder, name: str) -> tuple[int, int, int] | None:
     """Return what tells a file from the one that was there before, None if there is none.
 
     Nothing is opened: that a folder on the way is a link is seen when the file is read.

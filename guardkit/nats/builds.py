@@ -1,18 +1,20 @@
 """Builds on a NATS server, as anybody looks at them: the second kind of `Builds`."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
+from datetime import datetime
+from functools import partial
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import NatsError
 from guardkit.monitor.evidence import check_ids
 from guardkit.monitor.look import Look
 from guardkit.nats.board import Board, read_event
-from guardkit.nats.client import Client, connected, pauses
-from guardkit.nats.feed import FILTERS_MAX, WAITING_MAX, Feed, Place, Queue
+from guardkit.nats.client import Client
+from guardkit.nats.feed import FILTERS_MAX, TICK, WAITING_MAX, Feed, Place, Queue, take_next
 from guardkit.nats.jetstream import Message, find_last
+from guardkit.nats.line import connected, pauses
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
@@ -27,10 +29,7 @@ from guardkit.progress.snapshot import Event
 
 log = logging.getLogger("guardkit.progress")
 
-TICK = 0.5  # seconds, after which time may have changed a verdict
-PATIENCE = 30.0  # seconds in which all that is there has to come
 LOOK_MAX = 10_000  # builds of which all are shown
-BATCH = 100  # messages that are taken in a row
 
 
 class NatsBuilds:
@@ -66,10 +65,9 @@ class NatsBuilds:
         """
         wanted = check_ids(task_ids)
         async with connected(self._settings, self.clock) as client:
-            looks, needs_tasks = await self._look(client, wanted, wanted)
-            if needs_tasks:
-                looks, _ = await self._look(client, wanted, [])
-        found = {look.task_id: look for look in looks}
+            follow = self._follow(client, self._board(wanted), Place(), wanted, past=False)
+            async with aclosing(follow) as batches:
+                found = {look.task_id: look for look in await anext(batches)}
         return [found[name] for name in wanted or found if name in found]
 
     async def events(self, task_id: str) -> list[Event]:
@@ -99,13 +97,12 @@ class NatsBuilds:
         return self._watch(check_ids(task_ids), past=past)
 
     async def _watch(self, wanted: list[str], *, past: bool) -> AsyncGenerator[Look]:
-        board = self._board(wanted)
-        places, waits = _places(), pauses()
-        asked, begun, lost = wanted, False, False
+        board, place, waits = self._board(wanted), Place(), pauses()
+        begun = lost = False
         while True:
             try:
                 async with connected(self._settings, self.clock) as client:
-                    follow = self._follow(client, board, places, asked, past=past)
+                    follow = self._follow(client, board, place, wanted, past=past)
                     async with aclosing(follow) as batches:
                         async for looks in batches:
                             if lost:
@@ -113,9 +110,6 @@ class NatsBuilds:
                             begun, lost, past, waits = True, False, False, pauses()
                             for look in looks:
                                 yield look
-                            if asked and board.needs_tasks:
-                                asked, places = [], _places()
-                                break
             except Exception as error:  # whatever nats-py comes upon
                 if not begun:
                     raise
@@ -123,69 +117,57 @@ class NatsBuilds:
                     log.warning("watching has to wait, and goes on by itself: %s", error)
                 lost = True
             board.lose(self.clock.monotonic())
-            if lost:
-                await self.clock.sleep(next(waits))
+            await self.clock.sleep(next(waits))
 
     async def _follow(
-        self,
-        client: Client,
-        board: Board,
-        places: tuple[Place, Place],
-        asked: list[str],
-        *,
-        past: bool,
+        self, client: Client, board: Board, place: Place, wanted: list[str], *, past: bool
     ) -> AsyncGenerator[list[Look]]:
-        """Yield the looks that are new, over one connection; raises NatsError when it is lost."""
+        """Yield the looks that are new, over one connection; raises NatsError when it is lost.
+
+        place: how far the events were read.
+        wanted: the ids of tasks; as soon as a feature among them runs, all are read.
+        past: as for `watch`.
+        """
         await ensure_streams(client)
         queue, clock = Queue(WAITING_MAX), self.clock
-        events = Feed(client, EVENTS, queue, places[0], self._subjects(EVENTS, asked))
-        documents = Feed(client, DOCUMENTS, queue, places[1], self._subjects(DOCUMENTS, asked))
-        async with events, documents:
-            board.join(clock.monotonic(), afresh=documents.afresh)
-            await self._fill(client, board, documents, queue)
-            await self._ask_of_others(client, board)
-            if past:
-                await self._add_history(client, board, asked)
-            yield board.tell(clock.monotonic(), all_=True)
-            tick = clock.monotonic() + TICK
-            while True:
-                for stream, message in await _take(client, queue):
-                    board.take(stream, message, clock.monotonic())
-                events.check()
-                documents.check()
-                is_time = clock.monotonic() >= tick
-                tick += TICK * is_time
+
+        def take(stream: Stream, message: Message, time: datetime | None = None) -> None:
+            board.take(stream, message, clock.monotonic(), time=time)
+
+        while True:
+            asked = [] if board.needs_tasks else wanted
+            events = Feed(client, EVENTS, queue, place, self._subjects(EVENTS, asked))
+            documents = Feed(client, DOCUMENTS, queue, None, self._subjects(DOCUMENTS, asked))
+            async with events, documents:
+                board.join(clock.monotonic(), afresh=events.afresh)
+                if not (wanted or self.project) and documents.awaited > LOOK_MAX:
+                    raise NatsError(
+                        f"{documents.awaited} builds are on {client.server}: give the ids of "
+                        "those that are meant, or a project"
+                    )
+                await documents.read_past(partial(take, time=documents.time))
+                if asked and board.needs_tasks:
+                    continue
                 await self._ask_of_others(client, board)
-                yield board.tell(clock.monotonic(), all_=is_time)
+                if past:
+                    await self._add_history(client, board, wanted)
+                yield board.tell(clock.monotonic(), all_=True)
+                past, tick = False, clock.monotonic() + TICK
+                while not (asked and board.needs_tasks):
+                    await take_next(client, queue, take)
+                    events.check()
+                    documents.check()
+                    is_time = clock.monotonic() >= tick
+                    tick += TICK * is_time
+                    await self._ask_of_others(client, board)
+                    yield board.tell(clock.monotonic(), all_=is_time)
 
-    async def _look(
-        self, client: Client, wanted: list[str], asked: list[str]
-    ) -> tuple[list[Look], bool]:
-        """Return looks at once, and whether the tasks of a feature have to be asked for, too."""
-        board = self._board(wanted)
-        async with aclosing(self._follow(client, board, _places(), asked, past=False)) as batches:
-            return await anext(batches), board.needs_tasks
-
-    async def _fill(self, client: Client, board: Board, feed: Feed, queue: Queue) -> None:
-        """Bring all to a board that is there at first; raises NatsError."""
-        if board.wants_all and not self.project and feed.awaited > LOOK_MAX:
-            raise NatsError(
-                f"{feed.awaited} builds are on {client.server}: give the ids of those that are "
-                "meant, or a project"
-            )
-        limit = self.clock.monotonic() + PATIENCE
-        while not (feed.joined and queue.empty()):
-            for stream, message in await _take(client, queue):
-                board.take(stream, message, self.clock.monotonic(), time=feed.time)
-            if self.clock.monotonic() > limit:
-                raise NatsError(f"{client.server} did not tell of all builds in {PATIENCE:g} s")
-
-    async def _add_history(self, client: Client, board: Board, asked: list[str]) -> None:
+    async def _add_history(self, client: Client, board: Board, wanted: list[str]) -> None:
         """Bring the events of the runs that are shown to a board, if these are not too many."""
         runs = {
             events_subject(name, shown.tracker.run_id, self.project): name
             for name, shown in board.shown().items()
-            if name in asked or not (asked or shown.terminal)
+            if name in wanted or not (wanted or shown.terminal)
         }
         if len(runs) <= FILTERS_MAX:
             events = await self._read_events(client, [*runs])
@@ -195,17 +177,14 @@ class NatsBuilds:
     async def _read_events(self, client: Client, subjects: list[str]) -> list[Event]:
         """Return what the stream has of some subjects; raises NatsError."""
         found: dict[Event, None] = {}
-        queue, limit = Queue(WAITING_MAX), self.clock.monotonic() + PATIENCE
-        if not subjects:
-            return []
-        async with Feed(client, EVENTS, queue, Place("all"), subjects) as feed:
-            while not (feed.joined and queue.empty()):
-                for _, message in await _take(client, queue):
-                    if event := read_event(message, self.project):
-                        found[event] = None
-                if self.clock.monotonic() > limit:
-                    what = f"{client.server} did not tell of all events in {PATIENCE:g} s"
-                    raise NatsError(what)
+
+        def take(_: Stream, message: Message) -> None:
+            if event := read_event(message, self.project):
+                found[event] = None
+
+        if subjects:
+            async with Feed(client, EVENTS, Queue(WAITING_MAX), Place(0), subjects) as feed:
+                await feed.read_past(take)
         return [*found]
 
     async def _ask_of_others(self, client: Client, board: Board) -> None:
@@ -225,26 +204,3 @@ class NatsBuilds:
         if stream is DOCUMENTS:
             return [status_subject(each, self.project) for each in task_ids]
         return [events_subject(each, "*", self.project) for each in task_ids]
-
-
-def _places() -> tuple[Place, Place]:
-    """Return where events and documents begin."""
-    return Place("new"), Place("last_per_subject")
-
-
-async def _take(client: Client, queue: Queue) -> list[tuple[Stream, Message]]:
-    """Return what has come, after a while at most; raises NatsError when the client is lost."""
-    found: list[tuple[Stream, Message]] = []
-    if queue.empty():
-        getting = asyncio.ensure_future(queue.get())
-        try:
-            await client.timer.hangs(getting, TICK)
-        finally:
-            getting.cancel()
-        if getting.done() and not getting.cancelled():
-            found.append(getting.result())
-    while not queue.empty() and len(found) < BATCH:
-        found.append(queue.get_nowait())
-    if client.lost.done():
-        raise client.lost.result()
-    return found

@@ -9,10 +9,8 @@ that is private in it is used here: the reasons stand beside it, and `tests/inte
 # nats-py leaves some of its types open
 
 import asyncio
-import random
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nats.errors
@@ -21,18 +19,21 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.protocol.parser import Parser
 
-from guardkit.clock import Clock
 from guardkit.errors import NatsError
-from guardkit.nats.settings import Server, Settings, options, resolve
+from guardkit.nats.settings import Server, Settings, options
 from guardkit.progress.timer import Timer
 
 CONNECT = 2.0  # seconds that connecting to one address may take
 ANSWER = 2.0  # seconds in which a living server answers
 CLOSE = 0.1  # seconds to send what is left, and as many for what was cancelled to end
 PING_EVERY = 5  # seconds between two looks whether the server is still there
-PAUSE, PAUSE_MAX = 0.2, 10.0  # seconds until the next connection, each time twice as long
 MESSAGE_MAX = 2**20  # bytes of a message, or a line, of the server's
 PENDING_MAX = 2**23  # bytes of messages that wait to be heard
+
+NO_JETSTREAM = (
+    "has no JetStream for this login: start it with `nats-server -js`, and enable JetStream for "
+    "the account"
+)
 
 
 class UnreachableError(NatsError):
@@ -62,8 +63,8 @@ class Client(NatsClient):
         self.unheard: Callable[[NatsError], None] | None = None
         self._settings = settings
         self.timer = timer
-        self._answers: dict[str, asyncio.Future[Msg]] = {}  # by where they are to come
-        self._asked: dict[str, str] = {}  # on which subject
+        # What is asked for, by where the answer is to come: on which subject, and the answer
+        self._asked: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._number = 0
         self._trouble: Exception | None = None
         self._opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -101,7 +102,7 @@ class Client(NatsClient):
         """Give this client up: all who wait for an answer are given the error."""
         if not self.lost.done():
             self.lost.set_result(error)
-            self._refuse(self._answers, error)
+            self._refuse(error)
 
     async def hear(self, subject: str, call: Callable[[Msg], Awaitable[None]]) -> None:
         """Have a function called with each message on a subject."""
@@ -124,7 +125,7 @@ class Client(NatsClient):
         inbox = f"{self._inbox}.{self._number}"
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(see)
-        self._answers[inbox], self._asked[inbox] = answer, subject
+        self._asked[inbox] = subject, answer
         try:
             if self.lost.done():
                 raise self.lost.result()
@@ -135,12 +136,9 @@ class Client(NatsClient):
             message = answer.result()
         finally:
             answer.cancel()
-            del self._answers[inbox], self._asked[inbox]
+            del self._asked[inbox]
         if message.headers and message.headers.get("Status") == NO_RESPONDERS_STATUS:
-            raise NatsError(
-                f"{self.server} has no JetStream for this login: start it with `nats-server -js`, "
-                "and enable JetStream for the account"
-            )
+            raise NatsError(f"{self.server} {NO_JETSTREAM}")
         return message
 
     async def tell(self, subject: str, payload: bytes = b"") -> None:
@@ -179,11 +177,10 @@ class Client(NatsClient):
             ping_interval=PING_EVERY,
             pending_size=0,
             error_cb=self._note,
-            closed_cb=self._closed,
             **options(self._settings, self.server),
         )
         for task in (self._reading_task, self._flusher_task):
-            if task:  # which may end without a word to `closed_cb`
+            if task:  # of which one at least ends with the connection
                 task.add_done_callback(self._ended)
         self._inbox = self.new_inbox()
         await self.hear(f"{self._inbox}.*", self._hear)
@@ -191,18 +188,14 @@ class Client(NatsClient):
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
     ) -> None:
-        # A subject or headers that are none, as any peer may send, would end the connection.
+        # What is no text, as any peer may send, would end the connection.
         subject, reply = (each.decode(errors="replace").encode() for each in (subject, reply))
-        await super()._process_msg(sid, subject, reply, data, headers)
+        headers = (headers or b"").decode("ascii", "replace").replace("\ufffd", "?").encode()
+        has_any = len(headers) > len("NATS/1.0")
+        await super()._process_msg(sid, subject, reply, data, headers if has_any else b"")
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """Pass over the servers that a server names: nobody asks them, and they may be many."""
-
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        try:
-            return await super()._process_headers(headers)
-        except Exception:  # nats-py's
-            return None
 
     def _connect_command(self) -> bytes:  # the last step before the login goes out
         if not isinstance(self._server_info.get("max_payload", 0), int):
@@ -221,7 +214,7 @@ class Client(NatsClient):
         await self.close()
 
     async def _hear(self, message: Msg) -> None:
-        answer = self._answers.get(message.subject)
+        _, answer = self._asked.get(message.subject, ("", None))
         if answer and not answer.done():
             answer.set_result(message)
 
@@ -235,26 +228,21 @@ class Client(NatsClient):
             self.lose(NatsError(f"{self.server} refuses: {what}"))
         elif "permissions violation" in text:
             told = text.partition('"')[2].partition('"')[0]  # in lower case
-            subject = next((each for each in self._asked.values() if each.lower() == told), told)
+            asked = [each for each, _ in self._asked.values() if each.lower() == told]
+            subject = asked[0] if asked else told
             refusal = ForbiddenError(f"{self.server} gives no permission to publish to {subject}")
-            asking = [inbox for inbox, asked in self._asked.items() if asked == subject]
-            self._refuse(asking, refusal)
-            if not asking and self.unheard:
+            self._refuse(refusal, subject)
+            if not asked and self.unheard:
                 self.unheard(refusal)
 
-    def _refuse(self, inboxes: Iterable[str], error: NatsError) -> None:
-        for answer in (self._answers[inbox] for inbox in inboxes):
-            if not answer.done():
+    def _refuse(self, error: NatsError, subject: str = "") -> None:
+        """Give the error to all who wait for an answer, or to those who asked on a subject."""
+        for asked, answer in self._asked.values():
+            if not answer.done() and subject in {"", asked}:
                 answer.set_exception(error)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         see(task)
-        self._drop()
-
-    async def _closed(self) -> None:
-        self._drop()
-
-    def _drop(self) -> None:
         why = self._trouble or self.last_error or "it has ended"
         self.lose(UnreachableError(f"the connection to {self.server} is lost: {why}"))
 
@@ -286,50 +274,6 @@ class _Bounded(Parser):
             raise nats.errors.ProtocolError from error
         if max(self.needed, len(self.buf)) > MESSAGE_MAX:
             raise nats.errors.ProtocolError
-
-
-async def connect(settings: Settings, timer: Timer) -> Client:
-    """Connect to one of the servers; raises NatsError where none will do."""
-    failure = NatsError("there is no server to connect to")
-    for server in random.sample(settings.servers, len(settings.servers)):
-        try:
-            addresses = await resolve(server)
-        except (OSError, UnicodeError) as error:  # the latter for what can be no name
-            failure = UnreachableError(f"no server answers at {server}: {error}")
-            continue
-        for address in addresses:
-            client = Client(server, settings, timer)
-            try:
-                await client.open(address)
-                return client
-            except BaseException as error:
-                await client.end()
-                if not isinstance(error, NatsError):
-                    raise
-                failure = error
-    raise failure
-
-
-@asynccontextmanager
-async def connected(settings: Settings, clock: Clock) -> AsyncGenerator[Client]:
-    """Connect to one of the servers, and end that at last; raises as `connect` does."""
-    timer = Timer.join(clock)
-    try:
-        client = await connect(settings, timer)
-        try:
-            yield client
-        finally:
-            await client.end()
-    finally:
-        await timer.leave()
-
-
-def pauses() -> Iterator[float]:
-    """Yield, without end, how many seconds to wait after each connection that has failed."""
-    pause = PAUSE
-    while True:
-        yield random.uniform(pause / 2, pause)  # noqa: S311
-        pause = min(2 * pause, PAUSE_MAX)
 
 
 def see(done: asyncio.Future[Any]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from itertools import count
 from typing import Any, TypeVar
 
 from guardkit.clock import Clock
@@ -11,7 +10,7 @@ from guardkit.errors import NatsError
 from guardkit.nats.client import CLOSE, Client, see
 from guardkit.nats.jetstream import NOT_NOW, RefusedError
 from guardkit.nats.line import Line
-from guardkit.nats.run import DISK_LATE, LOOK_AGAIN, Run
+from guardkit.nats.run import DISK_LATE, Run
 from guardkit.nats.settings import Settings
 from guardkit.nats.source import Source, Told
 from guardkit.nats.streams import ensure_streams
@@ -27,7 +26,7 @@ T = TypeVar("T")
 
 
 class Courier:
-    """Delivers runs over one connection: `open` it first, `close` it at last.
+    """Delivers runs over one connection, from when it is made until it is closed.
 
     runs: those that are not over, by task and run, as a file may claim to be of any run.
     to: the servers and the project, as they are noted.
@@ -42,12 +41,12 @@ class Courier:
         self.line = Line(settings, clock, self._prepare)
         self._files = Worker()
         self._thread = asyncio.Lock()
+        self._noting: asyncio.Future[None] | None = None
         self._hung: asyncio.Future[Any] | None = None  # what the thread has not come back from
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._made = 0  # times that a stream was gone, and was made again
         self._keeping = asyncio.create_task(self.line.keep())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unnoted: dict[str, Source] = {}  # of the runs that are not noted as due yet
 
     @property
     def gone(self) -> bool:
@@ -56,37 +55,38 @@ class Courier:
 
     async def close(self) -> None:
         """End the connection; what is not delivered stays due."""
-        notes: list[asyncio.Future[None]] = []
-        with suppress(OSError):
-            notes = [self._submit(each.note, self.to, "due") for each in self._unnoted.values()]
         tasks = {self._keeping, *self._tasks}
         for task in tasks:
             task.cancel()
         try:
             await asyncio.wait(tasks)
-            if notes:
-                await self.timer.hangs(notes[-1], CLOSE)
+            if self._noting:  # an exit does not wait for the thread
+                await self.timer.hangs(self._noting, CLOSE)
         finally:  # a build that has waited long enough cancels this
             self._files.shutdown()
             await self.timer.leave()
 
-    def add(self, run: Run, *, is_due: bool = True) -> None:
-        """Have a run delivered from now on; `is_due`: it need not be noted first."""
-        self.runs[run.task_id, run.run_id] = run
-        if not is_due and run.source:
-            self._unnoted[run.run_id] = run.source
-        self.start(self._bring(run, is_due=is_due))
+    def add(
+        self, task_id: str, run_id: str, root: str | None, *, is_due: bool = True, **more: Any
+    ) -> Run:
+        """Have a run delivered from now on, and return it.
+
+        root: of its files; None: nothing is on disk.
+        is_due: it need not be noted first.
+        """
+        source = Source(root, task_id, run_id) if root else None
+        run = Run(task_id, run_id, self._project, self.timer, source, **more)
+        self.runs[task_id, run_id] = run
+        if not is_due and source:
+            self._note_due(source)
+        self.start(self._bring(run))
+        return run
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Have some work done, and end it with all the rest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def run(self, task_id: str, run_id: str, root: str | None, **more: Any) -> Run:
-        """Return a run that is new here; `root`: of its files, None: nothing is on disk."""
-        source = Source(root, task_id, run_id) if root else None
-        return Run(task_id, run_id, project=self._project, timer=self.timer, source=source, **more)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Return what a function returns, in the thread.
@@ -103,37 +103,30 @@ class Courier:
                     raise TimeoutError
         return work.result()
 
-    async def _bring(self, run: Run, *, is_due: bool) -> None:
+    async def _bring(self, run: Run) -> None:
         try:
-            if not is_due and run.source:
-                self.start(self._note_due(run, run.source))
             while not run.over:
                 await run.rest(await self._deliver(run, await self.line.connected()))
             if run.source and run.delivered:
                 with suppress(OSError):  # then it is looked at again, and found delivered
                     await self.call(run.source.note, self.to, "done")
         except Exception as error:  # a defect: it costs this run alone
-            await self.line.fail(error)
+            self.line.fail(error)
         finally:
             self.runs.pop((run.task_id, run.run_id), None)
-            self._unnoted.pop(run.run_id, None)
-        await self.line.news()
+        self.line.news()
 
-    async def _note_due(self, run: Run, source: Source) -> None:
-        """Note that a run is due, as soon as it has a folder, and before what waits to be read."""
-        for tries in count(1):
-            if run.over:
-                return
-            try:
-                with self.clock.busy():
-                    await self._submit(source.note, self.to, "due")
-            except FileNotFoundError:
-                await self.clock.sleep(min(LOOK_AGAIN * 2.0 ** min(tries, 10), DISK_LATE))
-                continue
-            except OSError as error:
-                self.line.warn(error)
-            self._unnoted.pop(run.run_id, None)
-            return
+    def _note_due(self, source: Source) -> None:
+        """Have a run noted as due, before what waits to be read."""
+        try:
+            self._noting = self._submit(source.note, self.to, "due")
+            self._noting.add_done_callback(self._noted)
+        except OSError as error:
+            self.line.warn(error)
+
+    def _noted(self, work: "asyncio.Future[None]") -> None:
+        if not work.cancelled() and isinstance(error := work.exception(), OSError):
+            self.line.warn(error)
 
     def _submit(self, function: Callable[..., T], *args: object) -> "asyncio.Future[T]":
         """Have a function called in the thread, whoever waits for it or not; raises OSError."""
@@ -154,7 +147,7 @@ class Courier:
                 self._made += missing
             if client.lost.done() or self._made != made:
                 return 0.0
-            await self.line.fail(error)  # it is refused
+            self.line.fail(error)  # it is refused
             return SOON if isinstance(error, RefusedError) and error.code in NOT_NOW else RETRY
 
     async def _read(self, source: Source, spot: Spot | None) -> Told | None:

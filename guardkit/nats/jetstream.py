@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, field
 
 from guardkit.errors import NatsError
-from guardkit.nats.client import ANSWER, Client
+from guardkit.nats.client import ANSWER, NO_JETSTREAM, Client
 
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -53,20 +53,37 @@ class Ack(msgspec.Struct):
 class State(msgspec.Struct):
     """What a stream has. last_seq: the number of its last message."""
 
-    messages: Number = 0
     last_seq: Number = 0
+
+
+class Config(msgspec.Struct):
+    """What of the configuration of a stream is looked at; 0 or less: there is no limit.
+
+    max_age: in nanoseconds.
+    """
+
+    subjects: list[str] | None = None
+    max_msgs_per_subject: int = -1
+    max_age: Annotated[int, Meta(le=2**63 - 1)] = 0
+    max_bytes: Annotated[int, Meta(le=2**63 - 1)] = -1
+    num_replicas: int = 1
 
 
 class Info(msgspec.Struct):
     """What the server says of a stream.
 
-    config: the whole configuration.
     created: when the stream was made; of another stream of that name it is another time.
     """
 
-    config: dict[str, Any]
+    config: Config
     state: State
     created: str
+
+
+class Whole(msgspec.Struct):
+    """The whole configuration of a stream."""
+
+    config: dict[str, Any]
 
 
 class Delivered(msgspec.Struct):
@@ -121,12 +138,6 @@ class Found(msgspec.Struct):
     """The answer to a look for a message."""
 
     message: Stored
-
-
-class Deleted(msgspec.Struct):
-    """The answer to a deletion."""
-
-    success: bool = False
 
 
 async def call(
@@ -200,10 +211,7 @@ def _decode(client: Client, answer: bytes, kind: type[T]) -> T:
     code, why = error.err_code, error.description[:200]
     text = f"{client.server} refuses: {why}"
     if error.code == 503 and code in NOT_ENABLED:  # noqa: PLR2004
-        text = (
-            f"{client.server} has no JetStream for this login: start it with `nats-server -js`, "
-            "and enable JetStream for the account"
-        )
+        text = f"{client.server} {NO_JETSTREAM}"
     elif code in NOT_NOW:
         text = f"{client.server} cannot do that now: {why}"
     elif code in NO_ROOM:

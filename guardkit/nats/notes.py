@@ -5,14 +5,21 @@ comes next, be it a sink or a relay, goes on from there, and sends nothing that 
 """
 
 import os
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 
-from guardkit.progress.folder import Folder, write_all
+from guardkit.monitor.builds import Builds
+from guardkit.monitor.evidence import names_in
+from guardkit.monitor.look import Look
+from guardkit.nats.streams import RUN_ID
+from guardkit.progress.folder import Folder, open_builds, write_all
+from guardkit.progress.journal import read_all
 
 NOTES = "published.jsonl"
 SIZE_MAX = 2**16  # bytes, past which the oldest half of what is delivered is forgotten
+GONE = {"completed", "failed", "cancelled", "crashed", "unreadable"}  # verdicts
 
 Step = Literal["due", "done"]
 
@@ -23,6 +30,40 @@ class Note(msgspec.Struct, frozen=True):
     run: str
     to: str
     step: Step
+
+
+def find_left(root: str, to: str, task_id: str = "") -> list[tuple[str, str]]:
+    """Return the tasks and runs that are due below a root, and are built by nobody now.
+
+    For use in a thread.
+
+    task_id: of that task alone; `""`: of all.
+    Raises OSError, and InvalidProgressError, where the builds cannot be listed.
+    """
+    with open_builds(root) as builds:
+        names = [task_id] if task_id else names_in(builds)
+        due = {name: find_due(builds, name, to, noted=True) for name in names}
+    names = [name for name, runs in due.items() if runs]
+    looks = Builds(root).look_now(names) if names else []
+    built = {run_of(look) for look in looks if look.verdict.state not in GONE}
+    return [(name, run) for name in names for run in due[name] if run not in built]
+
+
+def find_due(builds: Folder, name: str, to: str, *, noted: bool) -> list[str]:
+    """Return the runs of a task that are not delivered; `noted`: those alone that are to be."""
+    with suppress(OSError), builds.folder(name) as folder:
+        notes = read_notes(folder, to)
+        if noted:
+            return [run for run, step in notes.items() if step == "due" and RUN_ID.fullmatch(run)]
+        events = read_all(folder)[0]
+        runs = dict.fromkeys(each.run_id for each in events if each.progress.task_id == name)
+        return [run for run in runs if notes.get(run) != "done" and RUN_ID.fullmatch(run)]
+    return []
+
+
+def run_of(look: Look) -> str:
+    """Return the run that a look shows, `""` for none."""
+    return look.snapshot.tracker.run_id if look.snapshot else ""
 
 
 def read_notes(folder: Folder, to: str) -> dict[str, Step]:

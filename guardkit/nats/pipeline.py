@@ -18,18 +18,6 @@ ENDS = {"completed": "complete", "failed": "failed", "cancelled": "cancelled"}
 QUEUE_MAX = 1000  # messages that wait for a connection; then the oldest are dropped
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What nats-core wraps around every message."""
-
-    message_id: str
-    timestamp: str
-    version: str = "1.0"
-    source_id: str = SOURCE
-    event_type: str
-    correlation_id: str
-    payload: dict[str, object]
-
-
 class PipelineSink:
     """Tells nats-core's dashboard and agents of builds, in their messages, if they listen.
 
@@ -47,7 +35,6 @@ class PipelineSink:
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=QUEUE_MAX)
         self._line: Line | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._news = asyncio.Event()
 
     def __str__(self) -> str:
         return f"PipelineSink({self._settings})"
@@ -61,12 +48,9 @@ class PipelineSink:
         (self._begun.discard if snapshot.terminal else self._begun.add)(run_id)
         if not self._tasks or self._tasks[0].done():
             line = self._line = Line(self._settings, self._clock)
-            self._news = asyncio.Event()  # of this event loop
-            self._tasks = [
-                asyncio.create_task(line.keep()),
-                asyncio.create_task(self._tell(line)),
-            ]
-        self._news.set()
+            self._tasks = [*map(asyncio.create_task, (line.keep(), self._tell(line)))]
+        elif self._line:
+            self._line.news()
 
     async def aclose(self) -> None:
         """Return when all is told, or cannot be; the last build ends the connection."""
@@ -83,19 +67,16 @@ class PipelineSink:
 
     async def _tell(self, line: Line) -> None:
         while True:
+            await line.until(lambda: self._queue)
             client = await line.connected()
-            while self._queue:
-                try:
-                    await client.tell(*self._queue[0])
-                except NatsError as error:
-                    await line.fail(error)
-                    if client.lost.done():
-                        break
-                self._queue.popleft()
-            else:
-                await line.news()
-                self._news.clear()
-                await self._news.wait()
+            try:
+                await client.tell(*self._queue[0])
+            except NatsError as error:
+                line.fail(error)
+                if client.lost.done():
+                    continue
+            self._queue.popleft()
+            line.news()
 
 
 def wrap(snapshot: Snapshot, *, begins: bool = False) -> tuple[str, bytes]:
@@ -106,17 +87,19 @@ def wrap(snapshot: Snapshot, *, begins: bool = False) -> tuple[str, bytes]:
     kind = ENDS.get(snapshot.status, "started" if begins else "progress")
     feature_id, tracker = identifier(snapshot.task_id), snapshot.tracker
     at = snapshot.updated_at.isoformat().replace("+00:00", "Z")
-    envelope = Envelope(
-        message_id=str(uuid5(NAMESPACE_OID, f"{tracker.run_id}:{tracker.seq}:{at}")),
-        timestamp=at,
-        event_type=f"build_{kind}",
-        correlation_id=tracker.run_id,
-        payload={
+    envelope = {  # what nats-core wraps around every message
+        "message_id": str(uuid5(NAMESPACE_OID, f"{tracker.run_id}:{tracker.seq}:{at}")),
+        "timestamp": at,
+        "version": "1.0",
+        "source_id": SOURCE,
+        "event_type": f"build_{kind}",
+        "correlation_id": tracker.run_id,
+        "payload": {
             "feature_id": feature_id,
             "build_id": identifier(snapshot.build_id),
             **_details(kind, snapshot, at),
         },
-    )
+    }
     return f"pipeline.build-{kind}.{feature_id}", msgspec.json.encode(envelope)
 
 

@@ -1,16 +1,40 @@
 """Publishes all builds below a root, whether or not they know of it."""
 
 import os
+from collections.abc import Collection
+from contextlib import suppress
+from typing import NamedTuple
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
+from guardkit.errors import GuardKitError
+from guardkit.monitor.builds import Builds
 from guardkit.monitor.changes import Changes
+from guardkit.monitor.evidence import names_in
+from guardkit.monitor.look import Look
+from guardkit.monitor.memory import stamp_of
 from guardkit.nats.courier import Courier
-from guardkit.nats.scan import Due, Scan
+from guardkit.nats.notes import GONE, find_due, run_of
 from guardkit.nats.settings import find_project, find_settings
-from guardkit.progress.paths import builds_dir
+from guardkit.progress.folder import Folder, open_builds
+from guardkit.progress.paths import JOURNAL, PROGRESS, builds_dir, is_task_id
 
 CHECK_EVERY = 10.0  # seconds between two looks whether builders that are silent still live
+LOOKS = 500  # builds that are looked at in one go, as each takes some memory meanwhile
 ROOM = 1000  # runs that are delivered side by side; those of the past wait for it
+
+
+class Due(NamedTuple):
+    """A run that is to be delivered.
+
+    lives: whether its builder is at work.
+    new: whether it has just begun, or ended, so far as its files tell.
+    """
+
+    task_id: str
+    run_id: str
+    lives: bool
+    new: bool = False
+
 
 Waiting = dict[tuple[str, str], Due]  # by task and run
 
@@ -65,9 +89,68 @@ class Relay:
             if run := courier.runs.get(key):
                 run.look(lives=due.lives)
             elif due.lives or len(courier.runs) < ROOM:
-                new, lives = due.new, due.lives
-                courier.add(courier.run(due.task_id, due.run_id, self._root, new=new, lives=lives))
+                courier.add(*key, self._root, new=due.new, lives=due.lives)
             else:
                 waiting[key] = due._replace(new=False)
                 continue
             del waiting[key]
+
+
+class Scan:
+    """Finds what is to be delivered below a root; for use in a thread.
+
+    Of builds that have ended it keeps a number each, and no watch.
+
+    to: the servers and the project, as they are noted.
+    changes: is told which folders to watch.
+    """
+
+    def __init__(self, root: str, to: str, changes: Changes) -> None:
+        self._root, self._to, self._changes = root, to, changes
+        self._builds = Builds(root)
+        self._stamps: set[int] = set()  # of all files, as they were seen last
+        self._looked = False  # so that what has changed has done so since
+
+    def look(
+        self, changed: set[str] | None, doubted: set[str], held: Collection[tuple[str, str]]
+    ) -> list[Due]:
+        """Return what is to be delivered of builds that have changed; None: of any.
+
+        doubted: tasks that are looked at in any case.
+        held: the tasks and runs that are being delivered.
+        """
+        self._changes.watch()
+        due: list[Due] = []
+        with suppress(OSError, GuardKitError):
+            with suppress(FileNotFoundError), open_builds(self._root) as builds:
+                names = self._find_changed(builds) if changed is None else changed
+                wanted = [*filter(is_task_id, names | doubted)]
+                for start in range(0, len(wanted), LOOKS):
+                    for look in self._builds.look_now(wanted[start : start + LOOKS]):
+                        due += self._follow(builds, look, held)
+            self._looked = True  # though nothing was built yet
+        return due
+
+    def _find_changed(self, builds: Folder) -> set[str]:
+        """Return the names of the builds whose files are not as they were seen last."""
+        stamps = {_stamp(builds, name): name for name in names_in(builds)}
+        new = stamps.keys() - self._stamps
+        self._stamps = {*stamps}
+        return {stamps[each] for each in new}
+
+    def _follow(self, builds: Folder, look: Look, held: Collection[tuple[str, str]]) -> list[Due]:
+        """Return what is to be delivered of a build, and watch it for as long as it lives."""
+        name, run_id, lives = look.task_id, run_of(look), look.verdict.state not in GONE
+        (self._changes.watch if lives else self._changes.leave)(name)
+        due = [Due(name, run_id, lives)] if (name, run_id) in held else []
+        if not (due and lives):
+            for run in find_due(builds, name, self._to, noted=False):
+                is_it = run == run_id
+                due.append(Due(name, run, lives and is_it, self._looked and is_it))
+        return due
+
+
+def _stamp(builds: Folder, name: str) -> int:
+    """Return a number that tells the files of a build from those of before."""
+    files = (stamp_of(builds, f"{name}/{file}") for file in (PROGRESS, JOURNAL))
+    return hash((name, *files))

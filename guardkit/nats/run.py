@@ -4,13 +4,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Protocol
 
 from guardkit.nats.client import Client
-from guardkit.nats.outbox import DocumentOutbox, EventOutbox
-from guardkit.nats.shown import Mine
+from guardkit.nats.documents import DocumentOutbox, Mine
+from guardkit.nats.events import EventOutbox
 from guardkit.nats.source import Source, Told
 from guardkit.nats.streams import events_subject, status_subject
+from guardkit.progress.build import Build
 from guardkit.progress.journal import Spot
 from guardkit.progress.order import moved
 from guardkit.progress.sinks import LAST
@@ -20,18 +20,9 @@ from guardkit.progress.timer import Timer
 EVERY = 1.0  # seconds at least between two documents of a build, unless it has ended
 LOOK_AGAIN = 0.001  # seconds until a file that is behind is read again, each time twice as long
 DISK_LATE = 1.0  # seconds for which a document waits for its events on the disk
-CLASH, CLASH_MAX = 0.01, 1.0  # seconds at most that are left to another who publishes the same
+CLASH = 0.02  # seconds at most that are left to another who publishes the same
 
 Read = Callable[[Source, Spot | None], Awaitable[Told | None]]
-
-
-class Builder(Protocol):
-    """A build in this process: its snapshot is the newest there can be."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The state as of now."""
-        ...
 
 
 class Run:
@@ -49,11 +40,11 @@ class Run:
         self,
         task_id: str,
         run_id: str,
-        *,
         project: str,
         timer: Timer,
         source: Source | None,
-        builder: Builder | None = None,
+        *,
+        builder: Build | None = None,
         lives: bool = False,
         new: bool = False,
     ) -> None:
@@ -73,15 +64,14 @@ class Run:
         self._late = timer.clock.monotonic() + LAST if new else -inf
         self._followed = False
         self._urgent = True
-        self._tries = 0  # in a row, that have come to nothing
 
     def tell(self, snapshot: Snapshot) -> None:
         """Hear from the builder what it is at now."""
         self._urgent |= snapshot.terminal or moved(snapshot, self._newest)
         self._newest, self.lives = snapshot, not snapshot.terminal
         now = self._timer.clock.monotonic()
-        if snapshot.terminal:  # it is waited for, whatever stood in its way before
-            self._late, self._tries = now + LAST, 0
+        if snapshot.terminal:
+            self._late = now + LAST
         if self.source and self._behind is None:
             self._behind = now
         self._wake()
@@ -110,24 +100,28 @@ class Run:
         if pause and not self._urgent:
             return pause
         self._urgent = False
-        told, late = await self._look(client, read)
-        if told and not await self._take(client, told, now):
-            return self._again(CLASH_MAX, random.random())  # noqa: S311
+        told, late = None, False
+        if self.source:
+            last = await self._events.look(client)
+            try:
+                told = await read(self.source, self._events.spot)
+            except TimeoutError:
+                late = True
+            if told:
+                self._take(told, now)
+                if not await self._events.send(client, told, last):
+                    return self._again(random.uniform(0, CLASH))  # noqa: S311
         if self._behind is not None and now < self._behind + DISK_LATE:
-            return self._again(DISK_LATE)
+            return self._again(max(LOOK_AGAIN, now - self._behind))
         newest = self._newest
         if newest and newest != self._document.sent:
             if pause and not newest.terminal:
-                self._tries = 0
                 return pause
-            if not await self._document.send(
-                client, self._mine(newest, now), self._events.after, now
-            ):
-                return self._again(CLASH_MAX, random.random())  # noqa: S311
-        self._tries = 0
+            mine = self._mine(newest, now)
+            if not await self._document.send(client, mine, self._events.after, now):
+                return self._again(random.uniform(0, CLASH))  # noqa: S311
         if late and not self.lives:
-            self._urgent = True
-            return DISK_LATE
+            return self._again(DISK_LATE)
         self.over = not self.lives and newest is self._newest
         # An end that is not in the journal may come there as long as the file does not show it.
         ended = self._events.whole or bool(told and told.document and told.document.terminal)
@@ -143,18 +137,8 @@ class Run:
         if self._news.done():
             self._news = asyncio.get_running_loop().create_future()
 
-    async def _look(self, client: Client, read: Read) -> tuple[Told | None, bool]:
-        """Return what the files tell, and whether the disk is late with it."""
-        if not self.source:
-            return None, False
-        await self._events.look(client)
-        try:
-            return await read(self.source, self._events.spot), False
-        except TimeoutError:
-            return None, True
-
-    async def _take(self, client: Client, told: Told, now: float) -> bool:
-        """Take what the files tell, and publish the events; return whether they are there."""
+    def _take(self, told: Told, now: float) -> None:
+        """Take what the files tell."""
         for document in (told.document, *(event.progress for event in told.events[-1:])):
             if document and is_newer(document, self._told):
                 self._told = document
@@ -164,11 +148,6 @@ class Run:
         if self._newest and self._told and not is_newer(self._newest, self._told):
             self._behind = None
         self._followed |= told.followed
-        after = self._events.after
-        there = await self._events.send(client, told)
-        if self._events.after > after:  # it goes on, so nobody has to wait any longer
-            self._tries = 0
-        return there
 
     def _mine(self, newest: Snapshot, now: float) -> Mine:
         """Return what there is to show.
@@ -187,10 +166,10 @@ class Run:
             before=self._events.before,
         )
 
-    def _again(self, at_most: float, share: float = 1.0) -> float:
-        """Return in how many seconds to try again: each time twice as many."""
-        self._urgent, self._tries = True, self._tries + 1
-        return share * min(LOOK_AGAIN * 2.0 ** min(self._tries, 10), at_most)
+    def _again(self, seconds: float) -> float:
+        """Have the files looked at again, in so many seconds."""
+        self._urgent = True
+        return seconds
 
     def _wake(self) -> None:
         if not self._news.done():

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from msgspec.structs import replace
 
 from guardkit.errors import MisuseError, NatsError
 from guardkit.progress.paths import is_task_id
-from guardkit.progress.worker import Worker
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PORT = 4222
@@ -29,6 +27,7 @@ VARIABLES = {  # as those of the `nats` command
     "inbox_prefix": "NATS_INBOX_PREFIX",
     "jetstream_domain": "NATS_JS_DOMAIN",
 }
+PATHS = ("creds", "nkey", "cert", "key", "ca")  # of files, as those of a `nats` context
 SECRET = re.compile(r"[\n\r]|^[A-Za-z0-9+=-]{40,}$")  # of a key, which is no path
 
 
@@ -120,7 +119,7 @@ def find_project(project: str | None = None) -> str:
 
 def options(settings: Settings, server: Server) -> dict[str, Any]:
     """Return the options of nats-py for a server; raises NatsError where a file is amiss."""
-    for name in ("creds", "nkey", "cert", "key", "ca"):
+    for name in PATHS:
         _check_file(name, getattr(settings, name))
     found: dict[str, Any] = {
         "user": settings.user,
@@ -154,21 +153,6 @@ def _check_file(name: str, path: str) -> None:
         raise NatsError(f"{path} is no creds file: it has no NATS USER JWT")
 
 
-async def resolve(server: Server) -> list[str]:
-    """Return the addresses of a server; raises OSError.
-
-    In a thread for which no exit waits: a name server that is away takes its time.
-    """
-    worker = Worker()
-    try:
-        found = await worker.submit(
-            socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM
-        )
-    finally:
-        worker.shutdown()
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
-
-
 def _read_context() -> Settings:
     """Return what the selected context of the `nats` command says, or the default server."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "nats")
@@ -188,12 +172,8 @@ def _read_context() -> Settings:
             f"the nats context {name!r} cannot be read from {path}: {error}; give a URL, or "
             "select another one with `nats context select`"
         ) from error
-    paths = {each: _expand(getattr(found, each)) for each in ("creds", "nkey", "cert", "key", "ca")}
+    paths = {name: os.path.expanduser(getattr(found, name)) for name in PATHS}
     return replace(found, url=found.url or DEFAULT_URL, servers=(), **paths)
-
-
-def _expand(path: str) -> str:
-    return os.path.expanduser(path) if path else ""
 
 
 def _parse(settings: Settings) -> Settings:

@@ -6,8 +6,8 @@ from weakref import WeakValueDictionary
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.nats.courier import Courier
+from guardkit.nats.notes import find_left
 from guardkit.nats.run import Run
-from guardkit.nats.scan import find_left
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.nats.source import root_of
 from guardkit.progress.build import Build
@@ -35,7 +35,7 @@ class NatsSink:
         self._settings = find_settings(url)
         self._project = find_project(project)
         self._clock = clock or SYSTEM_CLOCK
-        self._builds: WeakValueDictionary[str, Build] = WeakValueDictionary()  # by run id
+        self._builds: WeakValueDictionary[str, Build] = WeakValueDictionary()  # by run
         self._unheard: set[str] = set()  # runs of which there was no snapshot yet
         self._roots: set[str] = set()  # below which what is left has been looked for
         self._leaving = 0  # builds that wait for it
@@ -55,9 +55,8 @@ class NatsSink:
         if not self._courier or self._courier.gone:
             self._courier = Courier(self._settings, self._project, self._clock)
             self._roots.clear()
-        courier, run_id = self._courier, snapshot.tracker.run_id
-        task_id = snapshot.task_id
-        run = courier.runs.get((task_id, run_id)) or self._begin(courier, task_id, run_id)
+        courier, key = self._courier, (snapshot.task_id, snapshot.tracker.run_id)
+        run = courier.runs.get(key) or self._begin(courier, *key)
         run.tell(snapshot)
 
     async def aclose(self) -> None:
@@ -65,12 +64,10 @@ class NatsSink:
 
         While others go on nobody waits: this one would hold up their snapshots.
         """
-        for run_id in [*self._unheard]:  # which have come and gone while another one was waited for
-            build = self._builds.get(run_id)
-            if build and build.snapshot.terminal:
+        self._unheard.intersection_update(self._builds)  # the others are gone
+        for build in [*filter(None, map(self._builds.get, self._unheard))]:
+            if build.snapshot.terminal:  # it has come and gone while another one was waited for
                 await self.write(build.snapshot)
-            elif not build:
-                self._unheard.discard(run_id)
         courier = self._courier
         if not courier:
             return
@@ -96,8 +93,7 @@ class NatsSink:
         self._unheard.discard(run_id)
         build = self._builds.get(run_id)
         root = root_of(build.folder) if build and build.folder else None
-        run = courier.run(task_id, run_id, root, builder=build, lives=True)
-        courier.add(run, is_due=False)
+        run = courier.add(task_id, run_id, root, is_due=False, builder=build, lives=True)
         if root:
             courier.start(_add_left(courier, root, task_id if root in self._roots else ""))
             self._roots.add(root)
@@ -107,6 +103,6 @@ class NatsSink:
 async def _add_left(courier: Courier, root: str, task_id: str) -> None:
     """Have those runs below a root, or of one task, delivered that are due and left."""
     with suppress(OSError, GuardKitError):
-        for due in await courier.call(find_left, root, courier.to, task_id):
-            if due[:2] not in courier.runs:
-                courier.add(courier.run(due.task_id, due.run_id, root))
+        for key in await courier.call(find_left, root, courier.to, task_id):
+            if key not in courier.runs:
+                courier.add(*key, root)

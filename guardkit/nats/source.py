@@ -58,13 +58,16 @@ class Source:
         return Told(document, ours, new, frozenset(before), followed)
 
     def note(self, to: str, step: Step) -> None:
-        """Note how far the run is on its way to a server; raises OSError."""
-        with self._open() as folder:
+        """Note how far the run is on its way to a server; raises OSError.
+
+        A run that is due may come before its folder.
+        """
+        with self._open(make=step == "due") as folder:
             note(folder, self._run_id, to, step)
 
-    def _open(self) -> Folder:
-        with open_builds(self.root) as builds:
-            return builds.folder(self._task_id)
+    def _open(self, *, make: bool = False) -> Folder:
+        with open_builds(self.root, make=make) as builds:
+            return builds.folder(self._task_id, make=make)
 
 
 def root_of(folder: str) -> str:

@@ -1,15 +1,13 @@
 """The two streams of builds: their subjects, how long they keep what, and how they are made."""
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from guardkit.errors import NatsError
 from guardkit.nats.client import Client
-from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Info, RefusedError, call
+from guardkit.nats.jetstream import NAME_IN_USE, NO_STREAM, Info, RefusedError, Whole, call
 from guardkit.progress.paths import is_task_id
 
 MESSAGE_MAX = 2**14  # bytes; a document has 4 KiB at most
@@ -39,29 +37,19 @@ PREFIX, STATUS, OF_RUN = "guardkit.builds.", ".status", ".events."
 ESCAPED = "%2E"
 
 
-class Known(msgspec.Struct):
-    """What of the configuration of a stream is looked at; 0 or less: there is no limit."""
-
-    subjects: list[str] | None = None
-    max_msgs_per_subject: int = -1
-    max_age: Annotated[int, Meta(le=2**63 - 1)] = 0
-    max_bytes: Annotated[int, Meta(le=2**63 - 1)] = -1
-    num_replicas: int = 1
-
-
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long both streams keep messages, in seconds, in how many bytes, on how many servers."""
+    """How long both streams keep messages, in seconds, in how many bytes, on how many servers.
 
-    max_age: float = 7 * 86400.0
-    max_bytes: int = 2**30
-    replicas: int = 1
+    0 or less: without limit. None: as it is, or is usual.
+    """
 
-    @classmethod
-    def of(cls, stream: Stream, known: Known) -> "Limits":
-        """Return the limits that have made a stream what it is."""
-        age, size = max(known.max_age, 0) / SECOND, known.max_bytes
-        room = round(size / stream.share) if size > 0 else -1
-        return cls(max_age=age, max_bytes=room, replicas=known.num_replicas)
+    max_age: float | None = None
+    max_bytes: int | None = None
+    replicas: int | None = None
+
+
+USUAL = Limits(max_age=7 * 86400.0, max_bytes=2**30, replicas=1)
+NONE = Limits()
 
 
 def status_subject(task_id: str, project: str = "") -> str:
@@ -99,77 +87,60 @@ async def find_stream(client: Client, stream: Stream) -> Info | None:
         raise
 
 
-async def find_known(client: Client, stream: Stream) -> Known | None:
-    """Return what is looked at of a stream, None if it is not there. Raises NatsError."""
-    info = await find_stream(client, stream)
-    return _read_known(info) if info else None
-
-
-async def ensure_streams(client: Client, limits: Sequence[Limits] | None = None) -> bool:
+async def ensure_streams(client: Client, limits: Limits | None = None) -> bool:
     """Make the streams that are not there; change those that are to `limits`, if given.
 
     Returns whether any was missing. Raises NatsError, also where a stream of that name is not for
     builds.
     """
-    missing = False
-    for stream, wanted in zip(STREAMS, limits or (None, None), strict=True):
-        missing |= await _ensure(client, stream, wanted)
-    return missing
+    return any([await _ensure(client, stream, limits) for stream in STREAMS])
 
 
 async def _ensure(client: Client, stream: Stream, limits: Limits | None) -> bool:
     """Make or change a stream; return whether it was missing."""
-    info = await find_stream(client, stream)
+    info, wanted = await find_stream(client, stream), _limits(stream, limits or NONE)
     if not info:
-        new = _configuration(stream, limits or Limits())
+        new = _configuration(stream) | _limits(stream, USUAL) | wanted
         try:
             await call(client, f"STREAM.CREATE.{stream.name}", Info, new)
         except RefusedError as error:
             if error.code != NAME_IN_USE:  # else another one was faster, with other limits
                 raise
         return True
-    now, name = _read_known(info), f"the stream {stream.name} on {client.server}"
-    if stream.subjects not in (now.subjects or []):
-        found = ", ".join(now.subjects or []) or "nothing"
+    name, subjects = f"the stream {stream.name} on {client.server}", info.config.subjects or []
+    if stream.subjects not in subjects:
+        found = ", ".join(subjects) or "nothing"
         remedy = "delete it, or add this to its subjects"
         raise NatsError(f"{name} is for {found:.200}, not for {stream.subjects}: {remedy}")
     if limits:
-        new = info.config | _limits(stream, limits) | {"max_msgs_per_subject": stream.kept}
+        whole = await call(client, f"STREAM.INFO.{stream.name}", Whole)
+        new = whole.config | wanted | {"max_msgs_per_subject": stream.kept}
         await call(client, f"STREAM.UPDATE.{stream.name}", Info, new)
-    elif stream.kept > 0 and now.max_msgs_per_subject != stream.kept:
+    elif stream.kept > 0 and info.config.max_msgs_per_subject != stream.kept:
         raise NatsError(f"{name} keeps old documents: `guardkit nats init --replicas 1` mends it")
     return False
 
 
-def _read_known(info: Info) -> Known:
-    try:
-        return msgspec.convert(info.config, Known)
-    except msgspec.ValidationError as error:
-        raise NatsError(f"what the server says of a stream is none: {error}") from error
-
-
-def _configuration(stream: Stream, limits: Limits) -> dict[str, Any]:
+def _configuration(stream: Stream) -> dict[str, Any]:
     return {
         "name": stream.name,
         "description": "guardkit: the progress of builds",
         "subjects": [stream.subjects],
-        "retention": "limits",
         "storage": "file",
-        "discard": "old",
-        "max_consumers": -1,
-        "max_msgs": -1,
         "max_msgs_per_subject": stream.kept,
         "max_msg_size": MESSAGE_MAX,
         "allow_direct": True,
-        **_limits(stream, limits),
     }
 
 
 def _limits(stream: Stream, limits: Limits) -> dict[str, Any]:
-    age = int(limits.max_age * SECOND)
-    return {
-        "max_age": age,
-        "max_bytes": int(limits.max_bytes * stream.share) if limits.max_bytes > 0 else -1,
-        "num_replicas": limits.replicas,
-        "duplicate_window": min(120 * SECOND, age) if age else 120 * SECOND,
-    }
+    """Return what limits say of the configuration of a stream."""
+    found: dict[str, Any] = {}
+    if limits.max_age is not None:
+        age = int(limits.max_age * SECOND)
+        found = {"max_age": age, "duplicate_window": min(120 * SECOND, age or 120 * SECOND)}
+    if limits.max_bytes is not None:
+        found["max_bytes"] = int(limits.max_bytes * stream.share) if limits.max_bytes > 0 else -1
+    if limits.replicas is not None:
+        found["num_replicas"] = limits.replicas
+    return found

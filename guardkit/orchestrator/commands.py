@@ -108,7 +108,7 @@ async def run_command(command: str, seat: Seat) -> CommandResult:
     output = Output(seat.hear)
 
     async def talk(process: Process) -> int:
-        pipe = cast("FileIO", process.watcher.stdout)
+        pipe, code = cast("FileIO", process.watcher.stdout), -signal.SIGKILL
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(output.follow, pipe)
             code = await process.wait()

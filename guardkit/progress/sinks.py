@@ -36,10 +36,13 @@ class Sink(Protocol):
 
 
 class Warner:
-    """Warns in the log `guardkit.progress`, once for each kind of failure."""
+    """Warns in the log `guardkit.progress`, once for each kind of failure.
 
-    def __init__(self, where: object) -> None:
-        self._where = where  # which is printed
+    where: is printed. so: what comes of it.
+    """
+
+    def __init__(self, where: object, so: str = "the build goes on") -> None:
+        self._where, self._so = where, so
         self._warned: set[str] = set()
 
     def warn(self, kind: str, what: str) -> None:
@@ -47,7 +50,7 @@ class Warner:
         if kind not in self._warned:
             self._warned.add(kind)
             with suppress(Exception):  # the log handler's, or of what it is to print
-                log.warning("%s, the build goes on: %s", self._where, what)
+                log.warning("%s, %s: %s", self._where, self._so, what)
 
     def failed(self, error: BaseException) -> None:
         """Warn of a failure; its kind is that of the exception, or the number of the OSError."""

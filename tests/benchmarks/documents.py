@@ -3,8 +3,9 @@
 import msgspec
 
 from guardkit.clock import SYSTEM_CLOCK
-from guardkit.nats.client import Client, connected
-from guardkit.nats.jetstream import Deleted, call, publish
+from guardkit.nats.client import Client
+from guardkit.nats.jetstream import call, publish
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import DOCUMENTS, ensure_streams, status_subject
 from guardkit.progress.snapshot import decode
@@ -40,8 +41,8 @@ class Subject:
         """Publish a document, then delete the one before."""
         if before := await self.publish():
             request = {"seq": before, "no_erase": True}
-            done = await call(self._client, f"STREAM.MSG.DELETE.{OLD}", Deleted, request)
-            assert done.success
+            done = await call(self._client, f"STREAM.MSG.DELETE.{OLD}", dict, request)
+            assert done["success"]
 
 
 async def measure_documents(run: Run) -> list[Row]:

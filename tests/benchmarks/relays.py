@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import Relay
-from guardkit.nats.client import connected
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import EVENTS, find_stream
 from guardkit.progress.paths import JOURNAL, PROGRESS, build_dir
@@ -61,7 +61,7 @@ async def relay(url: str, root: str, builds: int) -> int:
 
         async def is_delivered() -> bool:
             info = await find_stream(client, EVENTS)
-            return info is not None and info.state.messages >= 2 * builds
+            return info is not None and info.state.last_seq >= 2 * builds
 
         await until(is_delivered)
     await asyncio.sleep(SETTLED)

@@ -11,7 +11,7 @@ import pytest
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.nats.client import connected
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import Limits, ensure_streams
 
@@ -54,7 +54,7 @@ async def make_streams(cluster: NatsCluster) -> bool:
     """Return whether the streams are there, on all servers."""
     try:
         async with connected(find_settings(cluster.url), SYSTEM_CLOCK) as client:
-            await ensure_streams(client, [Limits(replicas=REPLICAS)] * 2)
+            await ensure_streams(client, Limits(replicas=REPLICAS))
     except NatsError:
         return False
     return True

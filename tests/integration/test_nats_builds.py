@@ -32,8 +32,8 @@ from guardkit import (
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import NatsError
 from guardkit.nats import NatsBuilds, NatsSink
-from guardkit.nats.client import connected
 from guardkit.nats.feed import FILTERS_MAX
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,

@@ -12,12 +12,11 @@ from msgspec.structs import replace
 from guardkit import Build, Look, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds, NatsSink
-from guardkit.nats.client import connected
 from guardkit.nats.courier import Courier
-from guardkit.nats.outbox import DocumentOutbox
+from guardkit.nats.documents import DocumentOutbox, Mine
+from guardkit.nats.line import connected
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
-from guardkit.nats.shown import Mine
 from guardkit.nats.streams import ensure_streams
 from guardkit.testing import FakeClock
 
@@ -235,9 +234,8 @@ async def test_a_run_that_was_followed_on_its_machine_does_not_claim_the_task_la
     runs = list(dict.fromkeys(event.run_id for event in read_events("TASK-1", root=tmp_path)))
     courier = Courier(find_settings(nats_server.url), "", SYSTEM_CLOCK)
     for run_id in reversed(runs):
-        run = courier.run("TASK-1", run_id, str(tmp_path), lives=True, new=True)
+        run = courier.add("TASK-1", run_id, str(tmp_path), lives=True, new=True)
         run.look(lives=False)
-        courier.add(run)
 
         async def is_over(run: Run = run) -> bool:
             return run.over

@@ -16,7 +16,7 @@ import pytest
 from guardkit import read_events
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsBuilds
-from guardkit.nats.client import connected
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import Limits, ensure_streams
 from guardkit.orchestrator.demo import TASK_ID, make_demo
@@ -447,7 +447,7 @@ def test_init_changes_what_is_given_of_both_streams_and_says_what_that_was(
 
 
 def test_init_leaves_as_it_is_what_is_not_given(nats_server: NatsServer) -> None:
-    unlimited = [Limits(max_age=0.0, max_bytes=-1)] * 2
+    unlimited = Limits(max_age=0.0, max_bytes=-1)
     asyncio.run(make_streams(nats_server, unlimited))
     said = guardkit(*init_words(nats_server)).stdout.splitlines()
     for first, name in ((0, "BUILDS"), (5, "EVENTS")):
@@ -456,7 +456,7 @@ def test_init_leaves_as_it_is_what_is_not_given(nats_server: NatsServer) -> None
         assert (age, size) == ("  max-age    unlimited", "  max-bytes  unlimited")
 
 
-async def make_streams(server: NatsServer, limits: list[Limits]) -> None:
+async def make_streams(server: NatsServer, limits: Limits) -> None:
     async with connected(find_settings(server.url), SYSTEM_CLOCK) as client:
         await ensure_streams(client, limits)
 

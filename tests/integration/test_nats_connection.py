@@ -17,7 +17,8 @@ from nats.protocol.parser import Parser
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import MisuseError, NatsError
-from guardkit.nats.client import Client, ForbiddenError, connected
+from guardkit.nats.client import Client, ForbiddenError
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_project, find_settings
 from guardkit.nats.streams import DOCUMENTS, ensure_streams, find_stream
 
@@ -641,7 +642,7 @@ async def feed(client: Client, data: bytes) -> None:
 async def test_headers_that_are_none_do_not_end_the_connection(
     nats_server: NatsServer, headers: bytes
 ) -> None:
-    """`_process_headers`, which fails in nats-py."""
+    """`_process_msg`, which fails in nats-py."""
     heard: list[Msg] = []
 
     async def hear(message: Msg) -> None:

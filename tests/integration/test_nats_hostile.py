@@ -20,7 +20,7 @@ from guardkit import Build, Look, Snapshot, read_events, read_progress, track_bu
 from guardkit.errors import NatsError
 from guardkit.monitor.look import differ
 from guardkit.nats import NatsBuilds, NatsSink, Relay
-from guardkit.nats.shown import is_same_run
+from guardkit.nats.documents import is_same_run
 from guardkit.nats.streams import DOCUMENTS, EVENTS, STREAMS
 from guardkit.testing import FakeClock
 

@@ -12,10 +12,11 @@ import pytest
 from guardkit import Build, read_events, track_build
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.nats import NatsSink
-from guardkit.nats.client import Client, connected
+from guardkit.nats.client import Client
 from guardkit.nats.courier import Courier
+from guardkit.nats.events import EventOutbox
+from guardkit.nats.line import connected
 from guardkit.nats.notes import Step, note, read_notes
-from guardkit.nats.outbox import EventOutbox
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_settings
 from guardkit.nats.source import Source, Told
@@ -96,20 +97,31 @@ async def test_no_sink_to_another_server_or_project_delivers_what_is_left(
     assert left in (await read_streams(nats_server)).runs("TASK-1")
 
 
-async def test_a_run_without_a_folder_is_noted_as_due_when_nobody_waits_any_longer(
+async def test_a_run_is_noted_as_due_before_it_has_a_folder_though_nobody_waits_any_longer(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
-    run = courier.run("TASK-1", "0123456789abcdef", str(tmp_path), lives=True)
-    courier.add(run, is_due=False)
-    await clock.advance(0.0)
-    notes_of(tmp_path).parent.mkdir(parents=True)
+    courier.add("TASK-1", "0123456789abcdef", str(tmp_path), is_due=False, lives=True)
     await courier.close()
     assert json.loads(notes_of(tmp_path).read_bytes()) == {
         "run": "0123456789abcdef",
         "to": "nats://127.0.0.1:1",
         "step": "due",
     }
+
+
+async def test_that_nothing_can_be_noted_is_warned_of(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    courier = Courier(find_settings("nats://127.0.0.1:1"), "", clock)
+    (tmp_path / ".guardkit").write_text("no folder")
+    courier.add("TASK-1", "0123456789abcdef", str(tmp_path), is_due=False, lives=True)
+
+    async def is_warned_of() -> bool:
+        return any("NotADirectoryError" in each for each in caplog.messages)
+
+    await until(is_warned_of)
+    await courier.close()
 
 
 async def test_the_shortest_build_is_noted_though_nobody_waits_for_the_server(
@@ -254,8 +266,8 @@ async def client(nats_server: NatsServer) -> AsyncGenerator[Client]:
 
 async def deliver(outbox: EventOutbox, client: Client, source: Source) -> bool:
     """Deliver what there is, once; return whether the stream has it, as far as that is known."""
-    await outbox.look(client)
-    return await outbox.send(client, source.read(outbox.spot))
+    last = await outbox.look(client)
+    return await outbox.send(client, source.read(outbox.spot), last)
 
 
 @pytest.mark.parametrize("last", [None, 1, 3], ids=["all", "the last one", "the last ones"])
@@ -288,7 +300,7 @@ async def test_what_is_left_is_not_given_up_because_the_disk_is_late(
         return source.read(spot)
 
     timer = Timer.join(SYSTEM_CLOCK)
-    run = Run("TASK-1", run_id, project="", timer=timer, source=source)
+    run = Run("TASK-1", run_id, "", timer, source)
     while not run.over:
         await run.deliver(client, read)
     assert run.delivered

@@ -10,19 +10,18 @@ from nats.js.api import StreamConfig
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.errors import NatsError
-from guardkit.nats.client import Client, connected
-from guardkit.nats.jetstream import publish
+from guardkit.nats.client import Client
+from guardkit.nats.jetstream import Config, publish
+from guardkit.nats.line import connected
 from guardkit.nats.settings import find_settings
 from guardkit.nats.streams import (
     DOCUMENTS,
-    EVENTS,
     STREAMS,
-    Known,
     Limits,
     Stream,
     ensure_streams,
     events_subject,
-    find_known,
+    find_stream,
     read_subject,
     status_subject,
 )
@@ -49,9 +48,9 @@ async def js(nats_server: NatsServer) -> AsyncGenerator[JetStreamContext]:
     await peer.close()
 
 
-async def known(client: Client) -> list[Known]:
-    found = [await find_known(client, stream) for stream in STREAMS]
-    return [each for each in found if each]
+async def configs(client: Client) -> list[Config]:
+    found = [await find_stream(client, stream) for stream in STREAMS]
+    return [each.config for each in found if each]
 
 
 @pytest.mark.parametrize(
@@ -84,9 +83,9 @@ def test_another_subject_is_of_no_task(other: str) -> None:
 
 async def test_the_first_one_makes_the_streams_and_the_others_find_them(client: Client) -> None:
     await asyncio.gather(*(ensure_streams(client) for _ in range(5)))
-    documents, events = await known(client)
-    assert documents == Known(["guardkit.builds.*.status"], 1, 7 * DAY * 10**9, GIB // 8, 1)
-    assert events == Known(["guardkit.builds.*.events.*"], -1, 7 * DAY * 10**9, GIB // 8 * 7, 1)
+    documents, events = await configs(client)
+    assert documents == Config(["guardkit.builds.*.status"], 1, 7 * DAY * 10**9, GIB // 8, 1)
+    assert events == Config(["guardkit.builds.*.events.*"], -1, 7 * DAY * 10**9, GIB // 8 * 7, 1)
 
 
 async def test_of_a_task_the_last_document_is_kept_and_of_a_run_all_events(
@@ -102,27 +101,23 @@ async def test_of_a_task_the_last_document_is_kept_and_of_a_run_all_events(
 
 
 async def test_limits_are_set_anew_and_stay(client: Client) -> None:
-    await ensure_streams(client, [Limits(max_age=60.0)] * 2)
-    await ensure_streams(client, [Limits(max_age=120.0, max_bytes=8 * 10**6)] * 2)
+    await ensure_streams(client, Limits(max_age=60.0))
+    await ensure_streams(client, Limits(max_age=120.0, max_bytes=8 * 10**6))
     await ensure_streams(client)
-    found = [(each.max_age, each.max_bytes) for each in await known(client)]
+    found = [(each.max_age, each.max_bytes) for each in await configs(client)]
     assert found == [(120 * 10**9, 10**6), (120 * 10**9, 7 * 10**6)]
-    assert [Limits.of(*each) for each in zip(STREAMS, await known(client), strict=True)] == [
-        Limits(max_age=120.0, max_bytes=8 * 10**6)
-    ] * 2
 
 
 async def test_a_limit_that_is_none_is_no_limit(client: Client) -> None:
     unlimited = Limits(max_age=0.0, max_bytes=-1)
-    await ensure_streams(client, [unlimited] * 2)
-    assert [(each.max_age, each.max_bytes) for each in await known(client)] == [(0, -1)] * 2
-    assert Limits.of(EVENTS, (await known(client))[1]) == unlimited
+    await ensure_streams(client, unlimited)
+    assert [(each.max_age, each.max_bytes) for each in await configs(client)] == [(0, -1)] * 2
 
 
 async def test_two_that_make_the_streams_at_once_agree(client: Client) -> None:
-    limits = ([Limits(max_age=age)] * 2 for age in (60.0, 120.0))
+    limits = (Limits(max_age=age) for age in (60.0, 120.0))
     await asyncio.gather(*(ensure_streams(client, each) for each in limits))
-    assert {each.max_age for each in await known(client)} <= {60 * 10**9, 120 * 10**9}
+    assert {each.max_age for each in await configs(client)} <= {60 * 10**9, 120 * 10**9}
 
 
 async def test_what_a_person_has_changed_otherwise_stays(
@@ -132,7 +127,7 @@ async def test_what_a_person_has_changed_otherwise_stays(
     for stream in STREAMS:
         config = (await js.stream_info(stream.name)).config
         await js.update_stream(config.evolve(description="of the team", max_msgs=10**6))
-    await ensure_streams(client, [Limits(max_age=60.0)] * 2)
+    await ensure_streams(client, Limits(max_age=60.0))
     for stream in STREAMS:
         config = (await js.stream_info(stream.name)).config
         assert (config.description, config.max_msgs) == ("of the team", 10**6)
@@ -141,7 +136,7 @@ async def test_what_a_person_has_changed_otherwise_stays(
 
 async def test_limits_that_the_server_cannot_keep_are_refused_in_its_words(client: Client) -> None:
     with pytest.raises(NatsError, match=r"nats://127.0.0.1:.* refuses: replicas > 1 not supported"):
-        await ensure_streams(client, [Limits(replicas=3)] * 2)
+        await ensure_streams(client, Limits(replicas=3))
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -182,9 +177,9 @@ async def test_a_stream_that_keeps_old_documents_is_refused_with_what_mends_it(
     await js.add_stream(name=DOCUMENTS.name, subjects=[DOCUMENTS.subjects])
     with pytest.raises(NatsError, match=r"keeps old documents: `guardkit nats init .*` mends it"):
         await ensure_streams(client)
-    await ensure_streams(client, [Limits(replicas=1)] * 2)
+    await ensure_streams(client, Limits(replicas=1))
     await ensure_streams(client)
-    assert (await known(client))[0].max_msgs_per_subject == 1
+    assert (await configs(client))[0].max_msgs_per_subject == 1
 
 
 async def test_a_server_without_jetstream_is_refused_with_the_remedy(
@@ -220,7 +215,7 @@ async def test_an_account_with_little_room_is_refused_with_the_remedy(
     async with connected(settings, SYSTEM_CLOCK) as client:
         with pytest.raises(NatsError, match=r"guardkit nats init --max-bytes 100MiB, or the acc"):
             await ensure_streams(client)
-        await ensure_streams(client, [Limits(max_bytes=80 * 10**6)] * 2)
+        await ensure_streams(client, Limits(max_bytes=80 * 10**6))
 
 
 async def test_where_no_room_is_left_the_remedy_is_told(start_server: StartServer) -> None:
@@ -230,7 +225,7 @@ async def test_where_no_room_is_left_the_remedy_is_told(start_server: StartServe
     )
     settings = find_settings(server.url.replace("//", "//me:secret@"))
     async with connected(settings, SYSTEM_CLOCK) as client:
-        await ensure_streams(client, [Limits(max_bytes=-1)] * 2)
+        await ensure_streams(client, Limits(max_bytes=-1))
         with pytest.raises(NatsError, match=r"give the streams of builds less room, as guardkit"):
             for number in range(20):
                 subject = status_subject(f"TASK-{number}")

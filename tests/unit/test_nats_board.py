@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from guardkit import Snapshot
 from guardkit.monitor.look import Look
 from guardkit.monitor.verdict import Signs
-from guardkit.nats.board import EVENTS_MAX, HOLD, Board, sign
+from guardkit.nats.board import Board
 from guardkit.nats.jetstream import Message
+from guardkit.nats.known import EVENTS_MAX, HOLD, sign
 from guardkit.nats.streams import DOCUMENTS, EVENTS, events_subject, status_subject
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Event, Tracker
@@ -139,7 +140,7 @@ def test_in_a_stream_that_was_made_anew_numbers_begin_anew(board: Board) -> None
     board.tell(0.0)
     board.lose(1.0)
     board.join(2.0, afresh=True)
-    find(board, of_run("a", 6), 1)
+    find(board, of_run("a", 6), 1, ago=-2.0)
     assert told(board.tell(2.0)) == [(of_run("a", 6), [])]
 
 

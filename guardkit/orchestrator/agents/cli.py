@@ -1,6 +1,7 @@
 """Claude Code and Codex: the user's own CLI as a plain process, its events read as they come."""
 
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
@@ -100,6 +101,7 @@ class CliAgent:
 
         async def talk(process: Process) -> int:
             out, err = pipes_of(process)
+            code = -signal.SIGKILL
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_follow, out, take)
                 tasks.start_soon(stderr.follow, err)
@@ -156,7 +158,7 @@ def pipes_of(process: Process) -> tuple[FileIO, FileIO]:
 
 
 @contextmanager
-def _file(text: str) -> Iterator[str]:
+def _file(text: str) -> Generator[str]:
     """Yield the path of a file that holds a text."""
     with NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""What stands on the subject of a task's documents, and whose document may replace it.
+"""What stands on the subject of a task's documents, whose may replace it, and how it does.
 
 The server's numbers order runs: each claims its task by the number of the first document that it
 publishes while its builder lives. What a document says of itself orders nothing but its own run.
@@ -6,12 +6,15 @@ publishes while its builder lives. What a document says of itself orders nothing
 
 from collections.abc import Collection
 from datetime import datetime
+from math import inf
 
 import msgspec
 
 from guardkit.errors import InvalidProgressError
 from guardkit.monitor.verdict import WALL_DOUBT
-from guardkit.nats.jetstream import Message
+from guardkit.nats.client import Client
+from guardkit.nats.jetstream import Message, find_last, publish
+from guardkit.nats.streams import DOCUMENTS
 from guardkit.progress.lock import BEATS_MISSED
 from guardkit.progress.snapshot import Snapshot, decode, is_newer
 
@@ -54,6 +57,64 @@ class Mine(msgspec.Struct, frozen=True, kw_only=True):
     claim: int = 0
     lives: bool = False
     before: Collection[str] = ()
+
+
+class DocumentOutbox:
+    """Brings the newest document of a run to where it is seen, unless another run has claimed that.
+
+    sent: what was published last, or need not be any more.
+    sent_at: when that was, in monotonic seconds.
+    claim: the number by which the run has claimed its task, 0: it has not.
+    """
+
+    def __init__(self, subject: str, task_id: str) -> None:
+        self.sent: Snapshot | None = None
+        self.sent_at = -inf
+        self.claim = 0
+        self._subject, self._task_id = subject, task_id
+        self._shown: Shown | None = None
+        self._seen = (0, 0.0)  # the number of the last message, and since when it is that
+        self._beside = ""
+
+    def forget(self) -> None:
+        """Find out anew what the stream has."""
+        self._shown = self.sent = None
+
+    async def send(self, client: Client, mine: Mine, after: int, now: float) -> bool:
+        """Publish a document that is newer; return False where another one was faster."""
+        shown = self._shown or await self._look(client, now)
+        if is_same_run(mine.snapshot, shown.snapshot):
+            self.claim = max(self.claim, shown.claim)  # another one may have claimed for the run
+        if not may_replace(mine, shown, silent=now - self._seen[1]):
+            self._shown = None  # when there is news, it may be otherwise
+            self.sent, self.sent_at = mine.snapshot, now
+            return True
+        claim, beside = self.claim, self._beside
+        if not is_same_run(mine.snapshot, shown.snapshot) and claim <= shown.claim:
+            claim, beside = 0, name_other(mine, shown)
+        headers = {AFTER: str(after)}
+        headers |= {CLAIM: str(claim)} if claim else {}
+        headers |= {BESIDE: beside} if beside else {}
+        payload = msgspec.json.encode(mine.snapshot)
+        number = await publish(
+            client, DOCUMENTS.name, self._subject, payload, headers, last=shown.number
+        )
+        if number is None:
+            self._shown = None
+            return False
+        self.claim, self._beside = claim, beside
+        if mine.lives or claim:
+            self.claim = min(claim or number, number)
+        self._shown = Shown(number=number, claim=self.claim or number, snapshot=mine.snapshot)
+        self._seen, self.sent, self.sent_at = (number, now), mine.snapshot, now
+        return True
+
+    async def _look(self, client: Client, now: float) -> Shown:
+        message = await find_last(client, DOCUMENTS.name, self._subject)
+        self._shown = read_shown(message, self._task_id)
+        if self._seen[0] != self._shown.number:
+            self._seen = self._shown.number, now
+        return self._shown
 
 
 def read_shown(message: Message | None, task_id: str) -> Shown:

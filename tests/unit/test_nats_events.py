@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from guardkit.nats.events import find_place
 from guardkit.nats.jetstream import Message
-from guardkit.nats.outbox import find_place
 from guardkit.progress.snapshot import Event
 
 from ..nats_messages import an_event, of_event, of_run

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot
-from guardkit.nats.shown import (
+from guardkit.nats.documents import (
     AHEAD_MAX,
     Mine,
     Shown,
