@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import guardkit
-from guardkit.cli import building, codes, installing, looking, mcp, nats
+from guardkit.cli import building, codes, installing, looking, mcp, nats, running
 from guardkit.cli.parser import Commands, Parser
 from guardkit.cli.streams import complain, drop_output, flush_output, open_streams
 from guardkit.errors import GuardKitError
@@ -51,6 +51,7 @@ def make_parser() -> Parser:
     commands = Commands(parser)
     looking.add_commands(commands)
     building.add_commands(commands)
+    running.add_commands(commands)
     nats.add_commands(commands)
     installing.add_commands(commands)
     mcp.add_commands(commands)

@@ -29,6 +29,7 @@ class Parser(ArgumentParser):
     ) -> None:
         super().__init__(formatter_class=Sentences, allow_abbrev=False, add_help=False, **settings)
         self._declare = declare
+        self._runs = False  # another program, whose words follow `--`
         self._positionals.title = "arguments"
         self.add_argument("-h", "--help", action="help", help="Print this help.")
 
@@ -41,6 +42,13 @@ class Parser(ArgumentParser):
         """Add `ids`, the tasks that a command is about, `least` of them; none stands for all."""
         number, about = ("+", "The tasks whose builds are meant.") if least else ("*", ALL)
         self.add_argument("ids", nargs=number, type=values.guarded, metavar="ID", help=about)
+
+    def add_program(self) -> None:
+        """Add `program`, the words after `--`: a command that is not ours."""
+        self._runs = True
+        self.usage = f"{self.prog} [OPTION ...] ID -- COMMAND [ARGUMENT ...]"
+        about = "The command with its arguments, which are handed on as they are."
+        self.add_argument("program", nargs="*", metavar="COMMAND", help=about)
 
     def add_flag(self, name: str, *, about: str) -> None:
         """Add an option that stands alone, and becomes true."""
@@ -102,14 +110,27 @@ class Parser(ArgumentParser):
         declare, self._declare = self._declare, None
         if declare:
             declare(self)
+        words, program = list[str](args[0]), list[str]()
+        if self._runs and "--" in words:
+            at = words.index("--")
+            words, program = words[:at], words[at + 1 :]
         try:
-            found: tuple[Namespace, list[str]] = super().parse_known_args(*args, **named)
+            found: tuple[Namespace, list[str]] = super().parse_known_args(words, *args[1:], **named)
         except MisuseError:
             if not self._subparsers:  # what is missing may be there, mistyped
-                long = (word for word in args[0] if word.startswith("--"))
+                long = (word for word in words if word.startswith("--"))
                 self._check_options(takewhile("--".__ne__, long))
             raise
+        if self._runs:
+            self._take(program, *found)
         return found
+
+    def _take(self, program: list[str], found: Namespace, rest: list[str]) -> None:
+        """Take the words of another program, which stand behind all of ours."""
+        self._check_options(rest)
+        if found.program or not program:
+            self.error(f"the command stands after --, as in {self.prog} nightly -- make all")
+        found.program = program
 
     def _check_options(self, words: Iterable[str]) -> None:
         """Raise MisuseError for the first word that begins as an option does, and is none."""

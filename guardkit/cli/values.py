@@ -43,10 +43,14 @@ class Unsaid(str):
 def split_urls(words: Iterable[str]) -> list[str]:
     """Return words with an empty URL after each `--nats` that has none.
 
-    A URL has a colon; without one, the word after `--nats` is an id, or whatever is next.
+    A URL has a colon; without one, the word after `--nats` is an id, or whatever is next. The words
+    from `--` on are those of another program.
     """
     found: list[str] = []
     for word in words:
+        if "--" in found:
+            found.append(word)
+            continue
         after_nats = bool(found) and found[-1] == "--nats="
         if after_nats and (":" in word or not word):
             found[-1] = f"--nats={word}"

@@ -73,11 +73,12 @@ def rows(begin: str) -> list[list[str]]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the project of somebody who reads the README: a task, and an agent on the PATH."""
+    """Make the project of somebody who reads the README: a task, a Makefile, an agent."""
     root, programs = tmp_path / "project", tmp_path / "bin"
     (root / "tasks").mkdir(parents=True)
     (root / "tasks" / "TASK-FB-002.md").write_text(TASK)
     programs.mkdir()
+    (root / "Makefile").write_text("all:\n\t@echo all is made\n")
     (programs / "claude").write_text(CLAUDE)
     (programs / "claude").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}")

@@ -87,6 +87,7 @@ def test_the_name_of_a_project_is_taken_as_it_is(name: str) -> None:
         (["--nats", "TASK-1"], ["--nats=", "TASK-1"]),
         (["--nats", "--json"], ["--nats=", "--json"]),
         (["--nats=x:1", "TASK-1"], ["--nats=x:1", "TASK-1"]),
+        (["T", "--", "nats", "--nats", "x:1"], ["T", "--", "nats", "--nats", "x:1"]),
     ],
     ids=" ".join,
 )
