@@ -63,8 +63,6 @@ class CliAgent:
     permissions: what it may do. schema: the JSON Schema of its answer, "" for any.
     """
 
-    is_prompted = True
-
     def __init__(
         self, kind: str, words: Sequence[str], *, permissions: Permissions, schema: str = ""
     ) -> None:
