@@ -15,6 +15,7 @@ from typing import Any
 
 Json = dict[str, Any]
 ELSE = "There is nothing more to say."
+PATIENCE = 600.0  # seconds until an agent must have asked
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ Answer = Say | Use
 class Api:
     """The server, and the answers that it gives.
 
-    history: the bodies of all requests for an answer that have come so far, oldest first.
+    history: the bodies of the requests for an answer of the queue so far, oldest first.
     """
 
     def __init__(self) -> None:
         self.history: list[Json] = []
         self._answers: deque[Answer] = deque()
-        self._lock = threading.Lock()
+        self._asked = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -67,22 +68,35 @@ class Api:
         """Add the next answers of the model."""
         self._answers.extend(answers)
 
-    @property
-    def left(self) -> list[Answer]:
-        """The answers that nobody has asked for yet."""
-        return [*self._answers]
-
     def take(self, request: Json) -> Answer:
         """Return the answer to a request."""
-        with self._lock:
+        if not request.get("tools"):
+            return Say("Done")
+        with self._asked:
             self.history.append(request)
-            if not request.get("tools"):
-                return Say("Done")
+            self._asked.notify_all()
             return self._answers.popleft() if self._answers else Say(ELSE)
+
+    def wait_for(self, number: int) -> None:
+        """Return when so many answers were asked for."""
+        with self._asked:
+            assert self._asked.wait_for(lambda: len(self.history) >= number, PATIENCE)
 
     def told(self) -> str:
         """Return all that agents have sent so far, as one text of JSON."""
         return json.dumps(self.history)
+
+    def tool_results(self) -> list[str]:
+        """Return what the tools have answered that Claude Code has used, oldest first."""
+        if not self.history:
+            return []
+        parts = [part for each in self.history[-1]["messages"] for part in _parts(each)]
+        return [json.dumps(it["content"]) for it in parts if it["type"] == "tool_result"]
+
+
+def _parts(message: Json) -> list[Json]:
+    content = message["content"]
+    return content if isinstance(content, list) else []
 
 
 def _handler(api: Api) -> type[BaseHTTPRequestHandler]:

@@ -12,9 +12,10 @@ import pytest
 from .api import Api
 from .clis import lacks
 from .home import Home
+from .plugin import PLUGIN
 from .screen import Screen
 
-PLUGIN = Path(__file__).parents[2] / "integrations/claude-code"
+OpenScreen = Callable[..., Screen]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -56,7 +57,7 @@ def plugin(folder: Path) -> Path:
 
 
 @pytest.fixture
-def open_screen(folder: Path, home: Home) -> Iterator[Callable[..., Screen]]:
+def open_screen(folder: Path, home: Home) -> Iterator[OpenScreen]:
     """Run commands in the project, each on a terminal of its own."""
     screens: list[Screen] = []
 

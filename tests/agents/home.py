@@ -52,9 +52,13 @@ class Home:
             "projects": {str(self.project): {"hasTrustDialogAccepted": True}},
         }
         (self.path / ".claude.json").write_text(json.dumps(known))
-        settings = {"permissions": {"defaultMode": "acceptEdits", "disableAutoMode": "disable", "allow": ["Bash"]}}
+        permissions = {
+            "defaultMode": "acceptEdits",
+            "disableAutoMode": "disable",  # in which a model is asked about each tool
+            "allow": ["Bash", "mcp__plugin_guardkit_builds"],
+        }
         (self.path / ".claude").mkdir()
-        (self.path / ".claude/settings.json").write_text(json.dumps(settings))
+        (self.path / ".claude/settings.json").write_text(json.dumps({"permissions": permissions}))
 
     def _set_up_codex(self, api: str) -> None:
         (self.path / ".codex").mkdir()

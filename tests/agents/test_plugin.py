@@ -2,41 +2,22 @@
 
 import os
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .api import Api, Say, Use
 from .builds import PLACE, TASK_ID, building
 from .home import Home
-from .screen import Screen
+from .conftest import OpenScreen
+from .plugin import PLUGIN, PROMPT, REPOSITORY, claude, install
 
-REPOSITORY = Path(__file__).parents[2]
 LINE = rf"running: {PLACE}"
-PROMPT = r"(?m)^❯"
-
-OpenScreen = Callable[..., Screen]
 
 
-def claude(home: Home, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command of Claude Code to its end."""
-    options = {"cwd": home.project, "env": home.env, "timeout": 120} | options
-    return subprocess.run(
-        home.claude(*words), capture_output=True, text=True, check=False, **options
-    )
-
-
-def install(home: Home) -> None:
-    ended = claude(home, "plugin", "install", "guardkit", "--marketplace", str(REPOSITORY))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-@pytest.mark.parametrize("what", ["", "integrations/claude-code"], ids=["marketplace", "plugin"])
-def test_it_is_valid(home: Home, what: str) -> None:
-    ended = claude(home, "plugin", "validate", "--strict", str(REPOSITORY / what))
+@pytest.mark.parametrize("what", [REPOSITORY, PLUGIN], ids=["marketplace", "plugin"])
+def test_it_is_valid(home: Home, what: Path) -> None:
+    ended = claude(home, "plugin", "validate", "--strict", str(what))
     assert ended.returncode == 0, ended.stdout
     assert "Validation passed" in ended.stdout
 
