@@ -123,6 +123,8 @@ class Loop:
         async with self.build.phase("Setup") as phase:
             if self.settings.resume:
                 tree, taken = await reopen(place, index), await self.documents.taken()
+                while taken and taken[-1].decision == "approve":  # nothing but tests proves that
+                    taken.pop()
                 phase.update(message=f"{words}, after {many(len(taken), 'turn')} of an earlier run")
                 return tree, taken, ""
             tree = await workspace.open_workspace(place, index)

@@ -144,7 +144,7 @@ def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandRes
         exit_code=code if not (code == 0 and not ending.ok) else 1,
         ending=words,
         tail=ending.answer[-8192:] or tail,
-        decision=ending.decision if code is not None else "",
+        decision=ended.decision or (ending.decision if code is not None else ""),
         session=ending.session,
         answer=ending.answer,
     )
