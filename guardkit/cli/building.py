@@ -161,9 +161,11 @@ def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None
 
     from guardkit.cli.background import Background
     from guardkit.cli.signals import until_signal
+    from guardkit.places import github
     from guardkit.places.display import Display
 
-    display = Display(1)
+    in_actions = writer is None and github.is_here()
+    display = github.ActionsDisplay(1) if in_actions else Display(1)
     shown = display if writer is None else Background(display, str(orchestrator.root), writer)
     orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
     status = until_signal(_run(orchestrator, task_id, display), display.shown)
@@ -183,9 +185,15 @@ async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Displ
     from anyio import move_on_after
 
     from guardkit.cli.told import proof
+    from guardkit.places.github import ActionsDisplay
     from guardkit.places.words import clean
 
     result = await orchestrator.run(task_id)
     with move_on_after(1):  # if nobody empties the pipe, nobody will
         await display.say(*map(clean, proof(result)))
+        if isinstance(display, ActionsDisplay):
+            from guardkit.cli.actions import annotations, summarize
+
+            await display.say(*display.obeyed(*annotations(result)))
+            summarize(result)
     return result.status
