@@ -1,6 +1,5 @@
 """What the files of one run tell; for use in a thread, as a disk may hang."""
 
-import os
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -65,8 +64,3 @@ class Source:
     def _open(self) -> Folder:
         with open_builds(self.root) as builds:
             return builds.folder(self._task_id)
-
-
-def root_of(folder: str) -> str:
-    """Return the root of the folder of a build's files."""
-    return os.path.abspath(os.path.join(folder, *[os.pardir] * 3))

@@ -1,7 +1,7 @@
 """The Player and Coach loop: a command writes, its tests are run, what they report decides."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -10,12 +10,13 @@ from tempfile import TemporaryDirectory
 import msgspec
 from anyio import CancelScope, to_thread
 
-from guardkit import Build, Clock, Sink, SystemClock, track_build
+from guardkit import Build, Clock, Sink, Snapshot, SystemClock, track_build
 from guardkit.errors import BuildAlreadyRunningError
 from guardkit.orchestrator import coach, commits, workspace
 from guardkit.orchestrator.apart import find_apart, named
 from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.outside import observe, uncommitted
 from guardkit.orchestrator.phrases import many
@@ -66,7 +67,8 @@ class AutoBuildOrchestrator:
     """Builds tasks of the repository `root` with two shell commands, run in the task's worktree.
 
     `player` writes and `test` tests; `{junit}` in it stands for the path of the report. Time-outs
-    are seconds for each run. Nothing is ever merged, and no worktree deleted.
+    are seconds for each run. Nothing is ever merged, and no worktree deleted. `handed_on` returns,
+    by a snapshot of the phase that they run in, what both have in their environment besides.
     """
 
     root: Path | str = "."
@@ -77,6 +79,7 @@ class AutoBuildOrchestrator:
     player_timeout: float = 3600.0
     test_timeout: float = 600.0
     sinks: Sequence[Sink] = ()
+    handed_on: Callable[[Snapshot], Env] = lambda _: {}
     clock: Clock = field(default_factory=SystemClock)
 
     async def plan(self, task_id: str, *, alone: bool = False) -> Plan:
@@ -148,6 +151,7 @@ class AutoBuildOrchestrator:
             begun=await observe(tree),
             scratch=scratch,
             lease=lease,
+            handed_on=lambda: self.handed_on(build.snapshot),
         )
         taken, end = list[CoachTurn](), None
         while end is None:

@@ -1,6 +1,6 @@
 """One turn: the Player writes, its tests are run, and what both have come to is found out."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.coach import CoachTurn, Findings
 from guardkit.orchestrator.commands import CommandResult, run_command
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.imported import read_imported, search_path
 from guardkit.orchestrator.outside import Observation, changed, observe
 from guardkit.orchestrator.runners import JUNIT
@@ -48,6 +49,7 @@ class Turns:
     begun: what was outside of the worktree at the beginning.
     scratch: a folder of our own, outside of the repository.
     lease: what the agents hold as long as they live.
+    handed_on: returns what the commands of the phase that is open have in their environment, too.
     litter: the object that tests have left at a path.
     """
 
@@ -60,6 +62,7 @@ class Turns:
     begun: Observation
     scratch: Path
     lease: int | None
+    handed_on: Callable[[], Env]
     litter: dict[str, str] = field(default_factory=dict[str, str])
 
     async def take(self, turn: Turn) -> CoachTurn:
@@ -86,7 +89,7 @@ class Turns:
         """Run the Player; return what has come of it."""
         tree, budget = self.tree, self.commands.player_timeout
         async with turn.phase("Player Implementation", budget=budget) as phase:
-            env = self._env(turn) | search_path(tree.path)
+            env = {**self.handed_on(), **self._env(turn), **search_path(tree.path)}
             run, live = self._run(turn), partial(_look, turn, tree, self.clock)
             player = await run(self.commands.player, budget=budget, env=env, poll=live)
             content = await write_tree(tree.git, tree.index, self.litter)
@@ -107,7 +110,7 @@ class Turns:
             told.touch(mode=0o600)
             path = self.scratch / "nowhere" if in_the_way else self.documents.report(turn.number)
             command = self.commands.test.replace(JUNIT, quote(str(path)))
-            env = search_path(tree.path, told=told)
+            env = {**self.handed_on(), **search_path(tree.path, told=told)}
             tests = await self._run(turn)(command, budget=budget, env=env, poll=sleep_forever)
             read, trouble = await self.documents.read(turn.number)
             if in_the_way:
