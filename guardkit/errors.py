@@ -11,6 +11,7 @@ GuardKitError
 ├── InvalidTaskError         a task file that cannot be read (ValueError)
 ├── InvalidSettingsError     another program's settings that cannot be changed (ValueError)
 ├── NatsError                NATS cannot be reached, or not be used (ConnectionError)
+├── TracesError              traces cannot be sent (RuntimeError)
 └── WorkspaceError           git cannot give the build a place to work (RuntimeError)
 """
 
@@ -80,6 +81,10 @@ class InvalidSettingsError(GuardKitError, ValueError):
 
 class NatsError(GuardKitError, ConnectionError):
     """NATS cannot be reached, refuses us, or is not set up for builds."""
+
+
+class TracesError(GuardKitError, RuntimeError):
+    """Traces cannot be sent: the extra is missing, or they are wanted in another protocol."""
 
 
 class WorkspaceError(GuardKitError, RuntimeError):

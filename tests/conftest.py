@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Let signals be tested where we were started to ignore them: by nohup, or `&` in a script."""
+    """Let it be the same wherever we were started.
+
+    By nohup, or `&` in a script, we are to ignore signals. A CI system tells commands that it is
+    there, and where to send traces.
+    """
+    for name in [*os.environ]:
+        if name.startswith(("GITHUB_", "OTEL_")) or name == "TRACEPARENT":
+            del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -6,9 +6,9 @@ import sys
 from math import inf
 
 from guardkit.cli import codes, ending
+from guardkit.cli.sinks import flush, publishing, tracing
 from guardkit.cli.streams import complain
 from guardkit.cli.values import at_least, guarded, one_of
-from guardkit.errors import MisuseError
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from guardkit.orchestrator.agents.command_lines import Permissions
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.places.display import Display
-    from guardkit.progress.sinks import Sink
 
 GROUP = """Run builds: a Player writes, a Coach validates.
 
@@ -80,6 +79,8 @@ def _declare_task(command: Parser) -> None:
     command.add_project()
     about = "Publish it in the messages of nats-core as well."
     command.add_flag("--nats-envelope", about=about)
+    about = "Send traces to an OTLP receiver, as the OTEL_* variables say; by default where "
+    command.add_flag("--traces", about=about + "OTEL_EXPORTER_OTLP_ENDPOINT is set.")
 
 
 def _declare_budgets(command: Parser) -> None:
@@ -133,6 +134,7 @@ def build_task(
     nats: str | None,
     project: str | None,
     nats_envelope: bool,
+    traces: bool,
 ) -> int:
     """Build one task, turn by turn, in a git worktree of its own.
 
@@ -143,6 +145,7 @@ def build_task(
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
@@ -166,10 +169,13 @@ def build_task(
         permissions=permissions,
         prompts=Path(prompts) if prompts else None,
         resume=resume,
-        sinks=_publishing(nats, project, envelope=nats_envelope),
+        sinks=publishing(nats, project, envelope=nats_envelope),
     )
     if dry_run:
         return _tell_plan(orchestrator, task_id)
+    if sink := tracing(wanted=traces):
+        sinks = [*orchestrator.sinks, sink]
+        orchestrator = replace(orchestrator, sinks=sinks, handed_on=sink.environment)
     if not detach:
         return _build(orchestrator, task_id)
     from guardkit.cli.background import start
@@ -189,18 +195,6 @@ def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
     return codes.COMPLETED
 
 
-def _publishing(nats: str | None, project: str | None, *, envelope: bool) -> list[Sink]:
-    """Return what publishes a build to a server, where one is given; raise MisuseError."""
-    if nats is None:
-        if envelope or project:
-            option = "--nats-envelope" if envelope else "--project"
-            raise MisuseError(f"{option} says how to publish: add --nats")
-        return []
-    from guardkit.nats import NatsSink, PipelineSink
-
-    return [NatsSink(nats, project=project), *([PipelineSink(nats)] if envelope else [])]
-
-
 def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
     """Run one build to its end; return the exit code.
 
@@ -210,9 +204,11 @@ def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None
 
     from guardkit.cli.background import Background
     from guardkit.cli.signals import until_signal
+    from guardkit.places import github
     from guardkit.places.display import Display
 
-    display = Display(1)
+    in_actions = writer is None and github.is_here()
+    display = github.ActionsDisplay(1) if in_actions else Display(1)
     shown = display if writer is None else Background(display, str(orchestrator.root), writer)
     orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
     status = until_signal(_run(orchestrator, task_id, display), display.shown)
@@ -232,9 +228,18 @@ async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Displ
     from anyio import move_on_after
 
     from guardkit.cli.told import proof
+    from guardkit.places.github import ActionsDisplay
     from guardkit.places.words import clean
 
-    result = await orchestrator.run(task_id)
-    with move_on_after(1):  # if nobody empties the pipe, nobody will
-        await display.say(*map(clean, proof(result)))
+    try:
+        result = await orchestrator.run(task_id)
+        with move_on_after(1):  # if nobody empties the pipe, nobody will
+            await display.say(*map(clean, proof(result)))
+            if isinstance(display, ActionsDisplay):
+                from guardkit.cli.actions import annotations, summarize
+
+                await display.say(*display.obeyed(*annotations(result)))
+                summarize(result)
+    finally:
+        await flush(orchestrator.sinks)
     return result.status

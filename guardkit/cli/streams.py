@@ -55,7 +55,8 @@ def drop_output() -> None:
 
 def complain(what: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
+    text = clean(str(what)).replace("##[", "## [")  # which GitHub Actions would obey
     if sys.stderr:  # else it was closed, and print would take the standard output for it
         with suppress(OSError):
-            print(f"guardkit: {clean(str(what))}", file=sys.stderr, flush=True)
+            print(f"guardkit: {text}", file=sys.stderr, flush=True)
     return codes.UNDONE if isinstance(what, str) else codes.of_error(what)

@@ -9,8 +9,8 @@ from guardkit.nats.courier import Courier
 from guardkit.nats.notes import find_left
 from guardkit.nats.run import Run
 from guardkit.nats.settings import find_project, find_settings
-from guardkit.nats.source import root_of
 from guardkit.progress.build import Build
+from guardkit.progress.paths import root_of
 from guardkit.progress.snapshot import Snapshot
 
 

@@ -1,6 +1,5 @@
 """What the files of one run tell; for use in a thread, as a disk may hang."""
 
-import os
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -68,8 +67,3 @@ class Source:
     def _open(self, *, make: bool = False) -> Folder:
         with open_builds(self.root, make=make) as builds:
             return builds.folder(self._task_id, make=make)
-
-
-def root_of(folder: str) -> str:
-    """Return the root of the folder of a build's files."""
-    return os.path.abspath(os.path.join(folder, *[os.pardir] * 3))

@@ -1,7 +1,7 @@
 """Builds of tasks: who writes, who judges, and what they may take."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from anyio import CancelScope, to_thread
 
-from guardkit import Clock, Sink, SystemClock, read_progress, track_build
+from guardkit import Clock, Sink, Snapshot, SystemClock, read_progress, track_build
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
 from guardkit.orchestrator import judge, workspace
 from guardkit.orchestrator.agents.agent import Agent
@@ -17,6 +17,7 @@ from guardkit.orchestrator.agents.choice import choose, program
 from guardkit.orchestrator.agents.command_lines import Permissions
 from guardkit.orchestrator.budgets import Budgets
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.loop import BuildResult, Loop, Plan
 from guardkit.orchestrator.outside import uncommitted
@@ -38,6 +39,8 @@ class AutoBuildOrchestrator:
     budgets: how long things may take, and what they may cost.
     permissions: what agents may do. prompts: a folder of texts that replace what they are told.
     resume: whether a build goes on in the worktree of an earlier run.
+    handed_on: returns, by a snapshot of the phase that they run in, what agents and tests have in
+        their environment besides.
     Nothing is ever merged, and no worktree deleted.
     """
 
@@ -52,6 +55,7 @@ class AutoBuildOrchestrator:
     prompts: Path | None = None
     resume: bool = False
     sinks: Sequence[Sink] = ()
+    handed_on: Callable[[Snapshot], Env] = lambda _: {}
     clock: Clock = field(default_factory=SystemClock)
 
     async def plan(self, task_id: str, *, alone: bool = False) -> Plan:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote
 
 # A git hook hands some of these to what it starts: they would point git at another repository,
 # or change what a path means. All that `git rev-parse --local-env-vars` names, and five more.
@@ -16,10 +17,14 @@ _GIT_LOCAL = """
 """
 GIT_LOCAL = {f"GIT_{name}" for name in _GIT_LOCAL.split()}
 OURS = "NATS_"  # our own logins stay with us
+# Files by which a step of GitHub Actions changes those after it, and its summary.
+ACTIONS = {f"GITHUB_{name}" for name in ("ENV", "OUTPUT", "PATH", "STATE", "STEP_SUMMARY")}
+NOT_OURS = GIT_LOCAL | ACTIONS
 # What the name of a variable says of its value.
 SECRET = re.compile(
     r"(?i)token|secret|passw|_(pass|pwd|pat)$|credential|api_?key|(private|access|n)_?key"
 )
+HEADERS = re.compile(r"OTEL_EXPORTER_OTLP_\w*HEADERS")  # name=value,name=value
 IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 LEAST = 8  # characters of a secret: what is shorter may stand anywhere by chance
 HIDDEN = "***"
@@ -28,9 +33,13 @@ Env = Mapping[str, str]
 
 
 def environment(extra: Env) -> dict[str, str]:
-    """Return our environment less our logins and what ties git to a repository, and `extra`."""
+    """Return `extra` on top of our environment, less our logins and what is for us alone.
+
+    That is what ties git to a repository, and what lets a step of GitHub Actions change those after
+    it.
+    """
     known = os.environ.items()
-    kept = {name: value for name, value in known if name not in GIT_LOCAL}
+    kept = {name: value for name, value in known if name not in NOT_OURS}
     return {name: value for name, value in kept.items() if not name.startswith(OURS)} | {**extra}
 
 
@@ -50,6 +59,10 @@ class Secrets:
         for name, value in os.environ.items():
             if SECRET.search(name) and not _is_file(value):
                 found.add(value)
+            if HEADERS.fullmatch(name):
+                for header in value.split(","):
+                    given = header.partition("=")[2].strip()
+                    found.update((given, *unquote(given).split()))
             found.update(IN_URL.findall(value))
         longest = sorted((each for each in found if len(each) >= LEAST), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest))) if longest else None

@@ -48,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     passed, skipped: how many; a test that was reported twice is one, and its worst outcome counts
     failures: "name: first line of why", of tests and of suites with an error of their own, in plain
         text; of more than `MAX_FAILURES` the last line is "and n more"
+    places: of each failure "file:line", each half of it empty where the report does not tell it
     doubts: why the report may not tell the truth, a line each, of more than `MAX_DOUBTS` the last
         one as above; empty if nothing speaks against the report
     """
@@ -56,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     failures: list[str]
     doubts: list[str]
+    places: list[str] = []
 
 
 def read_junit(stream: BinaryIO) -> Report:
@@ -91,12 +93,20 @@ class _Told:
     def __init__(self) -> None:
         self.passed = self.skipped = 0
         self.failures, self.doubts = _Lines(MAX_FAILURES), _Lines(MAX_DOUBTS)
+        self.places = list[str]()
 
     def count(self, case: Case) -> None:
         self.passed += case.outcome is Outcome.PASSED
         self.skipped += case.outcome is Outcome.SKIPPED
         if case.outcome is Outcome.FAILED:
-            self.failures.add(f"{case.name}: {case.why or case.hint or 'no reason is given'}")
+            file, _, _, line = map(line_of, case.key)
+            self.fail(f"{case.name}: {case.why or case.hint or 'no reason is given'}", file, line)
+
+    def fail(self, failure: str, file: str = "", line: str = "") -> None:
+        """Take a failure, and where it is reported to be."""
+        self.failures.add(failure)
+        if len(self.places) < MAX_FAILURES:
+            self.places.append(f"{file}:{line}")
 
     def to_do(self, many: int) -> None:
         """Take so many of what looked passed for skipped."""
@@ -105,7 +115,8 @@ class _Told:
 
     def report(self) -> Report:
         failures, doubts = self.failures.all(), self.doubts.all()
-        return Report(passed=self.passed, skipped=self.skipped, failures=failures, doubts=doubts)
+        counts = {"passed": self.passed, "skipped": self.skipped}
+        return Report(**counts, failures=failures, doubts=doubts, places=self.places)
 
 
 class _Reader:
@@ -180,7 +191,7 @@ class _Reader:
         if case:
             case.why = first_line(text, case.name)
         else:
-            self.told.failures.add(f"{suite.where}: {first_line(text) or 'no reason is given'}")
+            self.told.fail(f"{suite.where}: {first_line(text) or 'no reason is given'}")
 
     def _close_case(self, case: Case, suite: Suite) -> None:
         self._case = None

@@ -161,6 +161,7 @@ class Loop:
             begun=await observe(tree),
             scratch=self.scratch,
             lease=self.lease,
+            handed_on=lambda: settings.handed_on(self.build.snapshot),
         )
 
     def _conclude(

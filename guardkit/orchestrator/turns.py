@@ -1,7 +1,7 @@
 """One turn: the Player writes, its tests are run, and what both have come to is found out."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,7 @@ class Turns:
     begun: what was outside of the worktree at the beginning.
     scratch: a folder of our own, outside of the repository.
     lease: what the agents hold as long as they live.
+    handed_on: returns what the commands of the phase that is open have in their environment, too.
     """
 
     telling: Telling
@@ -62,6 +63,7 @@ class Turns:
     begun: Observation
     scratch: Path
     lease: int | None
+    handed_on: Callable[[], Env]
 
     async def take(self, turn: Turn, taken: Sequence[CoachTurn], until: Deadlines) -> CoachTurn:
         """Run the Player, and the tests unless it has failed; leave the documents of the turn.
@@ -205,7 +207,7 @@ class Turns:
     def _seat(self, turn: Turn, budget: float, limit: str, env: Env) -> Seat:
         return Seat(
             cwd=self.tree.path,
-            env=env,
+            env={**self.handed_on(), **env},
             budget=budget,
             limit=limit,
             clock=self.clock,

@@ -18,6 +18,7 @@ from guardkit.progress.snapshot import Event, decode_event
 OLDER = f"{JOURNAL}.1"
 SIZE_MAX = 4 * 2**20  # bytes, past which nothing is appended to a file
 READ_MAX = 2 * SIZE_MAX  # bytes of a file that are read, the newest; there is room for a batch more
+CRASHED = "crashed: "  # begins the error of a run whose end was told by the next one
 LINE_MIN, LINE_MAX = 100, 2**16  # bytes of a line that is read; that of an event has some 2,000
 LINE = re.compile(rb"^[^\n]{%d,%d}\n" % (LINE_MIN, LINE_MAX), re.MULTILINE)
 

@@ -24,6 +24,11 @@ def build_dir(root: str | os.PathLike[str], task_id: str) -> str:
     return os.path.join(root, HOME, BUILDS, check_task_id(task_id))
 
 
+def root_of(folder: str) -> str:
+    """Return the root of the folder of a build's files."""
+    return os.path.abspath(os.path.join(folder, *[os.pardir] * 3))
+
+
 def is_task_id(name: str) -> bool:
     """Return whether a name may be that of a task; `re` takes long to import for a status line."""
     if not 0 < len(name) <= LENGTH_MAX or name[0] not in LETTERS:

@@ -301,7 +301,7 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
         "outside": [],
         "player": {"exit_code": 0, "ending": "exited with 0", "tail": "hello"},
         "tests": {"exit_code": 0, "ending": "exited with 0", "tail": ""},
-        "report": {"passed": 1, "skipped": 0, "failures": [], "doubts": []},
+        "report": {"passed": 1, "skipped": 0, "failures": [], "doubts": [], "places": []},
         "trouble": "",
         "refused": [],
         "imported": None,

@@ -83,7 +83,7 @@ def test_an_error_is_one_of_ours_and_the_fitting_builtin(
 
 
 HEAVY = ["asyncio", "anyio", "aiofiles", "msgspec", "rich", "argparse", "nats", "yaml"]
-HEAVY += ["typing", "pathlib", "dataclasses", "watchfiles"]
+HEAVY += ["typing", "pathlib", "dataclasses", "watchfiles", "opentelemetry"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,11 @@ HEAVY += ["typing", "pathlib", "dataclasses", "watchfiles"]
             "from guardkit import read_progress, assess",
             ["msgspec", "typing", "pathlib", "dataclasses"],
             id="read_progress",
+        ),
+        pytest.param(
+            "from guardkit.places import traces",
+            ["asyncio", "anyio", "aiofiles", "msgspec", "typing", "pathlib", "dataclasses"],
+            id="the sink of traces",
         ),
         pytest.param(
             "from guardkit import track_build",
