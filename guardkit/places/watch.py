@@ -15,8 +15,10 @@ from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
 from guardkit.places.output import unread
-from guardkit.places.story import MARKS
-from guardkit.places.words import OVER, clean, is_over, is_past_watching, run_of
+from guardkit.places.lines import Kind, Line
+from guardkit.places.order import TROUBLE
+from guardkit.places.story import ENDS
+from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 TICK = 1.0  # seconds between two looks at what ticks on a terminal
@@ -68,9 +70,10 @@ class Watching:
     def __init__(self, display: Display, *, past: Collection[Look] = ()) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self._display = display
+        self._open = set[str]()  # which of them go on
         self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
-    def tell(self, look: Look) -> list[str]:
+    def tell(self, look: Look) -> list[Line]:
         """Return the lines that are new with a look."""
         task_id, verdict = look.task_id, look.verdict
         before = self.verdicts.get(task_id)
@@ -78,26 +81,32 @@ class Watching:
         if not before and is_over(verdict) and (task_id, run_of(look)) in self._past:
             return []
         self.verdicts[task_id] = verdict
-        self._display.labels |= len(self.verdicts) > 1
-        lines: list[str] = []
+        (self._open.discard if is_past_watching(verdict) else self._open.add)(task_id)
+        display = self._display
+        display.labels |= len(self.verdicts) > 1
+        lines: list[Line] = []
         if look.snapshot:
             of_run = (each.progress for each in look.events if each.run_id == run_of(look))
-            lines = [line for each in (*of_run, look.snapshot) for line in self._display.tell(each)]
-            self._display.show(look.snapshot, verdict)
-        return [*lines, *_trouble(look, before)]
+            before_it = () if display.has_table else of_run
+            lines = [line for each in (*before_it, look.snapshot) for line in display.tell(each)]
+        display.show(task_id, look.snapshot, verdict)
+        return [*lines, *_trouble(look, before, self._now())]
 
     def is_over(self, number: int) -> bool:
         """Return whether so many builds at least have been told of, and all of them are over."""
-        found = self.verdicts.values()
-        return len(found) >= max(number, 1) and all(map(is_past_watching, found))
+        return len(self.verdicts) >= max(number, 1) and not self._open
+
+    def _now(self) -> str:
+        return local(self._display.clock.now(), "%H:%M:%S")
 
 
-def _trouble(look: Look, before: Verdict | None) -> list[str]:
+def _trouble(look: Look, before: Verdict | None, at: str) -> list[Line]:
     """Return the line that says that a build is in trouble now, or no longer."""
     (state, evidence), was = look.verdict, before.state if before else "running"
-    is_new = state not in {was, *MARKS} and (state, was) not in {("running", each) for each in OVER}
+    is_new = state not in {was, *ENDS} and (state, was) not in {("running", each) for each in OVER}
     if is_new if look.snapshot else look.verdict != before:
-        return [f"{look.task_id} {state}: {clean(evidence)}"]
+        text = f"{look.task_id} {state}: {clean(evidence)}"
+        return [Line(Kind.TROUBLE, text, "failed" * (state in TROUBLE), at=at)]
     return []
 
 
@@ -108,8 +117,7 @@ async def _tick(builds: Source, display: Display, clock: Clock) -> None:
         if task_ids := display.ticking:
             with suppress(GuardKitError):
                 for look in await builds.look(task_ids):
-                    if look.snapshot:
-                        display.show(look.snapshot, look.verdict)
+                    display.show(look.task_id, look.snapshot, look.verdict)
 
 
 @contextmanager

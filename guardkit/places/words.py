@@ -244,20 +244,6 @@ def heading(event: Event) -> str:
     return f"== Run {clean(event.run_id) or 'of another program'} =="
 
 
-def board(builds: Iterable[tuple[Snapshot, float, Verdict]]) -> list[str]:
-    """Return the lines that tick below the events: builds that run, and their signs of life.
-
-    builds: snapshots, the seconds since each was written, and how the build is.
-    """
-    lines: list[str] = []
-    for snapshot, since, verdict in builds:
-        state = "" if verdict.state == "running" else f"{verdict.state}: "
-        made = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
-        # The signs of life first: a narrow terminal cuts off the rest.
-        lines += one_line(snapshot, since), ", ".join((state + clean(verdict.evidence), *made))
-    return lines
-
-
 def local(at: datetime, form: str) -> str:
     """Return an instant in local time, in a form of `strftime`; of year 1 or 9999 in UTC."""
     with suppress(ValueError, OverflowError, OSError):

@@ -1,0 +1,71 @@
+"""What a terminal shows below the lines, drawn anew when it has changed, and its tab."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from guardkit.places.osc import State, Tab, knows_bar, knows_status
+
+RATE = 4  # times a second at most
+
+
+class Headline(NamedTuple):
+    """What the tab of the terminal says: how it is, in a few words, and percent, if known."""
+
+    state: State
+    text: str
+    progress: int | None = None
+
+
+class Screen(Live):
+    """Draws below the lines as long as it is entered; nothing of that is left behind.
+
+    console: of the terminal. write: brings bytes to it, and raises nothing.
+    draw: what is drawn. version: another value when that has changed.
+    headline: what the tab says, None where there is nothing to be said.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        write: Callable[[bytes], object],
+        draw: Callable[[], RenderableType],
+        version: Callable[[], object],
+        headline: Callable[[], Headline | None],
+    ) -> None:
+        super().__init__(
+            console=console, get_renderable=draw, transient=True, refresh_per_second=RATE
+        )
+        self._write, self._version, self._headline = write, version, headline
+        self._drawn: object = None
+        self._tab: Tab | None = None
+
+    def refresh(self) -> None:
+        """Draw, if there is anything new; in the thread that does so."""
+        with self._lock:
+            if not self._started:
+                super().refresh()
+                return
+            version = self._version()
+            if version == self._drawn:
+                return
+            self._drawn = version
+            super().refresh()
+            if said := self._headline():
+                self._tab = self._tab or self._open_tab()
+                self._tab.show(*said)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        with self._lock:
+            super().stop()
+            if self._tab:
+                self._tab.clear()
+                self._tab = None
+
+    def _open_tab(self) -> Tab:
+        fd = self.console.file.fileno()
+        return Tab(self._write, has_status=knows_status(fd), has_bar=knows_bar(os.environ))
