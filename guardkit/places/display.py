@@ -26,7 +26,7 @@ from guardkit.places.panel import draw_one
 from guardkit.places.screen import Headline, Screen
 from guardkit.places.seen import Seen, Size
 from guardkit.places.story import Story, ended_line
-from guardkit.places.words import age, is_over, printable
+from guardkit.places.words import OVER, age, is_over, printable
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
@@ -86,7 +86,7 @@ class Display:
         self.shown: AbstractContextManager[object] = nullcontext()
         if is_terminal:
             self.shown = Screen(
-                self.console, self._file.write, self.board, self._version, self.headline
+                self.console, self._file.write, self.board, self._version, self.headline, self.clock
             )
 
     @property
@@ -116,16 +116,19 @@ class Display:
         self.labels |= bool(self._stories) and snapshot.task_id not in self._stories
         await self.say(*self.tell(snapshot))
 
-    def tell(self, snapshot: Snapshot) -> list[Line]:
-        """Return the lines that are new with `snapshot`, for `say`."""
-        story = self._stories.setdefault(snapshot.task_id, Story())
-        story.label = self.labels
-        self.show(snapshot.task_id, snapshot)
+    def tell(self, snapshot: Snapshot, verdict: Verdict | None = None) -> list[Line]:
+        """Return the lines that are new with `snapshot`, for `say`; verdict as for `show`."""
+        task_id = snapshot.task_id
+        self.show(task_id, snapshot, verdict)
+        story = self._stories.get(task_id)
+        if not story:
+            story = self._stories[task_id] = Story()
         if self.has_table:
             was, story.last = story.last, snapshot
             is_told = was and was.terminal and was.tracker.run_id == snapshot.tracker.run_id
             return [ended_line(snapshot)] if snapshot.terminal and not is_told else []
-        leave = ON_TERMINALS if not self.console.is_interactive else IN_FILES
+        story.label = self.labels
+        leave = IN_FILES if self.console.is_interactive else ON_TERMINALS
         return [line for line in story.tell(snapshot) if line.kind not in leave]
 
     def show(
@@ -135,17 +138,17 @@ class Display:
 
         snapshot: None where none can be read. verdict: by default as its own process knows.
         """
-        own = Verdict(snapshot.status if snapshot else "running", "")
-        now, found = self.clock.monotonic(), verdict or own
-        is_past = is_over(found) and not (self.labels and found.state in TROUBLE)
+        found = verdict or Verdict(snapshot.status if snapshot else "running", "")
+        is_past = found.state in OVER and not (self.labels and found.state in TROUBLE)
         if self._states.get(task_id) != found.state or (task_id in self._running) is is_past:
             self._order = None
         self._states[task_id] = found.state
+        self._changes += 1
         if is_past:
             self._running.pop(task_id, None)
-        else:
-            self._running[task_id] = Running(task_id, snapshot, found, now, is_own=not verdict)
-        self._changes += 1
+            return
+        now = self.clock.monotonic()
+        self._running[task_id] = Running(task_id, snapshot, found, now, verdict is None)
 
     async def say(self, *lines: Line | str) -> None:
         """Print lines in a thread: a pipe that nobody empties holds up no build, and no exit."""

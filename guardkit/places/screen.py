@@ -7,9 +7,11 @@ from typing import NamedTuple
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from guardkit.clock import Clock
 from guardkit.places.osc import State, Tab, knows_bar, knows_status
 
 RATE = 4  # times a second at most
+SHARE = 0.04  # of a core that drawing may take, else it is done less often
 
 
 class Headline(NamedTuple):
@@ -35,12 +37,14 @@ class Screen(Live):
         draw: Callable[[], RenderableType],
         version: Callable[[], object],
         headline: Callable[[], Headline | None],
+        clock: Clock,
     ) -> None:
         super().__init__(
             console=console, get_renderable=draw, transient=True, refresh_per_second=RATE
         )
-        self._write, self._version, self._headline = write, version, headline
+        self._write, self._version, self._headline, self._clock = write, version, headline, clock
         self._drawn: object = None
+        self._due = 0.0  # when it may be drawn anew
         self._tab: Tab | None = None
 
     def refresh(self) -> None:
@@ -49,11 +53,13 @@ class Screen(Live):
             if not self._started:
                 super().refresh()
                 return
-            version = self._version()
-            if version == self._drawn:
+            began, version = self._clock.monotonic(), self._version()
+            if version == self._drawn or began < self._due:
                 return
             self._drawn = version
             super().refresh()
+            now = self._clock.monotonic()
+            self._due = now + (now - began) * (1 / SHARE - 1) - 1 / RATE
             if said := self._headline():
                 self._tab = self._tab or self._open_tab()
                 self._tab.show(*said)

@@ -50,10 +50,11 @@ async def watch(
             history = len(task_ids or past) <= PAST_MAX
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
-                    await display.say(*watching.tell(look))
-                    if display.error or unread(display.fd):
-                        break
-                    if watching.is_over(least) and not follow:
+                    if lines := watching.tell(look):
+                        await display.say(*lines)
+                        if display.error or unread(display.fd):
+                            break
+                    if is_past_watching(look.verdict) and watching.is_over(least) and not follow:
                         break
     finally:
         ticking.cancel()
@@ -86,28 +87,28 @@ class Watching:
         display.labels |= len(self.verdicts) > 1
         lines: list[Line] = []
         if look.snapshot:
-            of_run = (each.progress for each in look.events if each.run_id == run_of(look))
-            before_it = () if display.has_table else of_run
-            lines = [line for each in (*before_it, look.snapshot) for line in display.tell(each)]
-        display.show(task_id, look.snapshot, verdict)
-        return [*lines, *_trouble(look, before, self._now())]
+            if not display.has_table:
+                of_run = (each.progress for each in look.events if each.run_id == run_of(look))
+                lines = [line for each in of_run for line in display.tell(each)]
+            lines += display.tell(look.snapshot, verdict)
+        else:
+            display.show(task_id, None, verdict)
+        return [*lines, *self._trouble(look, before)]
 
     def is_over(self, number: int) -> bool:
         """Return whether so many builds at least have been told of, and all of them are over."""
         return len(self.verdicts) >= max(number, 1) and not self._open
 
-    def _now(self) -> str:
-        return local(self._display.clock.now(), "%H:%M:%S")
-
-
-def _trouble(look: Look, before: Verdict | None, at: str) -> list[Line]:
-    """Return the line that says that a build is in trouble now, or no longer."""
-    (state, evidence), was = look.verdict, before.state if before else "running"
-    is_new = state not in {was, *ENDS} and (state, was) not in {("running", each) for each in OVER}
-    if is_new if look.snapshot else look.verdict != before:
-        text = f"{look.task_id} {state}: {clean(evidence)}"
-        return [Line(Kind.TROUBLE, text, "failed" * (state in TROUBLE), at=at)]
-    return []
+    def _trouble(self, look: Look, before: Verdict | None) -> list[Line]:
+        """Return the line that says that a build is in trouble now, or no longer."""
+        (state, evidence), was = look.verdict, before.state if before else "running"
+        is_anew = state == "running" and was in OVER
+        is_new = state not in {was, *ENDS} and not is_anew
+        if is_new if look.snapshot else look.verdict != before:
+            text = f"{look.task_id} {state}: {clean(evidence)}"
+            at = local(self._display.clock.now(), "%H:%M:%S")
+            return [Line(Kind.TROUBLE, text, "failed" * (state in TROUBLE), at=at)]
+        return []
 
 
 async def _tick(builds: Source, display: Display, clock: Clock) -> None:
