@@ -161,7 +161,7 @@ class AutoBuildOrchestrator:
             if decision == "approved":
                 made = await _commit(task, tree, taken[-1])
             branch = await workspace.current_branch(tree.git)
-            phase.update(message=f"worktree kept: {shown(str(place.path))}")
+            phase.update(message=f"worktree kept: {shown(str(place.near))}")
         if branch != place.branch:
             summary += f"; the worktree is now on {branch or 'no branch'}"
         build.decide(decision, summary + note)
@@ -177,7 +177,7 @@ class AutoBuildOrchestrator:
         async with build.phase("Setup") as phase:
             tree = await workspace.open_workspace(plan.place, scratch / "index")
             in_the_way = await documents.begin()
-            words = f"worktree {shown(str(plan.place.path))}{told(tree.missing)}"
+            words = f"worktree {shown(str(plan.place.near))}{told(tree.missing)}"
             if plan.dirty:
                 words += f", without {many(len(plan.dirty), 'uncommitted change')}"
             phase.update(message=words)

@@ -100,8 +100,8 @@ class Turns:
     async def _test(self, turn: Turn, found: Findings) -> Findings:
         """Run the tests, and read their report, whatever their exit code."""
         tree, budget = self.tree, self.commands.test_timeout
+        turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            phase.update(tests_passed=0, tests_total=0)
             in_the_way = await self.documents.make_room(turn.number)
             told = self.scratch / f"imported-{turn.number}"
             told.touch(mode=0o600)

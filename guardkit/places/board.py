@@ -25,7 +25,15 @@ from guardkit.places.words import clean, printable
 GAP = "  "  # between two columns
 TITLES = ("TASK", "WAVE", "TURN", "", "PHASE", "TESTS", "FILES", "COST", "TIME", "STATE", "")
 TASK, WAVE, TURN, BAR, PHASE, TESTS, FILES, COST, TIME, STATE, SAID = range(len(TITLES))
-LEAVE = (BAR, WAVE, COST, FILES, PHASE, TESTS, TURN)  # the columns that go first where there is no room
+LEAVE = (
+    BAR,
+    WAVE,
+    COST,
+    FILES,
+    PHASE,
+    TESTS,
+    TURN,
+)  # in this order, without room
 MOST, LEAST = {TASK: 24, PHASE: 24}, {TASK: 8, PHASE: 8, SAID: 12}  # cells
 WITH_TITLES = 60  # cells
 

@@ -1,27 +1,23 @@
 """The display of builds on a terminal, in a log or a pipe: a sink, and what `watch` prints with."""
 
-import io
 import os
 import re
-import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rich.console import Console, RenderableType
 from rich.text import Text
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.verdict import Signs, Verdict, judge
 from guardkit.places.answers import answers
 from guardkit.places.board import draw_many, room_for
-from guardkit.places.colours import is_forced
+from guardkit.places.console import QuietOutput, make_console
 from guardkit.places.headline import headline
 from guardkit.places.layout import on_terminal
 from guardkit.places.lines import IN_FILES, ON_TERMINALS, Line, in_file
-from guardkit.places.marks import ASCII, Marks, marks_for
+from guardkit.places.marks import marks_for
 from guardkit.places.order import TROUBLE, trouble_first
-from guardkit.places.output import Output
 from guardkit.places.panel import draw_one
 from guardkit.places.screen import Headline, Screen
 from guardkit.places.seen import Seen, Size
@@ -31,25 +27,7 @@ from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
 
-WIDTH, HEIGHT = 80, 25  # of a terminal that does not know its own
 STAMP = r"(?m)^\[[\d:]{8}\] "
-
-
-class QuietOutput(Output):
-    """An output that raises nothing, as a display must not: what nobody takes is lost.
-
-    error: why the first of that was lost, None while nothing was.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        """Write all of `data`, or keep the error."""
-        try:
-            return super().write(data)
-        except OSError as error:
-            self.error = self.error or error
-            return memoryview(data).nbytes
 
 
 class Display:
@@ -83,11 +61,8 @@ class Display:
         self.console = make_console(self._file, plain=plain)
         is_terminal = self.console.is_interactive
         self.marks = marks_for(self.console.encoding, os.environ.get("TERM", "") * is_terminal)
-        self.shown: AbstractContextManager[object] = nullcontext()
-        if is_terminal:
-            self.shown = Screen(
-                self.console, self._file.write, self.board, self._version, self.headline, self.clock
-            )
+        self._screen = Screen(self, self._file.write) if is_terminal else None
+        self.shown: AbstractContextManager[object] = self._screen or nullcontext()
 
     @property
     def error(self) -> OSError | None:
@@ -131,9 +106,7 @@ class Display:
         leave = IN_FILES if self.console.is_interactive else ON_TERMINALS
         return [line for line in story.tell(snapshot) if line.kind not in leave]
 
-    def show(
-        self, task_id: str, snapshot: Snapshot | None, verdict: Verdict | None = None
-    ) -> None:
+    def show(self, task_id: str, snapshot: Snapshot | None, verdict: Verdict | None = None) -> None:
         """Draw a build below the lines; or no longer, if it is over, and no trouble.
 
         snapshot: None where none can be read. verdict: by default as its own process knows.
@@ -164,7 +137,12 @@ class Display:
         if texts:
             self.console.print(Text("\n").join(texts), soft_wrap=True)
 
-    def board(self) -> RenderableType:
+    def ring(self, sequence: bytes) -> None:
+        """Write what a terminal obeys and does not show, between two lines; from any thread."""
+        if self._screen:
+            self._screen.ring(sequence)
+
+    def board(self) -> Text:
         """Return what is drawn below the lines, as much as has room."""
         now, size = self.clock.monotonic(), self._size()
         task_ids, rest = self._drawn()
@@ -198,7 +176,7 @@ class Display:
     def _size(self) -> Size:
         return Size(self.console.width, self.console.height)
 
-    def _version(self) -> object:
+    def version(self) -> object:
         """Return another value when there is something to be drawn anew.
 
         Times are told in seconds; a single build spins.
@@ -240,22 +218,3 @@ class Running(NamedTuple):
             verdict = judge(snapshot, Signs(Hold.LIVES, since))
             return Seen(self.task_id, snapshot, verdict, since)
         return Seen(self.task_id, snapshot, self.verdict, age(snapshot, now) or since)
-
-
-def make_console(file: Output, *, plain: bool = False) -> Console:
-    """Return what prints to a file; a terminal that says it has no room has 80 columns.
-
-    plain: whether nothing is drawn below the lines of a terminal.
-    """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    unbuffered = io.TextIOWrapper(file, encoding, errors="replace", write_through=True)
-    is_terminal = file.isatty()
-    is_live = is_terminal and not plain and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
-    console = Console(
-        file=unbuffered, force_terminal=is_terminal or is_forced(), force_interactive=is_live
-    )
-    if console.width < 1:  # COLUMNS=0
-        console.width = WIDTH
-    if console.height < 1:
-        console.height = HEIGHT
-    return console

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
         """A look, or whatever has these of one."""
 
         @property
-        def task_id(self) -> str: ...
+        def task_id(self) -> str:
+            """The task."""
+            ...
+
         @property
-        def snapshot(self) -> Snapshot | None: ...
+        def snapshot(self) -> Snapshot | None:
+            """Its document, None where none can be read."""
+            ...
+
         @property
-        def verdict(self) -> Verdict: ...
+        def verdict(self) -> Verdict:
+            """How it is."""
+            ...
 
     S = TypeVar("S", bound=Seen)
 

@@ -30,6 +30,7 @@ KNOWS, ANSWERED = rb"\x1b\]7501;\?(?:\x07|\x1b\\)", rb"\x1b\[\?[0-9;]*c"
 KEEP_TITLE, OLD_TITLE = b"\x1b[22;2t", b"\x1b]2;\x07\x1b[23;2t"  # xterm's stack; else it is empty
 CLEAR_STATUS, CLEAR_BAR = b"\x1b]7501;state=clear\x07", b"\x1b]9;4;0\x07"
 BARS: dict[State, int] = {"working": 1, "error": 2, "blocked": 4}
+BAR_SINCE = {"ghostty": (1, 2), "iTerm.app": (3, 6, 6)}
 ENDLESS = 3  # a bar of which nobody knows how far it is
 
 
@@ -63,7 +64,9 @@ class Tab:
         status = status_of(state, text, progress) if self._has_status else b""
         bar = bar_of(state, progress) if self._has_bar else b""
         begins = KEEP_TITLE if title and not self._title else b""
-        new = (now for now, old in zip((title, status, bar), self._shown, strict=True) if now != old)
+        new = (
+            now for now, old in zip((title, status, bar), self._shown, strict=True) if now != old
+        )
         if told := b"".join((begins, *new)):
             self._write(told)
         self._title, self._status, self._bar = title, status, bar
@@ -110,7 +113,9 @@ def knows_bar(env: Mapping[str, str]) -> bool:
         return _version(env) >= (1, 2)
     if env.get("TERM_PROGRAM") == "iTerm.app":
         return _version(env) >= (3, 6, 6)
-    return env.get("TERM_PROGRAM") == "WezTerm" or env.get("ConEmuANSI") == "ON" or "WT_SESSION" in env
+    return (
+        env.get("TERM_PROGRAM") == "WezTerm" or env.get("ConEmuANSI") == "ON" or "WT_SESSION" in env
+    )
 
 
 def knows_status(fd: int, *, patience: float = PATIENCE, clock: Clock = SYSTEM_CLOCK) -> bool:

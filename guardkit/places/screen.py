@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -22,27 +22,39 @@ class Headline(NamedTuple):
     progress: int | None = None
 
 
+class Drawing(Protocol):
+    """What is shown: the console of a terminal, what is drawn there, and when that is new."""
+
+    console: Console
+    clock: Clock
+
+    def board(self) -> RenderableType:
+        """Return what is drawn below the lines."""
+        ...
+
+    def headline(self) -> Headline | None:
+        """Return what the tab says, None where there is nothing to be said."""
+        ...
+
+    def version(self) -> object:
+        """Return another value when anything of it has changed."""
+        ...
+
+
 class Screen(Live):
     """Draws below the lines as long as it is entered; nothing of that is left behind.
 
-    console: of the terminal. write: brings bytes to it, and raises nothing.
-    draw: what is drawn. version: another value when that has changed.
-    headline: what the tab says, None where there is nothing to be said.
+    shown: what is drawn. write: brings bytes to the terminal, and raises nothing.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        write: Callable[[bytes], object],
-        draw: Callable[[], RenderableType],
-        version: Callable[[], object],
-        headline: Callable[[], Headline | None],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, shown: Drawing, write: Callable[[bytes], object]) -> None:
         super().__init__(
-            console=console, get_renderable=draw, transient=True, refresh_per_second=RATE
+            console=shown.console,
+            get_renderable=shown.board,
+            transient=True,
+            refresh_per_second=RATE,
         )
-        self._write, self._version, self._headline, self._clock = write, version, headline, clock
+        self._shown, self._write = shown, write
         self._drawn: object = None
         self._due = 0.0  # when it may be drawn anew
         self._tab: Tab | None = None
@@ -53,14 +65,14 @@ class Screen(Live):
             if not self._started:
                 super().refresh()
                 return
-            began, version = self._clock.monotonic(), self._version()
+            began, version = self._shown.clock.monotonic(), self._shown.version()
             if version == self._drawn or began < self._due:
                 return
             self._drawn = version
             super().refresh()
-            now = self._clock.monotonic()
+            now = self._shown.clock.monotonic()
             self._due = now + (now - began) * (1 / SHARE - 1) - 1 / RATE
-            if said := self._headline():
+            if said := self._shown.headline():
                 self._tab = self._tab or self._open_tab()
                 self._tab.show(*said)
 
@@ -71,6 +83,11 @@ class Screen(Live):
             if self._tab:
                 self._tab.clear()
                 self._tab = None
+
+    def ring(self, sequence: bytes) -> None:
+        """Write what the terminal obeys and does not show; from any thread."""
+        with self._lock:
+            self._write(sequence)
 
     def _open_tab(self) -> Tab:
         fd = self.console.file.fileno()

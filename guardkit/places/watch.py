@@ -14,9 +14,11 @@ from guardkit.errors import GuardKitError
 from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
-from guardkit.places.output import unread
 from guardkit.places.lines import Kind, Line
+from guardkit.places.next_step import next_step
+from guardkit.places.notify import Bell
 from guardkit.places.order import TROUBLE
+from guardkit.places.output import unread
 from guardkit.places.story import ENDS
 from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
 
@@ -31,6 +33,7 @@ async def watch(
     *,
     past: Collection[Look] = (),
     follow: bool = False,
+    bell: Bell | None = None,
     clock: Clock | None = None,
 ) -> dict[str, Verdict]:
     """Tell a display of builds until all have ended or are gone, or nobody reads.
@@ -39,6 +42,7 @@ async def watch(
     task_ids: which ones; none stands for all that run now, or begin meanwhile.
     past: looks at builds of which nothing is told if they have ended: nobody has asked for them.
     follow: whether it goes on for ever.
+    bell: is told of the looks that the display is told of.
     clock: by default the machine's.
     Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
     """
@@ -50,6 +54,8 @@ async def watch(
             history = len(task_ids or past) <= PAST_MAX
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
+                    if bell and watching.concerns(look):
+                        bell.hear(look)
                     if lines := watching.tell(look):
                         await display.say(*lines)
                         if display.error or unread(display.fd):
@@ -58,6 +64,8 @@ async def watch(
                         break
     finally:
         ticking.cancel()
+        if bell:
+            await bell.finish()
     return watching.verdicts
 
 
@@ -74,12 +82,19 @@ class Watching:
         self._open = set[str]()  # which of them go on
         self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
+    def concerns(self, look: Look) -> bool:
+        """Return whether anybody wants to know of a look.
+
+        A watch may know better than a single look that called a build elsewhere lost.
+        """
+        is_past = is_over(look.verdict) and (look.task_id, run_of(look)) in self._past
+        return look.task_id in self.verdicts or not is_past
+
     def tell(self, look: Look) -> list[Line]:
         """Return the lines that are new with a look."""
         task_id, verdict = look.task_id, look.verdict
         before = self.verdicts.get(task_id)
-        # A watch may know better than a single look that called a build elsewhere lost.
-        if not before and is_over(verdict) and (task_id, run_of(look)) in self._past:
+        if not self.concerns(look):
             return []
         self.verdicts[task_id] = verdict
         (self._open.discard if is_past_watching(verdict) else self._open.add)(task_id)
@@ -93,7 +108,11 @@ class Watching:
             lines += display.tell(look.snapshot, verdict)
         else:
             display.show(task_id, None, verdict)
-        return [*lines, *self._trouble(look, before)]
+        lines += self._trouble(look, before)
+        if lines and is_over(verdict) and not display.has_table:
+            step = next_step(look)
+            lines += [Line(Kind.END, step)] if step else []
+        return lines
 
     def is_over(self, number: int) -> bool:
         """Return whether so many builds at least have been told of, and all of them are over."""

@@ -218,14 +218,14 @@ def place(look: Look, now: float) -> str:
 def log_line(event: Event) -> str:
     """Return an event of the journal in a line."""
     now, name = event.progress, clean(event.event)
-    turn = f"Turn {now.turn}/{now.turn_max}" if now.turn else ""
-    phase = ", ".join(filter(None, (turn, clean(now.phase))))
+    turn, phase = f"Turn {now.turn} of {now.turn_max}", clean(now.phase)
+    wave = f"Wave {now.wave} of {now.wave_total}"
     ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
     what: dict[str, tuple[str | None, ...]] = {
         "build.started": (now.task_name,),
         "build.ended": (ended, now.error, ", ".join(used(now))),
-        "wave.started": (f"Wave {now.wave}/{now.wave_total}",),
-        "wave.ended": (f"Wave {now.wave}/{now.wave_total}", ", ".join(tasks(now))),
+        "wave.started": (wave,),
+        "wave.ended": (wave, ", ".join(tasks(now))),
         "turn.started": (turn,),
         "turn.ended": (turn,),
         "phase.ended": (phase, now.phase_status, ", ".join(counts(now))),

@@ -47,12 +47,12 @@ class Warner:
         if kind not in self._warned:
             self._warned.add(kind)
             with suppress(Exception):  # the log handler's, or of what it is to print
-                log.warning("%s, the build goes on: %s", self._where, what)
+                log.warning("%s: %s; the build continues", self._where, what)
 
     def failed(self, error: BaseException) -> None:
         """Warn of a failure; its kind is that of the exception, or the number of the OSError."""
         number = error.errno if isinstance(error, OSError) else None
-        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
+        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"{error!r}")
 
 
 class Gate(Shared):
