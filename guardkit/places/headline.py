@@ -29,10 +29,13 @@ def headline(states: Mapping[str, str], alone: Seen | None = None) -> Headline |
     how = tab_state(*states.values())
     if alone:
         return Headline(how, _where(alone), _percent(alone))
+    if len(states) == 1:
+        [(task_id, state)] = states.items()
+        return Headline(how, f"{clean(task_id)} {state}")
     counted = Counter(states.values())
     over = sum(number for state, number in counted.items() if state not in {"running", *BLOCKED})
-    progress = 100 * over // len(states) if len(states) > 1 else None
-    return Headline(how, ", ".join(words for words, _ in counts(counted)), progress)
+    told = ", ".join(words for words, _ in counts(counted))
+    return Headline(how, told, 100 * over // len(states))
 
 
 def tab_state(*states: str) -> State:

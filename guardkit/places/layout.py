@@ -41,7 +41,7 @@ def _columns(line: Line, console: Console, marks: Marks) -> list[Text]:
     width = min(console.width, WIDEST)
     row, mark = line.kind is Kind.ROW, marks.of(line.status)
     at = f"{line.at}  " if line.at and console.width >= WIDE and not row else ""
-    head = Text(at, "dim")
+    head = Text().append(at, "dim")
     if row:
         head.append(f"{line.title}  ")
     head.append(mark or " " * len(marks.passed), COLOURS.get(line.status, "")).append(" ")

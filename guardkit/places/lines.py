@@ -57,7 +57,7 @@ def in_file(line: Line, marks: Marks) -> list[str]:
     rest = between.join(filter(None, (line.title, line.text)))
     rest = "  ".join(filter(None, (rest, line.took)))
     if kind is Kind.ROW:
-        return ["  ".join(filter(None, (line.title, f"{mark} {line.text}", line.took)))]
+        return ["  ".join(filter(None, (line.title, f"{mark} {line.text}".rstrip(), line.took)))]
     if kind is Kind.END or not rest:
         return [rest] if rest else []
     at = f"[{line.at}]" if line.at else ""

@@ -134,7 +134,7 @@ async def test_what_is_no_text_is_refused_at_the_call(
 
 
 async def test_a_type_of_build_that_is_unknown_is_refused_at_the_call(tmp_path: Path) -> None:
-    with pytest.raises(MisuseError, match="build_type='epic' cannot be"):
+    with pytest.raises(MisuseError, match="build_type='epic' is not valid"):
         track_build("TASK-1", root=tmp_path, build_type="epic")  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
