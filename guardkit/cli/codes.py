@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # as in typing, which takes as long to import as Python t
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from guardkit.monitor.verdict import State
+    from guardkit.monitor.verdict import State, Verdict
 
 COMPLETED, FAILED, USAGE, CANCELLED, GONE, ILL, UNKNOWN, UNDONE, RUNNING = range(9)
 # What timeout(1) answers, and what shells make of a command that was ended by Ctrl-C.
@@ -31,6 +31,12 @@ ORDER = (COMPLETED, RUNNING, FAILED, CANCELLED, ILL, GONE, UNKNOWN, UNDONE)  # f
 def worst(codes: Iterable[int]) -> int:
     """Return the worst of the codes of some builds; of none, that nothing is known of them."""
     return max(codes, key=ORDER.index, default=UNKNOWN)
+
+
+def of_verdict(verdict: Verdict, *, wait: bool = False) -> int:
+    """Return the code for one build; `wait` tells one that runs from one that is done."""
+    is_running = wait and verdict.state == "running"
+    return RUNNING if is_running else BY_STATE[verdict.state]
 
 
 def of_error(error: Exception) -> int:

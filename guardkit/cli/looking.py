@@ -1,23 +1,25 @@
-"""The commands that look at builds: status, watch, wait, log and schema.
+"""The commands that look at builds: status, wait, log and schema, and watch by its module.
 
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
 from __future__ import annotations
 
-from guardkit.cli import codes, values
+from guardkit.cli import codes, values, watching
 from guardkit.cli.finder import find
+from guardkit.cli.streams import flush_output, print_states
 from guardkit.errors import MisuseError, ProgressNotFoundError
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guardkit.cli.finder import Finder
     from guardkit.cli.parser import Commands, Parser
     from guardkit.monitor.look import Source
-    from guardkit.monitor.verdict import Verdict
     from guardkit.places.wait import Answer, Until
 
+ENDED = r"build\.ended +|phase\.ended .*? - "  # before the word for how, in the journal
 RUN_OR_NEXT = (
     "--run names a run that has begun, --next one that has not: give one of them; see guardkit "
     "wait --help"
@@ -27,7 +29,7 @@ RUN_OR_NEXT = (
 def add_commands(commands: Commands) -> None:
     """Declare the commands."""
     commands.add("status", status, _declare_status)
-    commands.add("watch", watch, _declare_watch)
+    commands.add("watch", watching.watch, watching.declare)
     commands.add("wait", wait, _declare_wait)
     commands.add("log", log, _declare_log)
     commands.add("schema", schema, lambda _: None)
@@ -36,13 +38,7 @@ def add_commands(commands: Commands) -> None:
 def _declare_status(command: Parser) -> None:
     command.add_ids()
     command.add_flag("--json", about="Print a list in JSON.")
-    _add_place(command, stalls=True)
-
-
-def _declare_watch(command: Parser) -> None:
-    command.add_ids()
-    command.add_flag("--follow", about="Go on for ever, and show builds that begin later.")
-    _add_place(command, stalls=True)
+    command.add_place(stalls=True)
 
 
 def _declare_wait(command: Parser) -> None:
@@ -61,7 +57,7 @@ def _declare_wait(command: Parser) -> None:
     command.add_argument("--next", dest="afresh", action="store_true", help=about)
     command.add_duration("--timeout", about="Wait so long at most, as 90, 90s, 2m or 1h.")
     command.add_flag("--json", about="Print a list in JSON, as status does.")
-    _add_place(command, stalls=True)
+    command.add_place(stalls=True)
 
 
 def _declare_log(command: Parser) -> None:
@@ -69,15 +65,7 @@ def _declare_log(command: Parser) -> None:
     command.add_flag("--last", about="Print the latest run alone.")
     command.add_flag("--follow", about="Go on for ever, and print what happens.")
     command.add_flag("--json", about="Print each event in JSON, one a line, without headings.")
-    _add_place(command)
-
-
-def _add_place(command: Parser, *, stalls: bool = False) -> None:
-    if stalls:
-        command.add_stall_after()
-    command.add_root()
-    command.add_nats(about="Look at the builds of all machines, on a NATS server.")
-    command.add_project()
+    command.add_place()
 
 
 def status(
@@ -97,60 +85,21 @@ def status(
     """
     here = find(root, nats, project, stall_after=stall_after)
     looks = here.look(ids)
-    found = [*here.find_missing(ids, looks), *(_code(each.verdict) for each in looks)]
+    found = [*here.find_missing(ids, looks), *(codes.of_verdict(each.verdict) for each in looks)]
     if json:
         from guardkit.places.records import encode_looks
 
         print(encode_looks(looks))
     elif looks:
+        from guardkit.places.order import natural
         from guardkit.places.words import status_lines
 
         answers = here.answers(looks[0]) if len(looks) == 1 else ()
-        print("\n".join(status_lines(looks, _now(), answers)))
+        shown = looks if ids else sorted(looks, key=lambda look: natural(look.task_id))
+        print_states(status_lines(shown, _now(), answers))
     if not found:
         raise ProgressNotFoundError(f"no build is known {here.name}")
     return codes.worst(found)
-
-
-def watch(
-    *,
-    ids: list[str],
-    follow: bool,
-    stall_after: float,
-    root: str,
-    nats: str | None,
-    project: str | None,
-) -> int:
-    """Show builds live until they have ended.
-
-    A build whose builder is gone has ended, too. Where no ids are given, builds that begin
-    meanwhile are shown as well. Ctrl-C ends only the watching. The exit code is that of status.
-    """
-    from guardkit.cli.signals import until_signal
-    from guardkit.places.display import Display
-    from guardkit.places.watch import watch
-    from guardkit.places.words import is_over, is_past_watching
-
-    here = find(root, nats, project, stall_after=stall_after)
-    looks = here.look(ids)
-    missing = [] if follow else here.find_missing(ids, looks)
-    running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
-    if not (running or missing or follow):
-        raise ProgressNotFoundError(f"no build is running {here.name}")
-    display = Display(1, labels=len(running) > 1)
-    wanted = ids if follow else [each.task_id for each in looks if ids]
-    past = () if ids else looks
-    if not (running or follow):
-        return codes.worst(missing)
-    watching = watch(here.builds, wanted, display, past=past, follow=follow)
-    verdicts = until_signal(watching, display.shown)
-    if verdicts is None:
-        return codes.STOPPED
-    if display.error:
-        raise display.error
-    if display.lost or not verdicts or not all(map(is_past_watching, verdicts.values())):
-        return codes.UNDONE  # nobody reads it
-    return codes.worst([*missing, *map(_code, verdicts.values())])
 
 
 def wait(
@@ -189,7 +138,9 @@ def wait(
     _print_answer(answer, wanted.task_ids, timeout or 0.0, as_json=json)
     if answer.timed_out:
         return codes.TIMED_OUT
-    return codes.worst([*missing, *(_code(each.verdict, wait=True) for each in answer.looks)])
+    return codes.worst(
+        [*missing, *(codes.of_verdict(each.verdict, wait=True) for each in answer.looks)]
+    )
 
 
 def log(
@@ -213,7 +164,9 @@ def log(
         lines, code = Log(as_json=json), codes.UNKNOWN
         with CancelScope() as scope, until_unread(1, scope):
             async for event in read_log(builds, task_id, last=last, follow=follow):
-                print("\n".join(lines.tell(event)), flush=follow)
+                print_states(lines.tell(event), where="" if json else ENDED)
+                if follow:
+                    flush_output()
                 code = codes.COMPLETED
         return codes.UNDONE if scope.cancelled_caught else code
 
@@ -224,7 +177,19 @@ def log(
     if code == codes.UNKNOWN:
         why = f"no build of {task_id} is in a journal {here.name}"
         raise ProgressNotFoundError(why) if here.look([task_id]) else here.not_found(task_id)
+    if code == codes.COMPLETED and not json:
+        _tell_gone(here, task_id)
     return codes.STOPPED if code is None else code
+
+
+def _tell_gone(here: Finder, task_id: str) -> None:
+    """Print why the latest run of a task has no end in its journal, if its builder is gone."""
+    from guardkit.places.words import clean
+
+    for look in here.look([task_id]):
+        state, evidence = look.verdict
+        if state in {"crashed", "lost"}:
+            print_states([f"{state}: {clean(evidence)}"])
 
 
 def schema() -> None:
@@ -250,16 +215,11 @@ def _print_answer(answer: Answer, ids: Sequence[str], timeout: float, *, as_json
         words = f"{timeout:g} s" if timeout < 60 else duration(timeout)  # noqa: PLR2004
         late = f"timed out after {words}: "
     for look in answer.looks:
-        print(f"{'' if is_over(look.verdict) else late}{look_line(look, now)}")
+        line = f"{'' if is_over(look.verdict) else late}{look_line(look, now)}"
+        print_states([line], where=f"^(?:{late})?")
     seen = {look.task_id for look in answer.looks}
     for unseen in (each for each in ids if late and each not in seen):
         print(f"{late}no run of {unseen} has begun")
-
-
-def _code(verdict: Verdict, *, wait: bool = False) -> int:
-    """Return the exit code for one build; `wait` tells one that runs from one that is done."""
-    is_running = wait and verdict.state == "running"
-    return codes.RUNNING if is_running else codes.BY_STATE[verdict.state]
 
 
 def _now() -> float:

@@ -87,6 +87,14 @@ class Parser(ArgumentParser):
         about += "that in GUARDKIT_PROJECT."
         self.add_argument("--project", type=values.project, metavar="NAME", help=about)
 
+    def add_place(self, *, stalls: bool = False) -> None:
+        """Add where builds are looked for, and with `stalls` when they are stalled."""
+        if stalls:
+            self.add_stall_after()
+        self.add_root()
+        self.add_nats(about="Look at the builds of all machines, on a NATS server.")
+        self.add_project()
+
     def run(self) -> int | None:
         """Run the command that this process was given; return what it returns: an exit code.
 

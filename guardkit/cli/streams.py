@@ -8,16 +8,25 @@ import sys
 from contextlib import suppress
 
 from guardkit.cli import codes
+from guardkit.places.colours import STATES, coloured, has_colours
 from guardkit.places.output import Output
 from guardkit.places.words import clean, printable
 
+TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Plain(io.TextIOWrapper):
-    """A stream to which nothing is written that a terminal obeys."""
+    """A stream to which nothing is written that a terminal obeys, but colours of ours."""
 
     def write(self, text: str, /) -> int:
         """Write what of a text is printable, and its line ends."""
         return super().write(printable(text))
+
+    def write_coloured(self, text: str, style: str) -> None:
+        """Write what of a text is printable in a colour, see `places.colours`."""
+        super().write(coloured(printable(text), style))
 
 
 def open_streams() -> None:
@@ -39,6 +48,25 @@ def open_streams() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, whole)
+
+
+def print_states(lines: Iterable[str], *, where: str = "^") -> None:
+    """Print lines; the word of a state has its colour, where the output has colours.
+
+    where: a regular expression for what is before such a word; `""`: nothing is coloured.
+    """
+    import re
+
+    form = re.compile(rf"({where})({'|'.join(STATES)})\b")
+    stream = sys.stdout if where and has_colours(1) else None
+    for line in lines:
+        found = form.search(line)
+        if not (found and isinstance(stream, Plain)):
+            print(line)
+            continue
+        stream.write(line[: found.end(1)])
+        stream.write_coloured(found[2], STATES[found[2]])
+        stream.write(f"{line[found.end(2) :]}\n")
 
 
 def flush_output() -> None:

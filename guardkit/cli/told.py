@@ -60,6 +60,10 @@ def proof(result: BuildResult) -> list[str]:
         lines.append(f"Commit: {result.commit}; no hook has run")
         lines.append(f"Review: {git} diff {result.place.base[:12]} {branch}")
         lines.append(f"Merge: {git} merge {branch}")
+    else:
+        lines.append(
+            f"Next: guardkit log {result.turns[-1].task_id} --last --root {quote(str(root))}"
+        )
     return lines
 
 

@@ -95,8 +95,14 @@ class Changes:
             self._libc.inotify_rm_watch(self._fd, number)
 
     async def next(self) -> set[str] | None:
-        """Wait until something has changed; return the names of the folders, None for any."""
+        """Wait until something has changed; return the names of the folders, None for any.
+
+        What the kernel reports between two calls is taken by the second one, all at once.
+        """
         await self._any.wait()
+        if self._fd >= 0:
+            self._take()
+            asyncio.get_running_loop().add_reader(self._fd, self._hear)
         self._any.clear()
         changed, self._changed = self._changed, set()
         return None if "" in changed else changed
@@ -111,6 +117,12 @@ class Changes:
         self._any.set()
 
     def _hear(self) -> None:
+        """Take what inotify reports, and no more of it until `next` is called."""
+        self._take()
+        if self._any.is_set():
+            asyncio.get_running_loop().remove_reader(self._fd)
+
+    def _take(self) -> None:
         """Take what inotify reports; hidden files are nobody's business."""
         report, at = b"", 0
         with suppress(OSError):  # also where there is nothing

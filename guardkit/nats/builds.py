@@ -106,7 +106,7 @@ class NatsBuilds:
                     async with aclosing(follow) as batches:
                         async for looks in batches:
                             if lost:
-                                log.warning("watching goes on, over %s", client.server)
+                                log.warning("watching again, over %s", client.server)
                             begun, lost, past, waits = True, False, False, pauses()
                             for look in looks:
                                 yield look
@@ -114,7 +114,7 @@ class NatsBuilds:
                 if not begun:
                     raise
                 if not lost:
-                    log.warning("watching has to wait, and goes on by itself: %s", error)
+                    log.warning("watching waits, and continues by itself: %s", error)
                 lost = True
             board.lose(self.clock.monotonic())
             await self.clock.sleep(next(waits))

@@ -35,7 +35,7 @@ class Line:
         self._settings, self._clock = settings, clock
         self.failures = 0
         self._prepare = prepare
-        self._warner = Warner("publishing to NATS failed", "the builds go on")
+        self._warner = Warner("publishing to NATS failed", "the builds continue")
         self._news = asyncio.Event()  # another one each time
         self._pause: asyncio.Future[None] | None = None
 

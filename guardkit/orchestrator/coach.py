@@ -145,7 +145,7 @@ def _doubt(tests: CommandResult, report: Report | None, trouble: str) -> list[st
         ended = f"exited with {tests.exit_code}"
     counts = f"{many(report.passed, 'test')} passed"
     if report.failures and tests.exit_code == 0:
-        issues.append(f"the test command {ended}, though its report tells of failed tests")
+        issues.append(f"the test command {ended}, though its report lists failed tests")
     elif not report.failures and tests.exit_code != 0:
         issues.append(f"the test command {ended}, {counts}, none failed")
     elif not report.failures and not report.passed:

@@ -104,7 +104,7 @@ class Loop:
             if decision == "approved":
                 made = await _commit(self.plan.task, tree, taken[-1])
             branch = await workspace.current_branch(tree.git)
-            phase.update(message=f"worktree kept: {shown(str(place.path))}")
+            phase.update(message=f"worktree kept: {shown(str(place.near))}")
         if branch != place.branch:
             summary += f"; the worktree is now on {branch or 'no branch'}"
         self.build.decide(decision, summary + note)
@@ -119,7 +119,7 @@ class Loop:
         Returns it, the turns that were completed before, and what is to be told in the end.
         """
         place, dirty, index = self.plan.place, self.plan.dirty, self.scratch / "index"
-        words = f"worktree {shown(str(place.path))}"
+        words = f"worktree {shown(str(place.near))}"
         async with self.build.phase("Setup") as phase:
             if self.settings.resume:
                 tree, taken = await reopen(place, index), await self.documents.taken()

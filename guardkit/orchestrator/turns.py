@@ -131,8 +131,8 @@ class Turns:
     ) -> CoachTurn:
         """Run the tests, and the judging Coach where they approve."""
         budget, limit = until.left(until.budgets.tests, "--test-timeout")
+        turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            phase.update(tests_passed=0, tests_total=0)
             found = await self._test(turn, found, budget, limit)
             if report := found.report:
                 total = report.passed + len(report.failures)

@@ -40,6 +40,11 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     git: Git
 
+    @property
+    def near(self) -> Path:
+        """The worktree as seen from the checkout."""
+        return self.path.relative_to(self.root)
+
 
 class Worktree(msgspec.Struct, frozen=True, kw_only=True):
     """A worktree that was made.

@@ -75,7 +75,7 @@ def does_now(snapshot: Snapshot, events: Sequence[Event], since: float = 0.0) ->
         ended = own.get("phase.ended")
         ago = f" {_ago(snapshot, ended, since)} ago" if ended else ""
         return f"between phases: {phase} {snapshot.phase_status}{ago}"
-    spent = _spent(snapshot, since)
+    spent = spent_in_phase(snapshot, since)
     taken = "" if spent is None else f" for {duration(spent)}"
     began = own.get("phase.started")
     is_new = began and began.message != snapshot.message
@@ -121,7 +121,7 @@ def will_end(snapshot: Snapshot, since: float = 0.0) -> str:
 
 def _budget(snapshot: Snapshot, since: float) -> str:
     """Return what is left of the budget of the phase that is open, `""` where it has none."""
-    budget, spent = snapshot.tracker.budget_seconds, _spent(snapshot, since)
+    budget, spent = snapshot.tracker.budget_seconds, spent_in_phase(snapshot, since)
     if budget is None or spent is None or snapshot.phase_status != "in_progress":
         return ""
     if spent > budget:
@@ -129,7 +129,7 @@ def _budget(snapshot: Snapshot, since: float) -> str:
     return f"{duration(budget - spent)} of budget left"
 
 
-def _spent(snapshot: Snapshot, since: float) -> float | None:
+def spent_in_phase(snapshot: Snapshot, since: float = 0.0) -> float | None:
     """Return for how many seconds the phase has been shown, None where nothing says so."""
     began = snapshot.tracker.phase_started_at
     return max(0.0, (snapshot.updated_at - began).total_seconds()) + since if began else None

@@ -15,8 +15,8 @@ def cell_len(text: str) -> int:
     return len(text) + sum(east_asian_width(each) in WIDE for each in text) - zero
 
 
-def cut(text: str, width: int) -> str:
-    """Return a printable text in at most `width` cells, an ellipsis for what is cut off."""
+def cut(text: str, width: int, more: str = "…") -> str:
+    """Return a printable text in at most `width` cells, `more`, one cell, for what is cut off."""
     if cell_len(text) <= width:
         return text
     room, kept = width - 1, 0
@@ -25,4 +25,4 @@ def cut(text: str, width: int) -> str:
         if room < 0:
             break
         kept += 1
-    return text[:kept].rstrip(" -,") + "…"
+    return text[:kept].rstrip(" -,") + more

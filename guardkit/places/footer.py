@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardkit.places.cells import cut
+from guardkit.places.colours import STATES, coloured
 from guardkit.places.order import TROUBLE, trouble_first
 from guardkit.places.words import clean, cost, is_news, place, tests
 
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     Row = tuple[str, str, int]  # text, colour, and how many characters of the text have it
 
 LINES = 2  # at most
-RED, GREEN, YELLOW, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
-COLOURS = {
-    **dict.fromkeys(("crashed", "lost", "failed", "unreadable"), RED),
-    **dict.fromkeys(("unresponsive", "overdue", "stalled", "cancelled"), YELLOW),
-    **dict.fromkeys(("running", "completed"), GREEN),
-}
 
 
 def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = True) -> list[str]:
@@ -39,11 +34,11 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     more = _more(looks[shown:])
     more = more if len(more) < width else ""
     found: list[str] = []
-    for number, (text, colour, coloured) in enumerate(rows, 1):
+    for number, (text, colour, size) in enumerate(rows, 1):
         end = more if number == len(rows) else ""
         line = cut(text, width - len(end))
         if colours and colour:
-            line = f"{colour}{line[:coloured]}{PLAIN}{line[coloured:]}"
+            line = coloured(line[:size], colour) + line[size:]
         found.append(line + end)
     return found
 
@@ -51,7 +46,7 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
 def _rows(seen: Look, now: float) -> list[Row]:
     """Return the row of a build, and, where it is in trouble, that of the evidence."""
     state, evidence = seen.verdict
-    colour, why = COLOURS[state], clean(evidence)
+    colour, why = STATES[state], clean(evidence)
     told = [f"{state}: {place(seen, now)}"]
     if seen.snapshot:
         told += filter(None, [", ".join((*tests(seen.snapshot), *cost(seen.snapshot)))])

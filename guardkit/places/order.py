@@ -7,14 +7,36 @@ from itertools import groupby
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol, TypeVar
 
-    from guardkit.monitor.look import Look
+    from guardkit.monitor.verdict import Verdict
+    from guardkit.progress.snapshot import Snapshot
+
+    class Seen(Protocol):
+        """A look, or whatever has these of one."""
+
+        @property
+        def task_id(self) -> str:
+            """The task."""
+            ...
+
+        @property
+        def snapshot(self) -> Snapshot | None:
+            """Its document, None where none can be read."""
+            ...
+
+        @property
+        def verdict(self) -> Verdict:
+            """How it is."""
+            ...
+
+    S = TypeVar("S", bound=Seen)
 
 TROUBLE = ("crashed", "lost", "unresponsive", "overdue", "stalled", "failed", "unreadable")
 STATES = (*TROUBLE, "running", "completed", "cancelled")
 
 
-def trouble_first(looks: Iterable[Look]) -> list[Look]:
+def trouble_first(looks: Iterable[S]) -> list[S]:
     """Return looks at builds, trouble on top, then what runs; a feature before its tasks.
 
     Builds of the same state are sorted by wave, and by id as people count: 2 before 10.
@@ -22,13 +44,14 @@ def trouble_first(looks: Iterable[Look]) -> list[Look]:
     return sorted(looks, key=_place)
 
 
-def _place(look: Look) -> tuple[object, ...]:
+def _place(look: Seen) -> tuple[object, ...]:
     seen = look.snapshot
     is_part = bool(seen and seen.tracker.parent_run)
     wave = seen.wave if seen else 0
-    return STATES.index(look.verdict.state), is_part, wave, _natural(look.task_id)
+    return STATES.index(look.verdict.state), is_part, wave, natural(look.task_id)
 
 
-def _natural(task_id: str) -> list[tuple[bool, int, str]]:
+def natural(task_id: str) -> list[tuple[bool, int, str]]:
+    """Return what ids are sorted by, so that 2 comes before 10."""
     parts = ((number, "".join(part)) for number, part in groupby(task_id, str.isdecimal))
     return [(not number, int(part) if number else 0, part) for number, part in parts]

@@ -19,6 +19,11 @@ def encode_looks(looks: Iterable[Look]) -> str:
     return _escape([_record(look) for look in looks], indent=2)
 
 
+def encode_look(look: Look) -> str:
+    """Return a look as one object on one line."""
+    return _escape(_record(look))
+
+
 def encode_event(event: Event) -> str:
     """Return an event of the journal on one line."""
     return _escape(msgspec.to_builtins(event))

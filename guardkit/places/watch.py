@@ -14,9 +14,13 @@ from guardkit.errors import GuardKitError
 from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
+from guardkit.places.lines import Kind, Line
+from guardkit.places.next_step import next_step
+from guardkit.places.notify import Bell
+from guardkit.places.order import TROUBLE
 from guardkit.places.output import unread
-from guardkit.places.story import MARKS
-from guardkit.places.words import OVER, clean, is_over, is_past_watching, run_of
+from guardkit.places.story import ENDS
+from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 TICK = 1.0  # seconds between two looks at what ticks on a terminal
@@ -29,6 +33,7 @@ async def watch(
     *,
     past: Collection[Look] = (),
     follow: bool = False,
+    bell: Bell | None = None,
     clock: Clock | None = None,
 ) -> dict[str, Verdict]:
     """Tell a display of builds until all have ended or are gone, or nobody reads.
@@ -37,6 +42,7 @@ async def watch(
     task_ids: which ones; none stands for all that run now, or begin meanwhile.
     past: looks at builds of which nothing is told if they have ended: nobody has asked for them.
     follow: whether it goes on for ever.
+    bell: is told of the looks that the display is told of.
     clock: by default the machine's.
     Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
     """
@@ -48,13 +54,18 @@ async def watch(
             history = len(task_ids or past) <= PAST_MAX
             async with aclosing(builds.watch(task_ids, past=history)) as looks:
                 async for look in looks:
-                    await display.say(*watching.tell(look))
-                    if display.error or unread(display.fd):
-                        break
-                    if watching.is_over(least) and not follow:
+                    if bell and watching.concerns(look):
+                        bell.hear(look)
+                    if lines := watching.tell(look):
+                        await display.say(*lines)
+                        if display.error or unread(display.fd):
+                            break
+                    if is_past_watching(look.verdict) and watching.is_over(least) and not follow:
                         break
     finally:
         ticking.cancel()
+        if bell:
+            await bell.finish()
     return watching.verdicts
 
 
@@ -68,37 +79,55 @@ class Watching:
     def __init__(self, display: Display, *, past: Collection[Look] = ()) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self._display = display
+        self._open = set[str]()  # which of them go on
         self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
-    def tell(self, look: Look) -> list[str]:
+    def concerns(self, look: Look) -> bool:
+        """Return whether anybody wants to know of a look.
+
+        A watch may know better than a single look that called a build elsewhere lost.
+        """
+        is_past = is_over(look.verdict) and (look.task_id, run_of(look)) in self._past
+        return look.task_id in self.verdicts or not is_past
+
+    def tell(self, look: Look) -> list[Line]:
         """Return the lines that are new with a look."""
         task_id, verdict = look.task_id, look.verdict
         before = self.verdicts.get(task_id)
-        # A watch may know better than a single look that called a build elsewhere lost.
-        if not before and is_over(verdict) and (task_id, run_of(look)) in self._past:
+        if not self.concerns(look):
             return []
         self.verdicts[task_id] = verdict
-        self._display.labels |= len(self.verdicts) > 1
-        lines: list[str] = []
+        (self._open.discard if is_past_watching(verdict) else self._open.add)(task_id)
+        display = self._display
+        display.labels |= len(self.verdicts) > 1
+        lines: list[Line] = []
         if look.snapshot:
-            of_run = (each.progress for each in look.events if each.run_id == run_of(look))
-            lines = [line for each in (*of_run, look.snapshot) for line in self._display.tell(each)]
-            self._display.show(look.snapshot, verdict)
-        return [*lines, *_trouble(look, before)]
+            if not display.has_table:
+                of_run = (each.progress for each in look.events if each.run_id == run_of(look))
+                lines = [line for each in of_run for line in display.tell(each)]
+            lines += display.tell(look.snapshot, verdict)
+        else:
+            display.show(task_id, None, verdict)
+        lines += self._trouble(look, before)
+        if lines and is_over(verdict) and not display.has_table:
+            step = next_step(look)
+            lines += [Line(Kind.END, step)] if step else []
+        return lines
 
     def is_over(self, number: int) -> bool:
         """Return whether so many builds at least have been told of, and all of them are over."""
-        found = self.verdicts.values()
-        return len(found) >= max(number, 1) and all(map(is_past_watching, found))
+        return len(self.verdicts) >= max(number, 1) and not self._open
 
-
-def _trouble(look: Look, before: Verdict | None) -> list[str]:
-    """Return the line that says that a build is in trouble now, or no longer."""
-    (state, evidence), was = look.verdict, before.state if before else "running"
-    is_new = state not in {was, *MARKS} and (state, was) not in {("running", each) for each in OVER}
-    if is_new if look.snapshot else look.verdict != before:
-        return [f"{look.task_id} {state}: {clean(evidence)}"]
-    return []
+    def _trouble(self, look: Look, before: Verdict | None) -> list[Line]:
+        """Return the line that says that a build is in trouble now, or no longer."""
+        (state, evidence), was = look.verdict, before.state if before else "running"
+        is_anew = state == "running" and was in OVER
+        is_new = state not in {was, *ENDS} and not is_anew
+        if is_new if look.snapshot else look.verdict != before:
+            text = f"{look.task_id} {state}: {clean(evidence)}"
+            at = local(self._display.clock.now(), "%H:%M:%S")
+            return [Line(Kind.TROUBLE, text, "failed" * (state in TROUBLE), at=at)]
+        return []
 
 
 async def _tick(builds: Source, display: Display, clock: Clock) -> None:
@@ -108,8 +137,7 @@ async def _tick(builds: Source, display: Display, clock: Clock) -> None:
         if task_ids := display.ticking:
             with suppress(GuardKitError):
                 for look in await builds.look(task_ids):
-                    if look.snapshot:
-                        display.show(look.snapshot, look.verdict)
+                    display.show(look.task_id, look.snapshot, look.verdict)
 
 
 @contextmanager

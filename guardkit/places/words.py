@@ -221,14 +221,14 @@ def place(look: Look, now: float) -> str:
 def log_line(event: Event) -> str:
     """Return an event of the journal in a line."""
     now, name = event.progress, clean(event.event)
-    turn = f"Turn {now.turn}/{now.turn_max}" if now.turn else ""
-    phase = ", ".join(filter(None, (turn, clean(now.phase))))
+    turn, phase = f"Turn {now.turn} of {now.turn_max}", clean(now.phase)
+    wave = f"Wave {now.wave} of {now.wave_total}"
     ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
     what: dict[str, tuple[str | None, ...]] = {
         "build.started": (now.task_name,),
         "build.ended": (ended, now.error, ", ".join(used(now))),
-        "wave.started": (f"Wave {now.wave}/{now.wave_total}",),
-        "wave.ended": (f"Wave {now.wave}/{now.wave_total}", ", ".join(tasks(now))),
+        "wave.started": (wave,),
+        "wave.ended": (wave, ", ".join(tasks(now))),
         "turn.started": (turn,),
         "turn.ended": (turn,),
         "phase.ended": (phase, now.phase_status, ", ".join(counts(now))),
@@ -245,20 +245,6 @@ def log_line(event: Event) -> str:
 def heading(event: Event) -> str:
     """Return the line that stands above the events of a run."""
     return f"== Run {clean(event.run_id) or 'of another program'} =="
-
-
-def board(builds: Iterable[tuple[Snapshot, float, Verdict]]) -> list[str]:
-    """Return the lines that tick below the events: builds that run, and their signs of life.
-
-    builds: snapshots, the seconds since each was written, and how the build is.
-    """
-    lines: list[str] = []
-    for snapshot, since, verdict in builds:
-        state = "" if verdict.state == "running" else f"{verdict.state}: "
-        made = (*counts(snapshot), *tasks(snapshot), *used(snapshot))
-        # The signs of life first: a narrow terminal cuts off the rest.
-        lines += one_line(snapshot, since), ", ".join((state + clean(verdict.evidence), *made))
-    return lines
 
 
 def local(at: datetime, form: str) -> str:

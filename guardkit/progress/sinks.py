@@ -41,7 +41,7 @@ class Warner:
     where: is printed. so: what comes of it.
     """
 
-    def __init__(self, where: object, so: str = "the build goes on") -> None:
+    def __init__(self, where: object, so: str = "the build continues") -> None:
         self._where, self._so = where, so
         self._warned: set[str] = set()
 
@@ -50,12 +50,12 @@ class Warner:
         if kind not in self._warned:
             self._warned.add(kind)
             with suppress(Exception):  # the log handler's, or of what it is to print
-                log.warning("%s, %s: %s", self._where, self._so, what)
+                log.warning("%s: %s; %s", self._where, what, self._so)
 
     def failed(self, error: BaseException) -> None:
         """Warn of a failure; its kind is that of the exception, or the number of the OSError."""
         number = error.errno if isinstance(error, OSError) else None
-        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"failed: {error!r}")
+        self.warn(errno.errorcode.get(number or 0, type(error).__name__), f"{error!r}")
 
 
 class Gate(Shared):

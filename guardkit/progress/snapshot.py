@@ -213,7 +213,7 @@ def check(name: str, value: object, kind: Any) -> Any:
     try:
         found = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise MisuseError(f"{name}={value!r} cannot be: {error}") from None
+        raise MisuseError(f"{name}={value!r} is not valid: {error}") from None
     return str.__str__(found) if isinstance(found, str) else found
 
 

@@ -186,7 +186,7 @@ async def test_a_test_command_that_leaves_no_report_ends_the_build_with_a_recipe
     [
         pytest.param("exit 100", "failed: t: no", id="some failed"),
         pytest.param("exit 127", "failed: t: no", id="127 failed"),
-        pytest.param("exit 0", "exited with 0, though its report tells of failed", id="no code"),
+        pytest.param("exit 0", "exited with 0, though its report lists failed", id="no code"),
     ],
 )
 async def test_a_report_is_read_whatever_the_exit_code(

@@ -491,19 +491,23 @@ def test_what_an_output_cannot_encode_is_replaced(tmp_path: Path) -> None:
 
 STORY = [
     "Wave 1/3, TASK-1 (starting) - 0s elapsed",
-    "Turn 1/5: Player Implementation starting...",
-    "Turn 1/5: [OK] 3 files created, 5 tests passing",
-    "Turn 1/5: approve: Coach approved",
-    "Turn 1/5: approved",
+    "Turn 1 of 5",
+    "Player Implementation starting...",
+    "✓ Player Implementation  3 files created, 5 tests passing",
+    "approve: Coach approved",
+    "approved",
     "",
-    "== AutoBuild Summary ==",
-    "Turn 1: Player Implementation - OK - 3 files created, 5 tests passing",
+    "== Summary ==",
+    "Turn 1  ✓ 5/5 tests  +3",
+    "Took",
     "Status: APPROVED",
 ]
 
 
 def without_times(lines: list[str]) -> list[str]:
-    return [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in lines]
+    """Return lines without the times of day, and what something has taken."""
+    lines = [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in lines]
+    return [re.sub(r"(  |: )[\d:]+$", "", line) for line in lines]
 
 
 def test_watch_tells_a_build_until_it_is_done(tmp_path: Path) -> None:
@@ -543,7 +547,7 @@ def test_watch_ends_when_a_build_has_crashed(tmp_path: Path) -> None:
         assert watching.stdout is not None
         lines_until(watching.stdout, "Player Implementation starting")
         build.kill()
-        assert watching.stdout.read().startswith("TASK-1 crashed: ")
+        assert " ✗ TASK-1 crashed: " in watching.stdout.readline()
         assert watching.wait() == 4
 
 
@@ -553,10 +557,11 @@ def test_watch_tells_several_builds_apart(tmp_path: Path) -> None:
     ended = guardkit("watch", "TASK-1", "TASK-2", "--root", str(tmp_path))
     assert ended.returncode == 1
     for task_id in ("TASK-1", "TASK-2"):
-        assert f" {task_id} Turn 1/5: Player Implementation starting...\n" in ended.stdout
-    told = "Turn 1: Player Implementation - OK - 3 files created, 5 tests passing\nStatus:"
-    assert f"\n\n== AutoBuild Summary TASK-1 ==\n{told} APPROVED\n" in ended.stdout
-    assert f"\n\n== AutoBuild Summary TASK-2 ==\n{told} FAILED - out of ideas\n" in ended.stdout
+        assert f" {task_id} Player Implementation starting...\n" in ended.stdout
+    told = "\n".join(without_times(ended.stdout.splitlines()))
+    row = "Turn 1  ✓ 5/5 tests  +3\nTook\nStatus:"
+    assert f"\n\n== Summary of TASK-1 ==\n{row} APPROVED\n" in told
+    assert f"\n\n== Summary of TASK-2 ==\n{row} FAILED - out of ideas\nNext: guardkit log" in told
 
 
 def test_watch_tells_those_builds_that_it_can_read(tmp_path: Path) -> None:
@@ -575,7 +580,7 @@ def test_a_build_that_cannot_be_read_does_not_end_the_watch_of_others(tmp_path: 
     ):
         assert watching.stdout is not None
         lines = lines_until(watching.stdout, "Player Implementation starting")
-        assert lines[0].startswith("TASK-0 unreadable: ")
+        assert " ✗ TASK-0 unreadable: " in lines[0]
         build.communicate("go\n")
         assert "Status: APPROVED\n" in watching.stdout.read()
         assert watching.wait() == 7
@@ -621,23 +626,28 @@ def on_terminal(
         return process.wait(), printed.decode()
 
 
+def shown(printed: str) -> str:
+    """Return what a terminal is sent, without what it obeys."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07", "", printed)
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 def test_on_a_terminal_what_runs_ticks_below_the_events(tmp_path: Path, columns: int) -> None:
     with building(tmp_path, "TASK-1") as build:
 
         def let_it_end(printed: str) -> None:
-            if "last activity" in printed and build.stdin and not build.stdin.closed:
+            if "Player Imp" in printed and build.stdin and not build.stdin.closed:
                 build.stdin.close()
 
         command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
         code, printed = on_terminal(columns, *command, before=let_it_end)
     assert code == 0
     assert printed.count("\x1b[?25l") == printed.count("\x1b[?25h") == 1, "the cursor is back"
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
-    assert max(map(len, re.findall(r"[^\r\n]*last activity[^\r\n]*", plain))) <= columns
+    plain = shown(printed)
+    assert max(map(len, re.findall(r"[^\r\n]*Player Imp[^\r\n]*", plain))) <= columns
     assert "Status: APPROVED\r\n" in plain
-    rest = printed[printed.rindex("last activity") :]
-    assert rest.count("\x1b[2K") >= 3, "the board is wiped out"
+    rest = printed[printed.rindex("Player Imp") :]
+    assert rest.count("\x1b[2K") >= 2, "the board is wiped out"
 
 
 @pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
@@ -648,7 +658,7 @@ def test_a_terminal_that_says_it_has_no_room_is_shown_all_the_same(
     command = (*GUARDKIT, "watch", "TASK-1", "--root", str(tmp_path))
     code, printed = on_terminal(80, *command, before=ignore, env={name: "0"})
     assert code == 0
-    assert "Status: APPROVED\r\n" in printed
+    assert "Status: APPROVED\r\n" in shown(printed)
 
 
 def test_no_color_is_heeded(tmp_path: Path) -> None:
@@ -671,7 +681,9 @@ def test_status_leaves_nothing_out_on_a_narrow_terminal(tmp_path: Path) -> None:
         built(tmp_path, task_id)
     command = (*GUARDKIT, "status", "--root", str(tmp_path))
     _, printed = on_terminal(41, *command, before=ignore)
-    assert printed.replace("\r\n", "\n") == guardkit("status", "--root", str(tmp_path)).stdout
+    told = guardkit("status", "--root", str(tmp_path)).stdout
+    assert shown(printed).replace("\r\n", "\n") == told
+    assert "\x1b[32mcompleted\x1b[0m: Wave" in printed
 
 
 def autobuild(root: Path, *words: str) -> tuple[str, ...]:

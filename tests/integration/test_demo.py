@@ -79,8 +79,8 @@ def test_the_demo_is_approved_in_its_second_turn_with_true_counts(ran: Ran) -> N
 
 
 def test_the_demo_shows_the_turn_that_went_wrong(ran: Ran) -> None:
-    assert any("Turn 1/5: [OK] 2 of 3 tests passing" in line for line in ran.printed)
-    assert any("Turn 1/5: feedback: " in line for line in ran.printed)
+    assert any("✗ Coach Validation  2 of 3 tests passing" in line for line in ran.printed)
+    assert any("] feedback: " in line for line in ran.printed)
     assert any("round() makes 52 of 52.5" in line for line in ran.printed)
 
 

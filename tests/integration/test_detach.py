@@ -79,7 +79,7 @@ def test_what_a_build_prints_is_beside_its_journal(project: Project) -> None:
     assert select.select([builder], [], [], 30)[0]  # until it has said how it ended
     os.close(builder)
     told = (project.folder / "output.log").read_text()
-    assert "Turn 1/1: Player Implementation starting...\n" in told
+    assert "] Player Implementation starting...\n" in told
     assert "\nStatus: FAILED - " in told
     assert f"Worktree: {project.root}/.guardkit/worktrees/{TASK_ID}, branch " in told
     assert "\x1b" not in told

@@ -697,8 +697,8 @@ async def test_a_watch_goes_on_when_the_server_is_back(
     happened = [each for name in ("TASK-1", "TASK-2") for each in read_events(name, root=tmp_path)]
     assert [each for look in looks for each in look.events] == happened
     lost, back = [each for each in caplog.messages if each.startswith("watching ")]
-    assert lost.startswith("watching has to wait, and goes on by itself: ")
-    assert back == f"watching goes on, over {nats_server.url}"
+    assert lost.startswith("watching waits, and continues by itself: ")
+    assert back == f"watching again, over {nats_server.url}"
 
 
 async def test_what_happened_while_nobody_was_connected_is_told_afterwards(
@@ -727,7 +727,7 @@ async def test_a_server_that_is_away_makes_no_build_lost(
         await watched.until(lambda: "watching has to wait" in caplog.text)
         await clock.advance(3600.0)
         nats_server.start()
-        await watched.until(lambda: "watching goes on" in caplog.text)
+        await watched.until(lambda: "watching again" in caplog.text)
         async with peering(nats_server) as again:
             await again.put(step(2))
         look = await watched.next()
@@ -746,7 +746,7 @@ async def test_a_builder_that_died_while_the_server_was_away_is_lost_some_time_a
         await watched.until(lambda: "watching has to wait" in caplog.text)
         await clock.advance(60.0)
         nats_server.start()
-        await watched.until(lambda: "watching goes on" in caplog.text)
+        await watched.until(lambda: "watching again" in caplog.text)
         assert watched.looks == []
         assert (await watched.next()).verdict.state == "lost"
 

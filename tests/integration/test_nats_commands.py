@@ -298,9 +298,9 @@ def test_watch_goes_on_when_the_server_is_back(nats_server: NatsServer, tmp_path
             assert watching.stderr
             lines_until(watching.stdout, "Player Implementation starting")
             nats_server.kill()
-            assert watching.stderr.readline().startswith("watching has to wait, and goes on by its")
+            assert watching.stderr.readline().startswith("watching waits, and continues by its")
             nats_server.start()
-            assert watching.stderr.readline() == f"watching goes on, over {nats_server.url}\n"
+            assert watching.stderr.readline() == f"watching again, over {nats_server.url}\n"
             build.communicate("go\n")
             assert "Status: APPROVED\n" in watching.stdout.read()
             assert watching.wait() == 0

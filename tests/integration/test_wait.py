@@ -289,11 +289,11 @@ def test_what_is_not_there_gives_one_line(
 
 LOG = [
     "build.started",
-    "turn.started   Turn 1/5",
-    "phase.started  Turn 1/5, Player Implementation",
-    "phase.ended    Turn 1/5, Player Implementation - completed - 3 files created, 5 tests passing",
+    "turn.started   Turn 1 of 5",
+    "phase.started  Player Implementation",
+    "phase.ended    Player Implementation - completed - 3 files created, 5 tests passing",
     "decided        approve - Coach approved",
-    "turn.ended     Turn 1/5",
+    "turn.ended     Turn 1 of 5",
 ]
 
 
@@ -414,7 +414,7 @@ def test_instants_that_no_clock_shows_cost_no_command_anything(tmp_path: Path, y
             words = (command, "TASK-1", "--root", str(tmp_path))
             ended = guardkit(*words, env=os.environ | {"TZ": zone})
             assert (ended.returncode, ended.stderr) == (0, "")
-            assert "TASK-1" in ended.stdout or "Turn 1/5" in ended.stdout
+            assert "TASK-1" in ended.stdout or "Turn 1 of 5" in ended.stdout
 
 
 def test_a_log_that_goes_on_ends_when_nobody_reads_it(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ async def test_a_build_of_one_task_has_no_tasks(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "1"], ids=repr)
 async def test_what_is_no_number_of_tasks_is_refused(value: Any) -> None:
-    with pytest.raises(MisuseError, match=r"task_total=.* cannot be: "):
+    with pytest.raises(MisuseError, match=r"task_total=.* is not valid: "):
         track_build("FEAT-1", build_type="feature", root=None, task_total=value)
 
 

@@ -135,7 +135,7 @@ async def test_a_root_deleted_meanwhile_is_not_made_again(
                 await clock.advance(2.0)
     assert not root.exists()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "the build goes on" in caplog.text
+    assert "the build continues" in caplog.text
 
 
 async def test_a_root_that_is_not_there_is_refused_when_the_build_is_entered(

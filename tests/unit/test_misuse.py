@@ -85,13 +85,13 @@ async def test_what_is_a_task_id_names_a_folder(
 async def test_what_does_not_count_from_one_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
+    with pytest.raises(MisuseError, match=f"{name}=.* is not valid: "):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
 
 async def test_an_empty_build_id_is_refused_at_the_call(tmp_path: Path) -> None:
-    with pytest.raises(MisuseError, match="build_id='' cannot be: "):
+    with pytest.raises(MisuseError, match="build_id='' is not valid: "):
         track_build("TASK-1", build_id="", root=tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -118,7 +118,7 @@ async def test_a_number_of_tasks_is_refused_where_there_is_no_feature(tmp_path: 
 async def test_what_are_no_seconds_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
+    with pytest.raises(MisuseError, match=f"{name}=.* is not valid: "):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
@@ -128,13 +128,13 @@ async def test_what_are_no_seconds_is_refused_at_the_call(
 async def test_what_is_no_text_is_refused_at_the_call(
     tmp_path: Path, name: str, value: Any
 ) -> None:
-    with pytest.raises(MisuseError, match=f"{name}=.* cannot be: Expected `str`"):
+    with pytest.raises(MisuseError, match=f"{name}=.* is not valid: Expected `str`"):
         track_build("TASK-1", root=tmp_path, **{name: value})
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_type_of_build_that_is_unknown_is_refused_at_the_call(tmp_path: Path) -> None:
-    with pytest.raises(MisuseError, match="build_type='epic' cannot be"):
+    with pytest.raises(MisuseError, match="build_type='epic' is not valid"):
         track_build("TASK-1", root=tmp_path, build_type="epic")  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
@@ -143,7 +143,7 @@ async def test_a_type_of_build_that_is_unknown_is_refused_at_the_call(tmp_path: 
     ("root", "remedy"),
     [
         pytest.param(5, r"root=5 is no path: pass text, a Path, or None for no files", id="5"),
-        pytest.param(b"x", r"root=b'x' cannot be: Expected `str`", id="bytes"),
+        pytest.param(b"x", r"root=b'x' is not valid: Expected `str`", id="bytes"),
     ],
 )
 async def test_what_is_no_path_is_refused_at_the_call(root: Any, remedy: str) -> None:
@@ -170,7 +170,7 @@ async def test_what_is_no_count_is_refused_at_the_call(
     clock: FakeClock, name: str, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
+        with pytest.raises(MisuseError, match=f"{name}=.* is not valid: "):
             build.update(**{name: value})
         assert seq(build) == 1
 
@@ -180,9 +180,9 @@ async def test_a_message_that_is_no_text_is_refused_at_the_call(
     clock: FakeClock, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"message=.* cannot be: Expected `str`"):
+        with pytest.raises(MisuseError, match=r"message=.* is not valid: Expected `str`"):
             build.update(message=value)
-        with pytest.raises(MisuseError, match=r"message=.* cannot be: Expected `str`"):
+        with pytest.raises(MisuseError, match=r"message=.* is not valid: Expected `str`"):
             build.decide("approve", value)
         assert seq(build) == 1
 
@@ -192,9 +192,9 @@ async def test_a_decision_or_a_reason_that_is_no_text_is_refused_at_the_call(
     clock: FakeClock, value: Any
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"decision=.* cannot be: Expected `str`"):
+        with pytest.raises(MisuseError, match=r"decision=.* is not valid: Expected `str`"):
             build.decide(value)
-        with pytest.raises(MisuseError, match=r"reason=.* cannot be: Expected `str`"):
+        with pytest.raises(MisuseError, match=r"reason=.* is not valid: Expected `str`"):
             build.fail(value)
         assert seq(build) == 1
     assert build.snapshot.status == "completed"
@@ -203,12 +203,12 @@ async def test_a_decision_or_a_reason_that_is_no_text_is_refused_at_the_call(
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
 async def test_a_budget_that_is_no_time_is_refused(clock: FakeClock, budget: Any) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"budget=.* cannot be: "):
+        with pytest.raises(MisuseError, match=r"budget=.* is not valid: "):
             build.phase("Setup", budget=budget)
 
 
 @pytest.mark.parametrize("name", [5, None, b"x"], ids=repr)
 async def test_the_name_of_a_phase_is_text(clock: FakeClock, name: Any) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=r"name=.* cannot be: Expected `str`"):
+        with pytest.raises(MisuseError, match=r"name=.* is not valid: Expected `str`"):
             build.phase(name)

@@ -534,7 +534,7 @@ def test_what_is_no_document_is_refused_with_the_reason() -> None:
 
 
 def test_an_argument_is_refused_by_its_name_and_value() -> None:
-    with pytest.raises(MisuseError, match=r"^turn_max=0 cannot be: Expected `int` >= 1$"):
+    with pytest.raises(MisuseError, match=r"^turn_max=0 is not valid: Expected `int` >= 1$"):
         check("turn_max", 0, Ordinal)
 
 

@@ -162,7 +162,7 @@ async def test_of_arguments_of_which_one_means_nothing_none_is_taken(
 ) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
         before = build.snapshot
-        with pytest.raises(MisuseError, match=" cannot be: "):
+        with pytest.raises(MisuseError, match=" is not valid: "):
             use(build)
         assert build.snapshot == before
         build.update(files_modified=1)
@@ -260,7 +260,7 @@ async def test_what_agents_have_used_is_shown_and_what_is_not_given_stays(
 @pytest.mark.parametrize("value", [-1, True, "1", float("nan"), float("inf")], ids=repr)
 async def test_what_is_no_use_is_refused(clock: FakeClock, name: str, value: Any) -> None:
     async with track_build("TASK-1", root=None, clock=clock) as build:
-        with pytest.raises(MisuseError, match=f"{name}=.* cannot be: "):
+        with pytest.raises(MisuseError, match=f"{name}=.* is not valid: "):
             build.spent(**{name: value})
         assert build.snapshot.usage is None
 

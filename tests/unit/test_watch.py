@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from guardkit import Build, Builds, Event, Look, Snapshot, Verdict, track_build
 from guardkit.places.display import Display
+from guardkit.places.lines import in_file
+from guardkit.places.marks import UNICODE
 from guardkit.places.watch import Watching, watch
 from guardkit.testing import FakeClock
 
@@ -38,9 +40,10 @@ def of_run(run_id: str, snapshot: Snapshot) -> Snapshot:
 
 
 def told(watching: Watching, *looks: Look) -> list[str]:
-    """Return all lines that are told of looks, without times of day."""
+    """Return all lines that a file gets of looks, without times of day."""
     lines = [line for each in looks for line in watching.tell(each)]
-    return [re.sub(r"^\[[\d:]{8}\] ", "", line) for line in lines]
+    texts = [text for line in lines for text in in_file(line, UNICODE)]
+    return [re.sub(r"^\[[\d:]{8}\] ", "", text) for text in texts]
 
 
 @pytest.fixture
@@ -50,6 +53,7 @@ def watching() -> Iterator[Watching]:
     os.close(null)
 
 
+NEXT = "Next: guardkit log TASK-FB-002 --last --root /project"
 BEGUN = "Wave 1/1, TASK-FB-002 (starting) - 0s elapsed"
 
 
@@ -57,8 +61,9 @@ async def test_what_the_journal_has_is_told_before_the_document(watching: Watchi
     first, second = working(1), working(2, number=2, phase=COACH)
     assert told(watching, look(second, "running", event(at(0)), event(first), event(second))) == [
         BEGUN,
-        "Turn 1/5: Player Implementation starting...",
-        "Turn 1/5: Coach Validation starting...",
+        "Turn 1 of 5",
+        "Player Implementation starting...",
+        "Coach Validation starting...",
     ]
 
 
@@ -70,11 +75,11 @@ async def test_what_an_earlier_run_has_done_is_not_told(watching: Watching) -> N
 @pytest.mark.parametrize("state", ["crashed", "lost", "unresponsive", "overdue", "stalled"])
 async def test_trouble_is_told_when_it_begins(watching: Watching, state: str) -> None:
     lines = told(watching, look(at(0)), look(at(0), state), look(at(1), state))
-    assert lines == [BEGUN, f"TASK-FB-002 {state}: it is so"]
+    assert lines[:2] == [BEGUN, f"✗ TASK-FB-002 {state}: it is so"]
 
 
 async def test_trouble_of_a_build_that_is_first_seen_in_it_is_told(watching: Watching) -> None:
-    assert told(watching, look(at(0), "stalled")) == [BEGUN, "TASK-FB-002 stalled: it is so"]
+    assert told(watching, look(at(0), "stalled")) == [BEGUN, "✗ TASK-FB-002 stalled: it is so"]
 
 
 async def test_a_build_that_has_got_over_its_trouble_is_told_of(watching: Watching) -> None:
@@ -85,7 +90,7 @@ async def test_a_build_that_has_got_over_its_trouble_is_told_of(watching: Watchi
 @pytest.mark.parametrize("state", ["unreadable", "running"])
 async def test_a_build_without_a_document_is_told_of_once(watching: Watching, state: str) -> None:
     assert told(watching, look(None, state), look(None, state)) == [
-        f"TASK-FB-002 {state}: it is so"
+        f"{'✗ ' * (state == 'unreadable')}TASK-FB-002 {state}: it is so"
     ]
 
 
@@ -110,9 +115,9 @@ async def test_several_builds_are_told_apart_as_soon_as_there_are_several(
         look(working(2, number=2)),
     )
     assert [line for line in lines if "starting..." in line] == [
-        "Turn 1/5: Player Implementation starting...",
-        "TASK-2 Turn 1/5: Player Implementation starting...",
-        "TASK-FB-002 Turn 1/5: Player Implementation starting...",
+        "Player Implementation starting...",
+        "TASK-2 Player Implementation starting...",
+        "TASK-FB-002 Player Implementation starting...",
     ]
 
 
@@ -129,7 +134,7 @@ async def test_what_was_called_lost_and_lives_is_told_of_until_it_is_lost() -> N
     null = os.open(os.devnull, os.O_WRONLY)
     watching = Watching(Display(null), past=[look(at(0), "lost")])
     lines = told(watching, look(at(0)), look(at(0), "lost"))
-    assert lines == [BEGUN, "TASK-FB-002 lost: it is so"]
+    assert lines == [BEGUN, "✗ TASK-FB-002 lost: it is so", NEXT]
     assert watching.is_over(0)
     os.close(null)
 
@@ -241,13 +246,12 @@ async def test_what_runs_ticks_on_a_terminal_with_its_latest_heartbeat(
     async with build("TASK-1", tmp_path, clock) as one:
         watching = asyncio.create_task(watch(builds, ["TASK-1"], display, clock=clock))
         await clock.advance(11)
-        assert display.board().plain.splitlines()[1:] == [
-            "Wave 1/1, TASK-1 (starting) - 11s elapsed",
-            "last activity 11 s ago",
-        ]
+        assert display.board().plain.splitlines()[1].split() == ["⠙", "TASK-1", "starting", "0:11"]
+        await clock.advance(70)
+        assert display.board().plain.endswith("\n  no activity for 1m 21s")
         one.touch()
         await clock.advance(2)
-        assert display.board().plain.endswith("last activity 2 s ago")
+        assert display.board().plain.splitlines()[1].split()[1:] == ["TASK-1", "starting", "1:23"]
     await clock.advance(1)
     assert watching.result()["TASK-1"].state == "completed"
     assert display.ticking == []

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from guardkit import Look, Snapshot, Verdict
 from guardkit.places.words import (
     age,
-    board,
     clean,
     clip,
     counts,
@@ -299,19 +298,6 @@ def test_of_no_build_there_is_no_line() -> None:
     assert status_lines([], 0.0) == []
 
 
-def test_the_board_ticks_between_two_snapshots() -> None:
-    snapshot = working(60, metrics=Metrics(elapsed_seconds=60, tests_passed=1, tests_total=2))
-    assert board([(snapshot, 4.2, Verdict("running", "last activity 4 s ago"))]) == [
-        "Wave 1/1, TASK-FB-002 (Turn 1/5, Player Implementation) - 1m 4s elapsed",
-        "last activity 4 s ago, 1 of 2 tests passing",
-    ]
-
-
-def test_the_board_names_what_is_wrong() -> None:
-    [_, signs] = board([(working(60), 0.0, Verdict("stalled", "no activity for 31 m"))])
-    assert signs == "stalled: no activity for 31 m"
-
-
 def event(name: str, when: str = "2025-01-31T12:35:00.250Z", **changes: Any) -> Event:
     snapshot = working(4, **changes)
     return Event(event=name, at=when, run_id="run-1", seq=4, progress=snapshot)
@@ -321,22 +307,22 @@ def event(name: str, when: str = "2025-01-31T12:35:00.250Z", **changes: Any) -> 
     ("happened", "line"),
     [
         (event("build.started", task_name="Prices"), "build.started  Prices"),
-        (event("wave.started", wave=2, wave_total=3), "wave.started   Wave 2/3"),
+        (event("wave.started", wave=2, wave_total=3), "wave.started   Wave 2 of 3"),
         (
             event("wave.ended", tasks=Tasks(total=2, completed=2)),
-            "wave.ended     Wave 1/1 - 2 of 2 tasks completed",
+            "wave.ended     Wave 1 of 1 - 2 of 2 tasks completed",
         ),
-        (event("turn.started"), "turn.started   Turn 1/5"),
+        (event("turn.started"), "turn.started   Turn 1 of 5"),
         (
             event("phase.ended", phase_status="completed", work=Work(5, 5, "rows")),
-            f"phase.ended    Turn 1/5, {PLAYER} - completed - 5 of 5 rows",
+            f"phase.ended    {PLAYER} - completed - 5 of 5 rows",
         ),
         (event("decided", decision="approve"), "decided        approve"),
         (
             event("build.ended", status="failed", error="no\nidea", usage=Usage(5, 0.5)),
             "build.ended    failed after 0s - no idea - 5 tokens, $0.50",
         ),
-        (event("some\x1b[2Jthing"), f"something      Turn 1/5, {PLAYER}"),
+        (event("some\x1b[2Jthing"), f"something      {PLAYER}"),
     ],
     ids=lambda value: value.event if isinstance(value, Event) else "",
 )

@@ -1,0 +1,30 @@
+"""What to do when a build has ended: the command to type next."""
+
+from pathlib import Path
+from shlex import quote
+
+from guardkit.monitor.look import Look
+from guardkit.places.words import clean
+from guardkit.progress.paths import HOME, WORKTREES
+
+NEEDS_A_LOOK = frozenset({"failed", "cancelled", "crashed", "lost"})
+
+
+def next_step(look: Look, here: str = ".") -> str:
+    """Return the line with the next command, "" where none is known.
+
+    The journal says what has gone wrong; what was built waits in a worktree for its merge.
+
+    here: the working folder. The builds of a server have no command that is known here.
+    """
+    task_id, where = clean(look.task_id), look.where
+    if not Path(where).is_absolute():
+        return ""
+    is_here = Path(where).resolve() == Path(here).resolve()
+    if look.verdict.state in NEEDS_A_LOOK:
+        root = "" if is_here else f" --root {quote(where)}"
+        return f"Next: guardkit log {task_id} --last{root}"
+    if look.verdict.state == "completed" and Path(where, HOME, WORKTREES, task_id).is_dir():
+        git = "git" if is_here else f"git -C {quote(where)}"
+        return f"Next: {git} diff HEAD...autobuild/{task_id}, then {git} merge autobuild/{task_id}"
+    return ""
