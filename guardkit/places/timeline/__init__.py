@@ -1,0 +1,1 @@
+"""The timeline of a build: what was when, from its journal and the newest look, and as SVG."""
