@@ -26,9 +26,10 @@ def _place(look: Look) -> tuple[object, ...]:
     seen = look.snapshot
     is_part = bool(seen and seen.tracker.parent_run)
     wave = seen.wave if seen else 0
-    return STATES.index(look.verdict.state), is_part, wave, _natural(look.task_id)
+    return STATES.index(look.verdict.state), is_part, wave, by_number(look.task_id)
 
 
-def _natural(task_id: str) -> list[tuple[bool, int, str]]:
+def by_number(task_id: str) -> list[tuple[bool, int, str]]:
+    """Return what ids are sorted by as people count: 2 before 10."""
     parts = ((number, "".join(part)) for number, part in groupby(task_id, str.isdecimal))
     return [(not number, int(part) if number else 0, part) for number, part in parts]

@@ -22,11 +22,10 @@ BEGINS, ENDS = ".started", ".ended"
 class Open:
     """A stretch of work that has begun: where it stands, and for how long it was the one shown."""
 
-    def __init__(self, kind: Kind, now: Snapshot, start: float, row: int = 0) -> None:
+    def __init__(self, kind: Kind, now: Snapshot, start: float, *, turn: int, row: int = 0) -> None:
         self.kind: Kind = kind
         self.key = _key(kind, now)
-        self.turn = 0 if kind == "wave" else now.turn
-        self.start, self.row, self.own = start, row, 0.0
+        self.turn, self.start, self.row, self.own = turn, start, row, 0.0
         self.name = _name(kind, now)
         self.budget = now.tracker.budget_seconds if kind == "phase" else None
 
@@ -55,10 +54,13 @@ class Reader:
         self.bars: list[Bar] = []
         self._open: list[Open] = []
         self._now = 0.0
+        self._turn: int | None = None  # that is open, 0: none; None: the journal begins in it
 
     def read(self, event: Event, at: float) -> None:
         """Take the next event, of so many seconds after the beginning."""
         self._pass_to(at)
+        if event.event in {"build.started", "turn.ended"}:
+            self._turn = 0
         for kind in ("wave", "turn", "phase"):
             if event.event == kind + BEGINS:
                 self._begin(kind, event.progress, at)
@@ -82,9 +84,14 @@ class Reader:
     def _begin(self, kind: Kind, now: Snapshot, at: float) -> None:
         taken = {each.row for each in self._open if each.kind == "phase"}
         row = next(row for row in count() if row not in taken) if kind == "phase" else 0
+        if kind == "turn":
+            self._turn = now.turn
         if len(self._open) >= OPEN_MAX:
             self.bars.append(self._open.pop(0).close(at, ""))
-        self._open.append(Open(kind, now, at, row))
+        self._open.append(Open(kind, now, at, turn=self._turn_of(now), row=row))
+
+    def _turn_of(self, now: Snapshot) -> int:
+        return now.turn if self._turn is None else self._turn
 
     def _end(self, kind: Kind, now: Snapshot, at: float) -> None:
         key = _key(kind, now)
@@ -96,7 +103,7 @@ class Reader:
                 return
         if kind == "phase" and (began := now.tracker.phase_started_at):  # before the journal's
             taken = min(max((now.updated_at - began).total_seconds(), 0.0), at)
-            begun = Open(kind, now, at - taken)
+            begun = Open(kind, now, at - taken, turn=self._turn_of(now))
             begun.own = taken
             self.bars.append(begun.close(at, status))
 

@@ -21,41 +21,38 @@ KNOWN = {"Player Implementation": 0, "Coach Validation": 1, "Setup": 4, "Finaliz
 
 STYLE = """
 .gk-timeline{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--edge:#59636e;--paper:#fff;--bad:#b3261e;
-font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
+fill:var(--ink);font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
 @media (prefers-color-scheme:dark){.gk-timeline{--ink:#e6edf3;--soft:#9ea7b3;--line:#30363d;
 --edge:#9ea7b3;--paper:#0d1117;--bad:#ff8b82}}
-.gk-timeline text{fill:var(--ink)}
-.gk-timeline .paper{fill:var(--paper)}
-.gk-timeline .head{font-size:14px;font-weight:600}
-.gk-timeline .soft{fill:var(--soft)}
-.gk-timeline .bold{font-weight:700}
-.gk-timeline .grid{stroke:var(--line);fill:none}
-.gk-timeline .wait{stroke:var(--edge);stroke-dasharray:1 4;fill:none}
-.gk-timeline .now{stroke:var(--ink);stroke-dasharray:4 3;fill:none}
-.gk-timeline .turn{fill:none;stroke:var(--edge)}
-.gk-timeline .bar{stroke:var(--edge)}
-.gk-timeline .open{stroke-dasharray:4 3}
-.gk-timeline .bad{stroke:var(--bad);stroke-width:2}
-.gk-timeline .path{stroke:var(--ink);stroke-width:3;fill:none}
-.gk-timeline .shape{stroke:var(--ink);fill:var(--paper);stroke-width:1.5}
-.gk-timeline .mark{stroke:var(--ink);fill:none;stroke-width:1.8}
-.gk-timeline .hatch{stroke:var(--ink);stroke-width:1.2;fill:none}
-.gk-timeline .halo{stroke:var(--paper);stroke-width:3;fill:none}
-.gk-timeline .dot{fill:var(--ink)}
-.gk-timeline .step{stroke:var(--ink);fill:none;stroke-width:1.5}
-.gk-timeline .area{fill:var(--soft);fill-opacity:.25}
-.gk-timeline .on-dark{fill:#fff}
-.gk-timeline .on-light{fill:#1f2328}
-""" + "".join(f".gk-timeline .c{n}{{fill:{colour}}}\n" for n, colour in enumerate(COLOURS))
+.gk-paper{fill:var(--paper)}
+.gk-head{font-size:14px;font-weight:600}
+.gk-soft{fill:var(--soft)}
+.gk-bold{font-weight:700}
+.gk-grid{stroke:var(--line);fill:none}
+.gk-wait{stroke:var(--edge);stroke-dasharray:1 4;fill:none}
+.gk-now{stroke:var(--ink);stroke-dasharray:4 3;fill:none}
+.gk-turn{fill:none;stroke:var(--edge)}
+.gk-bar{stroke:var(--edge)}
+.gk-open{stroke-dasharray:4 3}
+.gk-bad{stroke:var(--bad);stroke-width:2}
+.gk-path{stroke:var(--ink);stroke-width:3;fill:none}
+.gk-mark{stroke:var(--ink);fill:none;stroke-width:1.8}
+.gk-hatch{stroke:var(--ink);stroke-width:1.2;fill:none}
+.gk-halo{stroke:var(--paper);stroke-width:3;fill:none}
+.gk-dot{fill:var(--ink)}
+.gk-step{stroke:var(--ink);fill:none;stroke-width:1.5}
+.gk-area{fill:var(--soft);fill-opacity:.25}
+.gk-on-dark{fill:#fff}
+.gk-on-light{fill:#1f2328}
+""" + "".join(f".gk-c{n}{{fill:{colour}}}\n" for n, colour in enumerate(COLOURS))
 
 # What each pattern is drawn of, on a tile of 6 pixels; those on bars are seen on all colours.
 PATTERNS = {
-    "silent": '<path class="hatch" d="M0 6 6 0"/>',
-    "idle": '<circle class="dot" cx="2" cy="2" r="1"/>',
-    "slept": '<path class="hatch" d="M0 3H6"/>',
-    "unknown": '<path class="hatch" d="M3 0V6"/>',
-    "failed": '<path class="halo" d="M0 0 6 6"/><path class="hatch" d="M0 0 6 6M0 6 6 0"/>',
-    "over": '<path class="halo" d="M0 0 6 6"/><path class="hatch" d="M0 0 6 6"/>',
+    "silent": '<path class="gk-hatch" d="M0 6 6 0"/>',
+    "idle": '<circle class="gk-dot" cx="2" cy="2" r="1"/>',
+    "unknown": '<path class="gk-hatch" d="M3 0V6"/>',
+    "failed": '<path class="gk-halo" d="M0 0 6 6"/><path class="gk-hatch" d="M0 0 6 6M0 6 6 0"/>',
+    "over": '<path class="gk-halo" d="M0 0 6 6"/><path class="gk-hatch" d="M0 0 6 6"/>',
 }
 
 
@@ -79,7 +76,7 @@ class Box(NamedTuple):
 
 def rect(box: Box, kind: str, title: str = "") -> str:
     """Return a rectangle of some classes, with what is told of it."""
-    return _element(f'rect class="{kind}" {box} rx="2"', title)
+    return _element(f'rect class="{_classes(kind)}" {box} rx="2"', title)
 
 
 def filled(box: Box, pattern: str, title: str = "") -> str:
@@ -89,7 +86,7 @@ def filled(box: Box, pattern: str, title: str = "") -> str:
 
 def path(shape: str, kind: str, title: str = "") -> str:
     """Return a path of some classes."""
-    return _element(f'path class="{kind}" d="{shape}"', title)
+    return _element(f'path class="{_classes(kind)}" d="{shape}"', title)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -102,7 +99,7 @@ def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") 
     if not words:
         return ""
     place = f'x="{number(x)}" y="{number(y)}" text-anchor="{anchor}"'
-    return f'<text class="{kind}" {place}>{escape(words)}</text>'
+    return f'<text class="{_classes(kind)}" {place}>{escape(words)}</text>'
 
 
 def width_of(words: str) -> float:
@@ -149,6 +146,11 @@ def decided(x: float, y: float, word: str, title: str) -> str:
     else:
         shape = f"M{at}m-4-4 8 8m0-8-8 8"
     return path(shape, "mark", title)
+
+
+def _classes(kind: str) -> str:
+    """Return classes as they are in the picture: a page has its own `bar`."""
+    return " ".join(f"gk-{word}" for word in kind.split())
 
 
 def _element(start: str, title: str) -> str:

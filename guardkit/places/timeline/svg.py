@@ -23,7 +23,7 @@ __all__ = ["STYLE", "draw"]
 
 NARROW = 320  # pixels
 BARS_MAX = 2000  # of all lanes together, that are drawn
-SIDES, LANE_SIDES = (72.0, 72.0), (168.0, 112.0)  # pixels left and right of the rows
+SIDES, LANE_SIDES = (72.0, 88.0), (168.0, 112.0)  # pixels left and right of the rows
 
 
 def draw(
