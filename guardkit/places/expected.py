@@ -10,7 +10,6 @@ Fewer than five builds are no ground, nor are builds that all took less than thi
 from __future__ import annotations
 
 import math
-from statistics import fmean, stdev
 
 import msgspec
 
@@ -90,8 +89,9 @@ def predict(past: Iterable[float], elapsed: float) -> Expected | None:
     logs = [math.log(max(seconds, 0.001)) for seconds in past]
     if len(logs) < LEAST or (elapsed and math.log(elapsed) >= max(logs)):
         return None
-    middle, freedom = fmean(logs), len(logs) - 1
-    spread = max(stdev(logs), ALIKE) * math.sqrt(1 + 1 / len(logs))
+    middle, freedom = math.fsum(logs) / len(logs), len(logs) - 1
+    deviation = math.sqrt(math.fsum((log - middle) ** 2 for log in logs) / freedom)
+    spread = max(deviation, ALIKE) * math.sqrt(1 + 1 / len(logs))
     gone = _t_below((math.log(elapsed) - middle) / spread, freedom) if elapsed else 0.0
 
     if gone > 1 - RARE:

@@ -2,62 +2,18 @@
 
 import random
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from guardkit import Event, Snapshot
-from guardkit.places.expected import LEAST, Expected, expect
-from guardkit.progress.snapshot import Metrics
+from guardkit.places.expected import LEAST, Expected, expect, predict, words
 
-from ..looks import START, TRACKER, document
+from ..simulated import Simulated, read_recorded
 
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "autobuild"
 PLAYER, COACH = "Player Implementation", "Coach Validation"
 Roll = Callable[[random.Random], float]
-
-
-class Simulated:
-    """A run whose turns take so many seconds in each phase: (Player, Coach)."""
-
-    def __init__(self, run_id: str, turns: list[tuple[float, float]]) -> None:
-        self.run_id, self.time, self.seq, self.number = run_id, 0.0, 0, 0
-        self.events: list[Event] = []
-        self._tell("build.started", 0)
-        for turn, took in enumerate(turns, 1):
-            self._tell("turn.started", turn)
-            for phase, seconds in zip((PLAYER, COACH), took, strict=True):
-                self.number += 1
-                self._tell("phase.started", turn, phase)
-                self.time += seconds
-                self._tell("phase.ended", turn, phase)
-            self._tell("turn.ended", turn, COACH)
-        self._tell("build.ended", len(turns), COACH, status="completed")
-
-    def at(self, time: float) -> tuple[list[Event], Snapshot]:
-        """Return what the journal holds after so many seconds, and the document of then."""
-        events = [event for event in self.events if event.progress.tracker.beat <= time + 1]
-        return events, self._shift(events[-1].progress, time)
-
-    def _tell(self, name: str, turn: int, phase: str = "", status: str = "running") -> None:
-        self.seq += 1
-        tracker = replace(
-            TRACKER, run_id=self.run_id, seq=self.seq, phase_number=self.number, boot_id="b"
-        )
-        seen = document(turn=turn, phase=phase, status=status, tracker=tracker)
-        seen = self._shift(seen, self.time)
-        self.events.append(
-            Event(event=name, at="", run_id=self.run_id, seq=self.seq, progress=seen)
-        )
-
-    @staticmethod
-    def _shift(seen: Snapshot, time: float) -> Snapshot:
-        return replace(
-            seen,
-            updated_at=START + timedelta(seconds=int(time)),
-            metrics=Metrics(elapsed_seconds=int(time)),
-            tracker=replace(seen.tracker, beat=time + 1),
-        )
 
 
 def simulate(roll: Roll, dice: random.Random, run_id: str, more: float) -> Simulated:
@@ -65,7 +21,11 @@ def simulate(roll: Roll, dice: random.Random, run_id: str, more: float) -> Simul
     turns = 1
     while turns < 5 and dice.random() < more:
         turns += 1
-    return Simulated(run_id, [(60 * roll(dice), 10 * roll(dice)) for _ in range(turns)])
+    return Simulated(run_id, [_turn(60 * roll(dice), 10 * roll(dice)) for _ in range(turns)])
+
+
+def _turn(player: float, coach: float) -> list[tuple[str, float]]:
+    return [(PLAYER, player), (COACH, coach)]
 
 
 def bimodal(dice: random.Random) -> float:
@@ -81,7 +41,7 @@ KINDS: dict[str, tuple[Roll, float]] = {
     "nearly the same": (lambda dice: dice.gauss(10, 0.1), 0.0),
     "two kinds of builds": (bimodal, 0.2),
     "heavy tail": (lambda dice: dice.paretovariate(2), 0.2),
-    "drifting": (lambda dice: dice.weibullvariate(10, 1.5), 0.3),
+    "ageing": (lambda dice: dice.weibullvariate(10, 1.5), 0.3),
 }
 
 
@@ -104,6 +64,120 @@ def cases(roll: Roll, more: float, count: int) -> Iterator[tuple[Expected | None
 def test_the_range_holds_the_true_end_in_eight_of_ten_cases(roll: Roll, more: float) -> None:
     found = [(it, left) for it, left in cases(roll, more, 300) if it]
     held = sum(it.low <= left <= it.high for it, left in found)
-    print(len(found), held / len(found))
     assert len(found) > 150
     assert held >= 0.8 * len(found)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="there are no recorded builds here")
+def test_the_range_holds_the_end_of_recorded_builds() -> None:
+    """Each run that was recorded, at three points of its time, by all runs of the other tasks."""
+    tasks = {path: read_recorded(path) for path in sorted(SAMPLES.rglob("progress.log"))}
+    built = {path: [*map(Simulated.of, runs)] for path, runs in tasks.items()}
+    cases, held = 0, 0
+    for path, own in built.items():
+        others = [run.events for it, runs in built.items() if it != path for run in runs]
+        for run in own:
+            for part in (0.1, 0.5, 0.9):
+                events, seen = run.at(run.time * part)
+                if found := expect(seen, events, others):
+                    cases += 1
+                    held += found.low <= run.time * (1 - part) <= found.high
+    assert cases > 100
+    assert held >= 0.8 * cases
+
+
+def expected(
+    past: list[list[tuple[float, float]]], at: float, *, own: bool = True
+) -> Expected | None:
+    """Return what is expected of a build of two turns of 100 + 20 s, after so many seconds."""
+    runs = [Simulated(f"p{n}", [_turn(*it) for it in turns]) for n, turns in enumerate(past)]
+    events, seen = Simulated("now", [_turn(100, 20), _turn(100, 20)]).at(at)
+    journals = [run.events for run in runs]
+    before = [event for journal in journals for event in journal] if own else []
+    return expect(seen, [*before, *events], [] if own else journals)
+
+
+ONE, TWO = [(100.0, 20.0)], [(100.0, 20.0), (100.0, 20.0)]
+
+
+def test_fewer_than_five_builds_are_no_ground() -> None:
+    assert expected([ONE] * 4, 10.0) is None
+    assert (found := expected([ONE] * 5, 10.0))
+    assert found.builds == 5
+    assert found.low < 110.0 < found.high
+
+
+def test_builds_of_other_tasks_count_where_its_own_are_too_few() -> None:
+    found = expected([ONE] * 6, 10.0, own=False)
+    assert found
+    assert found.builds == 6
+
+
+def test_only_builds_that_came_as_far_count() -> None:
+    found = expected([ONE] * 20 + [TWO] * 5, 150.0)  # it is in turn 2
+    assert found
+    assert found.builds == 5
+    assert found.low < 90.0 < found.high
+    assert expected([ONE] * 20 + [TWO] * 4, 150.0) is None
+
+
+def test_a_build_that_outlasts_all_others_is_beyond_what_is_known() -> None:
+    assert expected([[(20.0, 5.0)]] * 9, 24.0)
+    assert expected([[(20.0, 5.0)]] * 9, 26.0) is None
+
+
+def test_builds_that_did_not_end_by_themselves_are_no_ground() -> None:
+    runs = [Simulated(f"p{n}", [_turn(100, 20)], status="cancelled") for n in range(9)]
+    events, seen = Simulated("now", [_turn(100, 20)]).at(10.0)
+    assert expect(seen, [*(event for run in runs for event in run.events), *events]) is None
+
+
+def test_nothing_is_expected_of_a_build_that_has_ended_or_whose_beginning_is_gone() -> None:
+    past = [event for n in range(9) for event in Simulated(f"p{n}", [_turn(9, 2)]).events]
+    run = Simulated("now", [_turn(9, 2)])
+    ended, seen = run.at(run.time)
+    assert expect(seen, [*past, *ended]) is None
+    events, seen = run.at(5.0)
+    assert expect(seen, [*past, *events])
+    assert expect(seen, [*past, *events[1:]]) is None
+    assert expect(seen, past) is None
+
+
+def test_time_that_passes_makes_less_of_what_is_left() -> None:
+    past = [80.0, 95.0, 100.0, 110.0, 130.0, 90.0]
+    found = [predict(past, elapsed) for elapsed in (0.0, 40.0, 60.0, 80.0)]
+    highs = [it.high for it in found if it]
+    assert len(highs) == 4
+    assert all(before > after for before, after in pairwise(highs))
+
+
+def test_the_range_is_that_of_students_t() -> None:
+    """Held against a table: for five values, t is 2.132 at 95 %."""
+    found = predict([100.0, 200.0, 400.0, 800.0, 1600.0], 0.0)
+    assert found
+    # logarithms to base 2, less that of 100, are 0 to 4: a mean of 2, a deviation of 1.5811
+    assert found.high == pytest.approx(100 * 2 ** (2 + 2.1318 * 1.5811 * (6 / 5) ** 0.5), rel=1e-3)
+    assert found.low == pytest.approx(100 * 2 ** (2 - 2.1318 * 1.5811 * (6 / 5) ** 0.5), rel=1e-3)
+
+
+def test_many_builds_and_extreme_times_are_borne() -> None:
+    assert predict([10.0] * 2000, 5.0)
+    assert predict([0.0, 1e-9, 1e8, 1e8, 1e8], 0.0)
+    wide = predict([1.0] * 99 + [1e8], 1e7)
+    assert wide is None or wide.low <= wide.high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.0, 0.4, "up to 10 s more"),
+        (31.0, 85.0, "30 to 90 s more"),
+        (95.0, 240.0, "1 to 4 min more"),
+        (12.9 * 60, 24.1 * 60, "12 to 25 min more"),
+        (20.0, 4000.0, "up to 67 min more"),
+        (3599.0, 5401.0, "0.9 to 1.6 h more"),
+        (7200.0, 90_000.0, "2 to 25 h more"),
+    ],
+)
+def test_a_range_is_told_in_round_numbers_that_hold_it(low: float, high: float, said: str) -> None:
+    assert words(Expected(low, high, 9)) == f"{said}, from 9 builds"

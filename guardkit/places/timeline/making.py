@@ -124,7 +124,7 @@ def find_critical(lanes: Sequence[Lane]) -> list[Lane]:
     has waited for.
     """
     path: list[Lane] = []
-    rest = [*lanes]
+    rest: list[Lane] = [*lanes]
     while rest:
         latest = max(rest, key=lambda lane: (lane.end, -lane.start))
         path.append(latest)
