@@ -148,6 +148,24 @@ async def test_a_sleep_of_the_machine_takes_no_time_and_is_told_of(
     )
 
 
+async def test_a_sleep_during_a_feature_is_told_of_once_and_as_narrowly_as_its_tasks_know(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    names = ("FEAT-1", "TASK-1", "TASK-2")
+    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as build:
+        async with build.wave(1) as wave, wave.task("TASK-1"), wave.task("TASK-2") as task:
+            await clock.advance(10.0)
+            async with task.phase(PLAYER):
+                clock.jump(600.0)
+            await clock.advance(10.0)
+            async with task.phase(PLAYER):
+                await clock.advance(10.0)
+    feature, *tasks = (seen(tmp_path, name) for name in names)
+    assert make_timeline(feature, tasks).gaps == (
+        Gap(sign="slept", start=0.0, end=10.0, seconds=600.0),
+    )
+
+
 async def test_a_build_that_goes_on_goes_on_until_now(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock, heartbeat=10.0) as build:
         async with build.turn() as turn, turn.phase(PLAYER):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from guardkit.places.timeline.scale import Scale
 
 ROW, BAR, CHART = 24.0, 18.0, 26.0  # pixels: a row, a bar in it, a row of counts
+SEEN = 3.0  # pixels of a pattern that can be told
 STEPS_MAX, TOLD_MAX = 1500, 40  # that are drawn of a row; values that are written of a chart
 BAD = frozenset({"failed", "crashed"})
 STEPS = frozenset({"slept", "set back"})  # signs of the machine, and not of the build
@@ -61,8 +62,10 @@ class Pen:
                 Box(x, y, min(width, 12), BAR), self.pattern("failed"), bar_words(bar)
             )
         if bar.budget is not None and bar.start + bar.budget < bar.end:
-            over = self.scale.span(bar.start + bar.budget, bar.end)
-            yield shapes.filled(Box(over[0], y, over[1], BAR), self.pattern("over"), bar_words(bar))
+            x_over, over = self.scale.span(bar.start + bar.budget, bar.end)
+            if over >= SEEN:
+                box = Box(x_over, y, over, BAR)
+                yield shapes.filled(box, self.pattern("over"), bar_words(bar))
         room = width - 8 - 12 * (bar.status in BAD)
         words = bar.name if shapes.width_of(bar.name) <= room else _initials(bar.name)
         words = words if shapes.width_of(words) <= room else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from guardkit.places.timeline.model import Gap, Sign
@@ -23,14 +24,19 @@ def find_steps(known: Iterable[tuple[float, Snapshot]]) -> list[Gap]:
 
     A wall clock that has gone further tells of a sleep, or was set: nothing can tell these apart.
 
-    known: snapshots of one machine, and seconds from the beginning until each, in that order.
+    known: snapshots of one machine, and seconds from the beginning until each, in that order; of
+        several at one instant, those that agree with what was before come first.
     """
     found: list[Gap] = []
-    for (start, before), (end, after) in pairwise(known):
-        step = (after.updated_at - before.updated_at).total_seconds() - (end - start)
-        if abs(step) > STEP:
-            sign: Sign = "slept" if step > 0 else "set back"
-            found.append(Gap(sign=sign, start=start, end=end, seconds=abs(step)))
+    last: tuple[float, float] | None = None  # an instant, and what the wall clock was ahead
+    for at, together in groupby(known, key=itemgetter(0)):
+        aheads = [snapshot.updated_at.timestamp() - at for _, snapshot in together]
+        start, before = last or (at, aheads[0])
+        after = max(aheads, key=lambda ahead: abs(ahead - before))
+        if abs(after - before) > STEP:
+            sign: Sign = "slept" if after > before else "set back"
+            found.append(Gap(sign=sign, start=start, end=at, seconds=abs(after - before)))
+        last = at, after  # not what it was at first: a time server slews for hours
     return found
 
 
