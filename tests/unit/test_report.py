@@ -11,6 +11,7 @@ from defusedxml.ElementTree import fromstring
 
 from guardkit import Builds, ProgressNotFoundError, read_events, track_build
 from guardkit.places.cells import cell_len
+from guardkit.places.journals import near, read_journals, read_near
 from guardkit.places.report.compare import Compared
 from guardkit.places.report.formats import FORMATS, format_of, render
 from guardkit.places.report.markdown import code
@@ -365,3 +366,24 @@ async def test_tasks_that_an_earlier_run_built_are_missed(tmp_path: Path, clock:
     report = await report_of(tmp_path, clock, "FEAT-1")
     assert report.missing == 1
     assert "a task of it is not shown" in render(report, "text", width=120)
+
+
+def test_the_nearest_tasks_are_those_beside_it() -> None:
+    names = [f"TASK-{number}" for number in range(1, 12)]
+    assert near("TASK-6", names, 4) == ["TASK-4", "TASK-5", "TASK-7", "TASK-8"]
+    assert near("TASK-1", names, 3) == ["TASK-2", "TASK-3", "TASK-4"]
+    assert near("TASK-11", names, 3) == ["TASK-8", "TASK-9", "TASK-10"]
+    assert near("TASK-5b", names, 2) == ["TASK-5", "TASK-6"]
+    assert near("TASK-1", ["TASK-1"]) == []
+
+
+async def test_journals_that_cannot_be_read_are_left_out(tmp_path: Path, clock: FakeClock) -> None:
+    for number in (1, 2, 3):
+        await build_once(tmp_path, clock, 10.0, 1.0, task_id=f"TASK-{number}")
+    journal = tmp_path / ".guardkit/autobuild/TASK-2/events.jsonl"
+    journal.unlink()
+    journal.mkdir()
+    assert [events[0].progress.task_id for events in read_near("TASK-1", tmp_path)] == ["TASK-3"]
+    builds = Builds(tmp_path, clock=clock)
+    assert [*await read_journals(builds, ["TASK-2", "TASK-3"])] == ["TASK-3"]
+    assert [*read_near("TASK-1", tmp_path / "nowhere")] == []

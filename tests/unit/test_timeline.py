@@ -253,6 +253,21 @@ async def test_the_critical_path_is_what_the_end_has_waited_for(
     assert path[0].start == 20.0
 
 
+async def test_a_task_on_another_boot_is_placed_by_the_wall_clock(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as build:
+        await clock.advance(30.0)
+        async with build.wave(1) as wave, wave.task("TASK-1"):
+            await clock.advance(10.0)
+    feature, task = seen(tmp_path, "FEAT-1"), seen(tmp_path)
+    first, *rest = task.run.events
+    tracker = replace(first.progress.tracker, boot_id="another")
+    moved = replace(first, progress=replace(first.progress, tracker=tracker))
+    elsewhere = replace(task, run=replace(task.run, events=(moved, *rest), began=1e9))
+    assert make_timeline(feature, [elsewhere]).tasks[0].start == 30.0
+
+
 def test_of_tasks_at_the_same_time_the_one_that_ends_last_is_critical() -> None:
     lanes = [
         Lane(task_id="a", start=0.0, end=10.0),

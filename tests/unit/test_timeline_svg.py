@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from guardkit import Event, read_events, track_build
 from guardkit.places.runs import runs
 from guardkit.places.timeline.making import Seen, make_timeline
-from guardkit.places.timeline.model import Bar, Lane, Timeline
+from guardkit.places.timeline.model import Bar, Gap, Lane, Timeline
 from guardkit.places.timeline.scale import Scale, brief
 from guardkit.places.timeline.svg import draw
 from guardkit.testing import FakeClock
@@ -141,6 +141,45 @@ def test_a_journal_that_means_harm_makes_no_large_picture() -> None:
     picture = draw(make_timeline(Seen(run=runs(events)[0])))
     parsed(picture)
     assert len(picture) < 8 * 2**20
+
+
+async def test_what_is_strange_has_a_row_and_a_pattern_of_its_own(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with pytest.raises(OSError, match="full"):
+        async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+            async with build.phase("Index"):
+                await clock.advance(50.0)
+                clock.jump(7200.0)
+                await clock.advance(50.0)
+            clock.jump(-60.0)
+            await clock.advance(1.0)
+            async with build.phase("Write"):
+                raise OSError("the disk is full")
+    [run] = runs(read_events("TASK-1", root=tmp_path))
+    timeline = make_timeline(Seen(run=run))
+    gaps = [
+        *timeline.gaps,
+        Gap(sign="silent", start=10.0, end=90.0, seconds=80.0),
+        Gap(sign="idle", start=1.0, end=2.0, seconds=1.0),
+        Gap(sign="unknown", start=99.0, end=100.0, seconds=1.0),
+    ]
+    picture = draw(replace(timeline, gaps=tuple(gaps)))
+    shown = {*texts(parsed(picture))}
+    assert {"machine", "asleep 2h", "clock set back 1m", "signs", "silent 1m 20s"} <= shown
+    assert {"failed", "no heartbeat", "no activity", "not in the journal"} <= shown
+    for pattern in ("failed", "silent", "idle", "unknown"):
+        assert f'fill="url(#timeline-{pattern})"' in picture
+
+
+def test_more_lanes_and_names_than_there_is_room_for_are_counted() -> None:
+    bars = tuple(
+        Bar(kind="phase", name=f"p{number}", start=number, end=number + 1.0) for number in range(99)
+    )
+    lanes = [Lane(task_id=f"TASK-{number}", end=99.0, bars=bars) for number in range(450)]
+    shown = texts(parsed(draw(Timeline(build=Lane(task_id="F", end=99.0), tasks=tuple(lanes)))))
+    assert "and 50 more" in shown
+    assert "75 more" in texts(parsed(draw(Timeline(build=lanes[0]))))
 
 
 def test_an_empty_run_and_one_of_years_are_drawn() -> None:
