@@ -10,10 +10,12 @@ from guardkit.places.words import unknown
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from guardkit.monitor.look import Look, Source
-    from guardkit.progress.snapshot import Event
+    from guardkit.progress.snapshot import Event, Snapshot
+
+FEW = 16  # journals on a server
 
 
 class Finder:
@@ -48,7 +50,31 @@ class Finder:
         with suppress(GuardKitError):  # what cannot be read is left out
             events = self._events(look.task_id)
         since = age(look.snapshot, self.builds.clock.monotonic())
-        return answer_lines(answers(look.snapshot, events, since))
+        found = answers(look.snapshot, events, since)
+        if expected := self._expected(look.snapshot, events, since):
+            found["expected"] = expected
+        return answer_lines(found)
+
+    def _expected(self, snapshot: Snapshot, events: list[Event], since: float) -> str:
+        """Return how much longer a build may take, in words; empty where there is no ground."""
+        from guardkit.places.expected import expect, words
+
+        found = expect(snapshot, events, self._others(snapshot.task_id), since)
+        return words(found) if found else ""
+
+    def _others(self, task_id: str) -> Iterator[list[Event]]:
+        """Yield the journals of other tasks; on a server, where each takes a while, of a few."""
+        from guardkit.monitor.builds import Builds
+        from guardkit.places.journals import near, read_journals, read_near
+
+        if isinstance(self.builds, Builds):
+            yield from read_near(task_id, self.builds.where)
+            return
+        import asyncio
+
+        with suppress(GuardKitError):
+            ids = near(task_id, (look.task_id for look in self.look()), FEW)
+            yield from asyncio.run(read_journals(self.builds, ids)).values()
 
     def _events(self, task_id: str) -> list[Event]:
         """Return what the journal of a task still has; raises as `Source.events`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import guardkit
-from guardkit.cli import building, codes, installing, looking, mcp, nats, running
+from guardkit.cli import building, codes, installing, looking, mcp, nats, report, running
 from guardkit.cli.parser import Commands, Parser
 from guardkit.cli.streams import complain, drop_output, flush_output, open_streams
 from guardkit.errors import GuardKitError
@@ -50,6 +50,7 @@ def make_parser() -> Parser:
     parser.add_call("--version", version, about="Print the version.")
     commands = Commands(parser)
     looking.add_commands(commands)
+    report.add_commands(commands)
     building.add_commands(commands)
     running.add_commands(commands)
     nats.add_commands(commands)

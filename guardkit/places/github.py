@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 from guardkit.clock import Clock
+from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
+from guardkit.places.lines import Line
 from guardkit.progress.snapshot import Snapshot
 
 PATIENCE = 1.0  # seconds in which a line is printed that was begun
@@ -51,10 +53,10 @@ class ActionsDisplay(Display):
         self._last: Snapshot | None = None
         self._printing, self._is_over = Lock(), False
 
-    def tell(self, snapshot: Snapshot) -> list[str]:
+    def tell(self, snapshot: Snapshot, verdict: Verdict | None = None) -> list[Line | str]:  # type: ignore[override]
         """Return the lines that are new with `snapshot`, and the commands that group them."""
         before, self._last = self._last, snapshot
-        lines, orders = super().tell(snapshot), list[str]()
+        lines, orders = super().tell(snapshot, verdict), list[str]()
         is_at_work = snapshot.phase_status == "in_progress"
         was_at_work = before is not None and before.phase_status == "in_progress"
         begins = is_at_work and snapshot.turn > self._grouped
@@ -72,7 +74,7 @@ class ActionsDisplay(Display):
         resume = [command(before)] if before else []
         return [*resume, *commands, command("stop-commands", self._token)]
 
-    def print(self, *lines: str) -> None:
+    def print(self, *lines: Line | str) -> None:
         """Print lines at once, as long as it is ours what is obeyed."""
         with self._printing:
             if not self._is_over:

@@ -16,17 +16,17 @@ from guardkit.progress.snapshot import Event
 
 def encode_looks(looks: Iterable[Look]) -> str:
     """Return looks in a list of task_id, verdict (state, evidence) and progress, or null."""
-    return _escape([_record(look) for look in looks], indent=2)
+    return escape([_record(look) for look in looks], indent=2)
 
 
 def encode_look(look: Look) -> str:
     """Return a look as one object on one line."""
-    return _escape(_record(look))
+    return escape(_record(look))
 
 
 def encode_event(event: Event) -> str:
     """Return an event of the journal on one line."""
-    return _escape(msgspec.to_builtins(event))
+    return escape(msgspec.to_builtins(event))
 
 
 def _record(look: Look) -> dict[str, object]:
@@ -36,5 +36,6 @@ def _record(look: Look) -> dict[str, object]:
     return {"task_id": look.task_id, "verdict": verdict, "progress": progress}
 
 
-def _escape(value: object, *, indent: int | None = None) -> str:
+def escape(value: object, *, indent: int | None = None) -> str:
+    """Return a value in JSON of printable ASCII."""
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")

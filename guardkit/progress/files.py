@@ -15,7 +15,7 @@ from guardkit.clock import Clock
 from guardkit.errors import GuardKitError, MisuseError
 from guardkit.progress.claim import Claim, Stage
 from guardkit.progress.folder import Folder
-from guardkit.progress.journal import CRASHED, append, read_last
+from guardkit.progress.journal import append, ended_without_a_word, read_last
 from guardkit.progress.paths import PROGRESS
 from guardkit.progress.place import Place
 from guardkit.progress.reader import read_in
@@ -172,8 +172,6 @@ def _find_crashed(folder: Folder, run_id: str, clock: Clock) -> Event | None:
         newest = read_in(folder, decode)
         end = newest if newest.tracker.run_id == last.run_id and is_newer(newest, end) else end
     if not end.terminal:
-        who = f"process {end.tracker.pid} on {end.tracker.host}"
-        seq = min(end.tracker.seq + 1, COUNT_MAX)
-        error = f"{CRASHED}{who} ended without a word"
+        seq, error = min(end.tracker.seq + 1, COUNT_MAX), ended_without_a_word(end)
         end = replace(end, status="failed", error=error, tracker=replace(end.tracker, seq=seq))
     return make_event("build.ended", clock.now(), end)

@@ -13,7 +13,7 @@ from guardkit.errors import InvalidProgressError
 from guardkit.progress.folder import Folder, open_builds, write_all
 from guardkit.progress.paths import JOURNAL, check_task_id
 from guardkit.progress.reader import explain
-from guardkit.progress.snapshot import Event, decode_event
+from guardkit.progress.snapshot import Event, Snapshot, decode_event
 
 OLDER = f"{JOURNAL}.1"
 SIZE_MAX = 4 * 2**20  # bytes, past which nothing is appended to a file
@@ -65,6 +65,15 @@ def _append(folder: Folder, lines: bytes, *, mend: bool) -> None:
                 raise
     finally:
         os.close(fd)
+
+
+def ended_without_a_word(snapshot: Snapshot) -> str:
+    """Return the error with which the next builder closes a run that was killed.
+
+    snapshot: the newest one of that run.
+    """
+    tracker = snapshot.tracker
+    return f"{CRASHED}process {tracker.pid} on {tracker.host} ended without a word"
 
 
 def read_last(folder: Folder) -> Event | None:

@@ -1,0 +1,174 @@
+"""What a report says, as tables that each format lays out in its own way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from guardkit.places.expected import words
+from guardkit.places.timeline.scale import brief
+from guardkit.places.timeline.shares import find_shares
+from guardkit.places.timeline.told import headline, result, sign_words
+from guardkit.places.words import duration, used
+
+if TYPE_CHECKING:
+    from guardkit.places.report.compare import Compared
+    from guardkit.places.report.material import Report
+    from guardkit.places.timeline.model import Bar, Lane, Timeline
+
+ROWS_MAX = 400  # of a table
+LITTLE = 1.0  # seconds of difference that are none
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table.
+
+    title: what stands above it.
+    head: the names of its columns; rows: texts, one for each column.
+    numbers: the columns that are put to the right. said: those whose texts a build has chosen.
+    bars: for each row where a bar begins and ends, as parts of the whole width; or none.
+    drawn: what the bars show.
+    left: how many rows have no room.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = frozenset()
+    said: frozenset[int] = frozenset()
+    bars: tuple[tuple[float, float], ...] = ()
+    drawn: str = ""
+    left: int = 0
+
+
+def title(report: Report) -> str:
+    """Return which build it is."""
+    build = report.timeline.build
+    return " ".join(filter(None, (build.task_id, build.task_name)))
+
+
+def summary(report: Report) -> list[str]:
+    """Return how the build is, what it has to show, and what is strange about its time."""
+    build = report.timeline.build
+    lines = [", ".join(filter(None, (headline(build), result(build), *used(report.snapshot))))]
+    if report.expected:
+        lines.append(words(report.expected))
+    lines += (sign_words(gap) for gap in report.timeline.gaps[:ROWS_MAX])
+    if report.missing:
+        tasks = f"{report.missing} of its tasks are" if report.missing > 1 else "a task of it is"
+        lines.append(f"{tasks} not shown: an earlier run built it, or its journal is elsewhere")
+    return lines
+
+
+def evidence(report: Report) -> list[str]:
+    """Return why the build is as it is, mostly in its own words."""
+    build = report.timeline.build
+    return [build.evidence] if build.evidence and build.state != "completed" else []
+
+
+def tables(report: Report) -> list[Table]:
+    """Return all tables that have rows."""
+    timeline = report.timeline
+    found = [_tasks(timeline), _shares(timeline), _turns(timeline.build), _compared(report)]
+    return [_cut(table) for table in found if table.rows]
+
+
+def _cut(table: Table) -> Table:
+    rows = table.rows[:ROWS_MAX]
+    left = len(table.rows) - len(rows)
+    return msgspec.structs.replace(table, rows=rows, bars=table.bars[:ROWS_MAX], left=left)
+
+
+def _shares(timeline: Timeline) -> Table:
+    shares = find_shares(timeline)
+    tasks = len(timeline.tasks)
+    return Table(
+        title=f"Where the time of {tasks} tasks went" if tasks > 1 else "Where the time went",
+        head=("phase", "took", "of all", "times"),
+        rows=tuple(
+            (it.name, duration(it.seconds), f"{it.part:.0%}", str(it.times or "")) for it in shares
+        ),
+        numbers=frozenset({1, 2, 3}),
+        said=frozenset({0}),
+        bars=tuple((0.0, it.part) for it in shares),
+        drawn="share",
+    )
+
+
+def _tasks(timeline: Timeline) -> Table:
+    whole = timeline.end or 1.0
+    return Table(
+        title="Waves and tasks",
+        head=("wave", "task", "took", "how it is", "critical"),
+        rows=tuple(
+            (
+                str(lane.wave),
+                lane.task_id,
+                duration(lane.seconds),
+                lane.state,
+                "yes" if lane.is_critical else "",
+            )
+            for lane in timeline.tasks
+        ),
+        numbers=frozenset({0, 2}),
+        said=frozenset({1}),
+        bars=tuple((lane.start / whole, lane.end / whole) for lane in timeline.tasks),
+        drawn=f"from 0 to {brief(timeline.end)}",
+    )
+
+
+def _turns(build: Lane) -> Table:
+    inner: dict[int, list[Bar]] = {}
+    for bar in build.of_kind("phase"):
+        inner.setdefault(bar.turn, []).append(bar)
+    rows: list[tuple[str, ...]] = []
+    for turn in build.of_kind("turn"):
+        marks = [it for it in build.marks if it.turn == turn.turn and it.at <= turn.end]
+        what = ", ".join(_took(bar) for bar in inner.get(turn.turn, ()) if _within(bar, turn))
+        said = (marks[-1].text, marks[-1].why) if marks else ("", "")
+        rows.append((turn.name, duration(turn.seconds), what, *said))
+    return Table(
+        title="Turns",
+        head=("turn", "took", "phases", "decision", "why"),
+        rows=tuple(rows),
+        numbers=frozenset({1}),
+        said=frozenset({2, 3, 4}),
+    )
+
+
+def _took(bar: Bar) -> str:
+    return f"{bar.name} {duration(bar.seconds)}"
+
+
+def _within(bar: Bar, turn: Bar) -> bool:
+    return bar.row == 0 and turn.start <= bar.start <= turn.end
+
+
+def _compared(report: Report) -> Table:
+    against = "its earlier runs" if report.scope == "task" else "the runs of all tasks"
+    return Table(
+        title=f"Compared with {against}",
+        head=("what", "took", "median", "of runs", "so"),
+        rows=tuple(
+            (it.name, duration(it.seconds), duration(it.median), str(it.runs), difference(it))
+            for it in report.compared
+        ),
+        numbers=frozenset({1, 2, 3}),
+        said=frozenset({0}),
+    )
+
+
+def difference(it: Compared) -> str:
+    """Return how much longer or shorter something took: `4m 3s longer`."""
+    if abs(it.more) < LITTLE:
+        return "the same"
+    return f"{duration(abs(it.more))} {'longer' if it.more > 0 else 'shorter'}"
+
+
+def not_compared(report: Report) -> str:
+    """Return what is said where there is nothing to compare with; empty where there is."""
+    if not report.scope or report.compared:
+        return ""
+    whose = "an earlier run of it" if report.scope == "task" else "a run of another task"
+    return f"nothing to compare with: {whose} that has ended by itself is in no journal"

@@ -1,0 +1,71 @@
+"""The report as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardkit.places.cells import cell_len, cut
+from guardkit.places.report import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardkit.places.report.material import Report
+    from guardkit.places.report.tables import Table
+
+EIGHTHS = " ▏▎▍▌▋▊▉"
+BAR_LEAST, COLUMN_LEAST = 8, 8  # cells
+
+
+def text_lines(report: Report, width: int, *, blocks: bool = True) -> list[str]:
+    """Return a report in lines of at most so many cells.
+
+    blocks: whether bars are made of block characters, or else of `#`.
+    """
+    lines = [tables.title(report), *tables.summary(report), *tables.evidence(report)]
+    for table in tables.tables(report):
+        lines += "", table.title, *_layout(table, width, blocks=blocks)
+    if words := tables.not_compared(report):
+        lines += "", words
+    return [cut(line, width) for line in lines]
+
+
+def bar(start: float, end: float, width: int, *, blocks: bool = True) -> str:
+    """Return a bar from one part of a width to another; what is not nothing is seen."""
+    left = int(start * width)
+    if not blocks:
+        return " " * left + "#" * max(1, round(end * width) - left)
+    eighths = max(1, round((end * width - left) * 8))
+    return " " * left + "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+def _layout(table: Table, width: int, *, blocks: bool) -> list[str]:
+    """Return the rows of a table below its head; bars have what is left of the width."""
+    widths = _fit([*zip(table.head, *table.rows, strict=True)], width)
+    room = width - sum(each + 2 for each in widths if each)
+    lines: list[str] = []
+    for index, row in enumerate((table.head, *table.rows)):
+        cells = [
+            _pad(cell, widths[n], right=n in table.numbers)
+            for n, cell in enumerate(row)
+            if widths[n]
+        ]
+        if table.bars and room >= max(BAR_LEAST, cell_len(table.drawn)):
+            parts = table.bars[index - 1]
+            cells.append(bar(*parts, room, blocks=blocks) if index else table.drawn)
+        lines.append("  ".join(cells).rstrip())
+    return [*lines, f"and {table.left:,} more"] if table.left else lines
+
+
+def _fit(columns: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """Return how wide columns are: as their texts, the widest less until all fit; none if empty."""
+    widths = [max(map(cell_len, each)) if any(each[1:]) else 0 for each in columns]
+    while sum(each + 2 for each in widths if each) - 2 > width and max(widths) > COLUMN_LEAST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _pad(cell: str, width: int, *, right: bool) -> str:
+    short = cut(cell, width)
+    space = " " * (width - cell_len(short))
+    return space + short if right else short + space
