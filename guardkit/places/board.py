@@ -25,16 +25,8 @@ from guardkit.places.words import clean, printable
 GAP = "  "  # between two columns
 TITLES = ("TASK", "WAVE", "TURN", "", "PHASE", "TESTS", "FILES", "COST", "TIME", "STATE", "")
 TASK, WAVE, TURN, BAR, PHASE, TESTS, FILES, COST, TIME, STATE, SAID = range(len(TITLES))
-LEAVE = (
-    BAR,
-    WAVE,
-    COST,
-    FILES,
-    PHASE,
-    TESTS,
-    TURN,
-)  # in this order, without room
-MOST, LEAST = {TASK: 24, PHASE: 24}, {TASK: 8, PHASE: 8, SAID: 12}  # cells
+LEAVE = (BAR, WAVE, COST, FILES, PHASE, TASK, TESTS, TURN)  # in this order, without room
+MOST, LEAST = {TASK: 24, PHASE: 24}, {TASK: 12, PHASE: 8, SAID: 12}  # cells
 WITH_TITLES = 60  # cells
 
 
@@ -64,7 +56,9 @@ def draw_many(
     lines = [Text(), _counts(counted, size.width), *_table(builds, size.width, marks)]
     if more:
         told = f"+{more:,} more" + f", {ill:,} in trouble" * bool(ill)
-        lines.append(Text(cut(told, size.width), "dim"))
+        lines.append(Text(told, "dim"))
+    for line in lines:
+        line.truncate(size.width)
     return Text("\n", no_wrap=True).join(lines)
 
 
@@ -81,12 +75,12 @@ def fit(rows: Sequence[Sequence[str]], width: int, *, has_titles: bool = False) 
     ]
     message, widths[SAID] = widths[SAID], 0
     for column in LEAVE:
-        over = _needed(widths) - width
-        if over > 0:
-            shorter = widths[column] - over if column in LEAST else 0
-            widths[column] = shorter if shorter >= LEAST.get(column, 0) else 0
-    over = _needed(widths) - width
-    widths[TASK] = max(min(widths[TASK], LEAST[TASK]), widths[TASK] - max(over, 0))
+        if (over := _needed(widths) - width) > 0:
+            least, rest = LEAST.get(column, 0), widths[column] - over
+            if column == TASK:
+                widths[column] = min(widths[column], max(least, rest))
+            else:
+                widths[column] = rest if rest >= least > 0 else 0
     left = width - _needed(widths) - len(GAP)
     widths[SAID] = min(message, left) if left >= LEAST[SAID] else 0
     return widths
@@ -168,6 +162,7 @@ def _append(line: Text, seen: Seen, column: int, text: str, marks: Marks) -> Non
 def _counts(counted: Mapping[str, int], width: int) -> Text:
     text = Text()
     for words, style in counts(counted):
-        text.append(", " if text else "").append(words, style)
-    text.truncate(width)
+        between = ", " if text else ""
+        if text.cell_len + len(between + words) <= width:
+            text.append(between).append(words, style)
     return text

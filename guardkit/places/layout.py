@@ -18,7 +18,7 @@ COLOURS = {"completed": "green", "failed": "red"}
 def on_terminal(line: Line, console: Console, marks: Marks) -> list[Text]:
     """Return a line as a terminal of that width has it, in as many as it takes."""
     kind = line.kind
-    if kind in {Kind.NAME, Kind.TURN, Kind.SUMMARY}:
+    if kind in {Kind.NAME, Kind.TURN, Kind.UNDER_WAY, Kind.SUMMARY}:
         title, text = (line.title, line.text) if kind is Kind.NAME else (line.text, "")
         title = "Summary" if kind is Kind.SUMMARY else title
         above = [] if kind is Kind.NAME else [Text()]

@@ -16,6 +16,7 @@ class Kind(Enum):
     PLACE = "the one-line form, where a build begins to be told of"
     NAME = "what is built, above all that is told of it"
     TURN = "the heading of a turn, or of what comes after the last one"
+    UNDER_WAY = "the heading of a turn that has begun before anything was told of it"
     BEGUN = "a phase that begins"
     SAID = "a message"
     ENDED = "a phase that ends, or a build"
@@ -27,7 +28,7 @@ class Kind(Enum):
 
 
 # A terminal shows below the lines what runs, and a file has no room that could be drawn anew.
-ON_TERMINALS, IN_FILES = {Kind.NAME}, {Kind.PLACE, Kind.BEGUN, Kind.SAID}
+ON_TERMINALS, IN_FILES = {Kind.NAME, Kind.UNDER_WAY}, {Kind.PLACE, Kind.BEGUN, Kind.SAID}
 
 
 class Line(NamedTuple):

@@ -47,7 +47,9 @@ def draw_one(seen: Seen, found: Mapping[str, str], size: Size, frame: int, marks
         lines += _answers(found)
     shown = [Text(), *lines][: max(2, size.height - 1)]
     for line in shown:
-        line.truncate(size.width, overflow="crop")
+        if line.cell_len > size.width:
+            line.truncate(size.width - 1)
+            line.append(marks.more)
     return Text("\n", no_wrap=True).join(shown)
 
 

@@ -81,6 +81,8 @@ class Screen(Live):
         with self._lock:
             super().stop()
             if self._tab:
+                if said := self._shown.headline():
+                    self._tab.show(*said)
                 self._tab.clear()
                 self._tab = None
 

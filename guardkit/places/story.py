@@ -64,7 +64,8 @@ class Story:
         self._note("build.started", now)
         name = clean(now.task_name)
         title = Line(Kind.NAME, name if name != now.task_id else "", title=clean(now.task_id))
-        return [title, Line(Kind.PLACE, one_line(now)), *self._turn(now, now)]
+        turn = [each._replace(kind=Kind.UNDER_WAY) for each in self._turn(now, now)]
+        return [title, Line(Kind.PLACE, one_line(now)), *turn]
 
     def _news(self, before: Snapshot, now: Snapshot) -> list[Line]:
         """Return the lines for what is new."""

@@ -27,13 +27,13 @@ class Turns:
         self.decided = False
         self._rows: list[_Row] = []
         self._began = 0
-        self._has_tests = False
+        self._is_told = self._has_tests = False
         self._status, self._why = "completed", ""
 
     def begin(self, now: Snapshot) -> None:
         """Begin with a turn, of which `now` is the first snapshot."""
         self.number = self.latest = now.turn
-        self.decided = self._has_tests = False
+        self.decided = self._is_told = self._has_tests = False
         self._began = now.metrics.elapsed_seconds
         self._status, self._why = "completed", ""
 
@@ -43,6 +43,7 @@ class Turns:
         status: `completed`, `failed` or `cancelled`. why: it has failed.
         has_tests: whether tests have run in it.
         """
+        self._is_told = True
         self._has_tests |= has_tests
         if status != "completed":
             self._status, self._why = status, why
@@ -56,15 +57,18 @@ class Turns:
                 self._why = clean(now.message) or clean(now.decision)
 
     def end(self, last: Snapshot) -> None:
-        """End the turn that goes on, of which `last` is the last snapshot."""
-        if not self.number:
+        """End the turn that goes on, of which `last` is the last snapshot.
+
+        Of a turn that was seen only when it was over, nobody knows how it went.
+        """
+        number, self.number = self.number, 0
+        if not (number and self._is_told):
             return
         tests = short_tests(last) if self._has_tests else ""
         status = "failed" if tests and has_failing_tests(last) else self._status
         took = stopwatch(last.metrics.elapsed_seconds - self._began)
         told = self._why or (f"{tests} tests" if tests else "")
-        self._rows.append(_Row(self.number, status, told, short_files(last), took))
-        self.number = 0
+        self._rows.append(_Row(number, status, told, short_files(last), took))
 
     def lines(self) -> list[Line]:
         """Return a line for each turn that has ended, in columns."""

@@ -690,7 +690,7 @@ async def test_a_watch_goes_on_when_the_server_is_back(
         await build(tmp_path, sink)
         looks = await watched.until_state("completed")
         nats_server.kill()
-        await watched.until(lambda: "watching has to wait" in caplog.text)
+        await watched.until(lambda: "watching waits" in caplog.text)
         nats_server.start()
         await build(tmp_path, sink, "TASK-2")
         looks += await watched.until_state("completed", "TASK-2")
@@ -724,7 +724,7 @@ async def test_a_server_that_is_away_makes_no_build_lost(
         assert (await watched.next()).verdict.state == "running"
         await watched.until_it_watches(peer)
         nats_server.kill()
-        await watched.until(lambda: "watching has to wait" in caplog.text)
+        await watched.until(lambda: "watching waits" in caplog.text)
         await clock.advance(3600.0)
         nats_server.start()
         await watched.until(lambda: "watching again" in caplog.text)
@@ -743,7 +743,7 @@ async def test_a_builder_that_died_while_the_server_was_away_is_lost_some_time_a
         assert (await watched.next()).verdict.state == "running"
         await watched.until_it_watches(peer)
         nats_server.kill()
-        await watched.until(lambda: "watching has to wait" in caplog.text)
+        await watched.until(lambda: "watching waits" in caplog.text)
         await clock.advance(60.0)
         nats_server.start()
         await watched.until(lambda: "watching again" in caplog.text)

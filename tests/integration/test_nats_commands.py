@@ -70,6 +70,11 @@ def outline(events: list[Event]) -> list[tuple[str, int]]:
     return [(event.run_id, event.seq) for event in events]
 
 
+def without_next(told: str) -> str:
+    """Return what is told without the next command, which says where the builds are."""
+    return re.sub(r"\nNext: .*", "", told)
+
+
 def without_seconds(text: str) -> str:
     return re.sub(r"\d+ ?s\b", "? s", text)
 
@@ -95,12 +100,12 @@ def test_all_that_looks_says_the_same_over_nats(nats_server: NatsServer, tmp_pat
                 assert process.stdout
                 told[number] += process.stdout.read().splitlines()
                 assert process.wait() == 1
-            assert told[0] == told[1]
+            assert without_next("\n".join(told[0])) == without_next("\n".join(told[1]))
             assert waiting.wait() == 1
         until_published(nats_server, tmp_path)
     for command in ("status", "watch", "log", "wait"):
         looks = [guardkit(command, "TASK-1", *place) for place in (here, there)]
-        assert looks[0].stdout == looks[1].stdout
+        assert without_next(looks[0].stdout) == without_next(looks[1].stdout)
         assert looks[0].returncode == looks[1].returncode
 
 
@@ -115,7 +120,7 @@ def test_watch_that_follows_shows_builds_that_begin_after_it_and_goes_on(
         for task_id in ("TASK-1", "TASK-2"):
             with building(tmp_path, task_id) as build:
                 lines_until(watching.stdout, f"{task_id} (starting)")
-                lines_until(watching.stdout, "Turn 1/5: Player Implementation starting")
+                lines_until(watching.stdout, "Player Implementation starting")
                 build.communicate("go\n")
             lines_until(watching.stdout, "Status: APPROVED")
         assert watching.poll() is None
@@ -130,9 +135,9 @@ def test_a_build_that_begins_during_a_watch_is_shown_and_waited_for(
         until_published(nats_server, tmp_path)
         with started(*GUARDKIT, "watch", "--nats", nats_server.url) as watching:
             assert watching.stdout
-            lines_until(watching.stdout, "Turn 1/5: Player Implementation starting")
+            lines_until(watching.stdout, "Player Implementation starting")
             with building(tmp_path, "TASK-2", "fail") as second:
-                lines_until(watching.stdout, "TASK-2 Turn 1/5: Player Implementation starting")
+                lines_until(watching.stdout, "TASK-2 Player Implementation starting")
                 first.communicate("go\n")
                 lines_until(watching.stdout, "Status: APPROVED")
                 second.communicate("go\n")
