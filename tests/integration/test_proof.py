@@ -272,6 +272,24 @@ async def test_a_secret_that_a_failing_test_tells_is_kept_nowhere(
     assert (folder / "coach_turn_1.xml").stat().st_mode & 0o077 == 0
 
 
+async def test_no_setting_of_the_user_s_hides_a_change(root: Path, build: Build) -> None:
+    git(root, "config", "core.ignoreStat", "true")
+    result = await build(RIGHT)
+    assert result.decision == "approved"
+    assert "cents * 2" in git(root, "show", "autobuild/T1:src/shop/prices.py")
+
+
+async def test_a_remote_that_is_added_meanwhile_is_named_and_not_refused(build: Build) -> None:
+    result = await build(f"{RIGHT}; git remote add fork https://example.invalid/fork")
+    assert result.decision == "approved"
+
+
+async def test_a_player_that_ends_its_watcher_ends_the_build(build: Build) -> None:
+    result = await build(f"{RIGHT}; kill -KILL $PPID; sleep 1000", max_turns=3)
+    assert (result.decision, len(result.turns)) == ("error", 1)
+    assert "has ended its watcher, and what it has started may run on" in result.summary
+
+
 async def test_tests_that_were_added_are_work(build: Build, root: Path) -> None:
     result = await build(
         "printf '\\ndef test_more():\\n    assert shop\\n' >> tests/test_prices.py",
