@@ -1,0 +1,78 @@
+"""A home for agents: their settings and environment, and nothing of who runs the tests."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from .clis import CLAUDE, CODEX
+
+KEY = "not-a-key"
+
+
+class Home:
+    """A folder in which agents find their settings, all of them for the stand-in API.
+
+    path: the folder. env: the environment of what is started; the guardkit that is tested is on
+    its PATH. project: the folder in which agents may work.
+    """
+
+    def __init__(self, path: Path, project: Path, api: str) -> None:
+        self.path, self.project = path, project
+        self.env = {
+            "HOME": str(path),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "ANTHROPIC_BASE_URL": api,
+            "ANTHROPIC_API_KEY": KEY,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "STAND_IN_KEY": KEY,
+        }
+        if "PYTHONPATH" in os.environ:
+            self.env["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        path.mkdir()
+        self._set_up_claude()
+        self._set_up_codex(api)
+
+    def claude(self, *words: str) -> list[str]:
+        """Return a command of Claude Code, which may edit and use the shell without asking."""
+        return [str(CLAUDE.path), *words]
+
+    def codex(self, *words: str) -> list[str]:
+        """Return a command of Codex."""
+        return [str(CODEX.path), *words]
+
+    def _set_up_claude(self) -> None:
+        known = {
+            "hasCompletedOnboarding": True,
+            "theme": "dark",
+            "customApiKeyResponses": {"approved": [KEY], "rejected": []},
+            "projects": {str(self.project): {"hasTrustDialogAccepted": True}},
+        }
+        (self.path / ".claude.json").write_text(json.dumps(known))
+        permissions = {
+            "defaultMode": "acceptEdits",
+            "disableAutoMode": "disable",  # in which a model is asked about each tool
+            "allow": ["Bash", "mcp__plugin_guardkit_builds"],
+        }
+        (self.path / ".claude").mkdir()
+        (self.path / ".claude/settings.json").write_text(json.dumps({"permissions": permissions}))
+
+    def _set_up_codex(self, api: str) -> None:
+        (self.path / ".codex").mkdir()
+        (self.path / ".codex/config.toml").write_text(f"""\
+model = "stand-in"
+model_provider = "stand-in"
+check_for_update_on_startup = false
+
+[model_providers.stand-in]
+name = "stand-in"
+base_url = "{api}/v1"
+wire_api = "responses"
+env_key = "STAND_IN_KEY"
+
+[projects."{self.project}"]
+trust_level = "trusted"
+""")
