@@ -36,6 +36,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     decision: the final decision that this ending asks for, "" where another turn may do better.
     session: the id by which an agent goes on in a later turn, "" where there is none.
     answer: what an agent has answered, "" for a command.
+    remark: what kept an agent from a part of its work, with the remedy, "" for nothing.
     """
 
     exit_code: int | None
@@ -44,6 +45,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     decision: str = ""
     session: str = ""
     answer: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

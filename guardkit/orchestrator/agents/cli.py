@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
@@ -30,6 +31,7 @@ from guardkit.orchestrator.commands import (
     Seat,
     run,
 )
+from guardkit.orchestrator.environment import tracing
 from guardkit.orchestrator.processes import Process
 from guardkit.progress.snapshot import Usage
 
@@ -128,15 +130,16 @@ class CliAgent:
                 session=sessions.session,
                 schema=schema,
             )
-            ended = await run(command, seat, talk, rest, stdin=given)
+            env = {**seat.env, **tracing()} if self._kind == "claude" else seat.env
+            ended = await run(command, replace(seat, env=env), talk, rest, stdin=given)
         return reader.ended(ended.exit_code, stderr.text), ended, stderr.text
 
 
 def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandResult:
     """Return the same as of any command."""
     code = ended.exit_code
-    if ending.ok and code == 0:
-        words = f"ended; {ending.reason}" if ending.reason else "ended"
+    if has_ended := ending.ok and code == 0:
+        words = "ended"
     elif code is None:
         words = f"{ended.words(seat)}; it was at: {ending.reason}" if ending.reason else ""
         words = words or ended.words(seat)
@@ -149,6 +152,7 @@ def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandRes
         decision=ending.decision if code is not None else "",
         session=ending.session,
         answer=ending.answer,
+        remark=ending.reason if has_ended else "",
     )
 
 
