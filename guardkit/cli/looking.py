@@ -1,11 +1,11 @@
-"""The commands that look at builds: status, watch, wait, log and schema.
+"""The commands that look at builds: status, watch, wait and schema.
 
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
 from __future__ import annotations
 
-from guardkit.cli import codes, values
+from guardkit.cli import codes, journal, values
 from guardkit.cli.finder import find
 from guardkit.errors import MisuseError, ProgressNotFoundError
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.monitor.look import Source
     from guardkit.monitor.verdict import Verdict
     from guardkit.places.wait import Answer, Until
 
@@ -29,7 +28,7 @@ def add_commands(commands: Commands) -> None:
     commands.add("status", status, _declare_status)
     commands.add("watch", watch, _declare_watch)
     commands.add("wait", wait, _declare_wait)
-    commands.add("log", log, _declare_log)
+    commands.add("log", journal.log, journal.declare_log)
     commands.add("schema", schema, lambda _: None)
 
 
@@ -62,14 +61,6 @@ def _declare_wait(command: Parser) -> None:
     command.add_duration("--timeout", about="Wait so long at most, as 90, 90s, 2m or 1h.")
     command.add_flag("--json", about="Print a list in JSON, as status does.")
     _add_place(command, stalls=True)
-
-
-def _declare_log(command: Parser) -> None:
-    command.add_id()
-    command.add_flag("--last", about="Print the latest run alone.")
-    command.add_flag("--follow", about="Go on for ever, and print what happens.")
-    command.add_flag("--json", about="Print each event in JSON, one a line, without headings.")
-    _add_place(command)
 
 
 def _add_place(command: Parser, *, stalls: bool = False) -> None:
@@ -190,41 +181,6 @@ def wait(
     if answer.timed_out:
         return codes.TIMED_OUT
     return codes.worst([*missing, *(_code(each.verdict, wait=True) for each in answer.looks)])
-
-
-def log(
-    *,
-    task_id: str,
-    last: bool,
-    follow: bool,
-    json: bool,
-    root: str,
-    nats: str | None,
-    project: str | None,
-) -> int:
-    """Print the journal of a task: a heading for each run, and a line for each event."""
-    from anyio import CancelScope
-
-    from guardkit.cli.signals import until_signal
-    from guardkit.places.log import Log, read_log
-    from guardkit.places.watch import until_unread
-
-    async def tell(builds: Source) -> int:
-        lines, code = Log(as_json=json), codes.UNKNOWN
-        with CancelScope() as scope, until_unread(1, scope):
-            async for event in read_log(builds, task_id, last=last, follow=follow):
-                print("\n".join(lines.tell(event)), flush=follow)
-                code = codes.COMPLETED
-        return codes.UNDONE if scope.cancelled_caught else code
-
-    here = find(root, nats, project)
-    if follow and not here.look([task_id]):
-        raise here.not_found(task_id)
-    code = until_signal(tell(here.builds))
-    if code == codes.UNKNOWN:
-        why = f"no build of {task_id} is in a journal {here.name}"
-        raise ProgressNotFoundError(why) if here.look([task_id]) else here.not_found(task_id)
-    return codes.STOPPED if code is None else code
 
 
 def schema() -> None:
