@@ -84,8 +84,9 @@ async def plan_workspace(
         return Workspace(root=root, path=path, branch=branch, base=began, git=git)
     aside = await remedy(git, path, branch)
     if aside and not await to_thread.run_sync(is_being_built, root, task_id):
-        what = f"{branch} is of an earlier run: go on with it by --resume, or move it aside: "
-        raise WorkspaceError(what + aside)
+        begun = await git.asks("rev-parse", "-q", "--verify", f"{REFS}/{task_id}/baseline")
+        way = "go on with it by --resume, or move it aside" if begun else "move it aside"
+        raise WorkspaceError(f"{branch} is of an earlier run: {way}: {aside}")
     return Workspace(root=root, path=path, branch=branch, base=head, git=git)
 
 

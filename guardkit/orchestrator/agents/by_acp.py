@@ -62,7 +62,7 @@ class AcpAgent:
 
         ended = await run(self._command, seat, talk, rest, stdin=PIPE)
         ending = endings[0] if endings else clients[0].ended(None, stderr.text)
-        if ending.cause is Cause.BROKEN:
+        if endings and ending.cause is Cause.BROKEN:
             ending = clients[0].ended(1, stderr.text)
         sessions.session = ending.session
         return result_of(ending, ended, seat, stderr.text)
