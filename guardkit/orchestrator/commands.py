@@ -15,10 +15,10 @@ import msgspec
 
 from guardkit.clock import Clock
 from guardkit.orchestrator.environment import Env, Secrets, environment
+from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming
 from guardkit.orchestrator.processes import File, Process, start
 
 TAIL_BYTES = 8 * 1024
-PIPE_BYTES = 2**20  # that a pipe may hold
 LEAVE = 1.0  # seconds in which what a command has started may end after it, as a reporter does
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 SIGNALS = {-number: f"was ended by {number.name}" for number in signal.Signals}
@@ -112,7 +112,7 @@ async def run_command(command: str, seat: Seat) -> CommandResult:
     async def talk(process: Process) -> int:
         pipe, code = cast("FileIO", process.watcher.stdout), -signal.SIGKILL
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(output.follow, pipe)
+            tasks.start_soon(output.follow, Incoming(pipe, seat.clock))
             code = await process.wait()
             tasks.cancel_scope.cancel()
         return code
@@ -193,12 +193,10 @@ class Output:
         """The end of what was written, plain, and without secrets of our environment."""
         return plain(self._secrets.hide(self.tail.decode(errors="replace"))).strip()
 
-    async def follow(self, pipe: FileIO) -> None:
+    async def follow(self, incoming: Incoming) -> None:
         """Take what comes through a pipe, to its end."""
-        await anyio.wait_readable(pipe)
-        while chunk := pipe.read(PIPE_BYTES):
+        while chunk := await incoming.read():
             self.take(chunk)
-            await anyio.wait_readable(pipe)
 
     def take(self, chunk: bytes) -> None:
         """Take a piece of what was written."""

@@ -1,10 +1,17 @@
 """Builds by the real agents: two turns, a judging Coach, and each tool seen while it runs."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from guardkit import assess, read_progress
+
+from ..integration.test_cli import lines_until
+from ..integration.test_cut_off import MARK, until_gone
 from .api import Api, Say, Use
 from .home import Home
 from .players import (
@@ -13,7 +20,9 @@ from .players import (
     WRONG,
     Onlooker,
     build,
+    command,
     document,
+    environment,
     fill,
     running,
     serving,
@@ -90,3 +99,30 @@ def test_a_reader_at_100_ms_sees_nine_of_ten_tools_that_take_half_a_second(
         build(home, "--max-turns", "1", player=kind)
     seen = {name for name in names if any(name in message for message in onlooker.seen)}
     assert len(seen) >= TOOLS - 1, onlooker.seen
+
+
+@pytest.mark.parametrize("kind", CLIS)
+@pytest.mark.parametrize(
+    ("number", "within", "state"),
+    [(signal.SIGINT, 5.0, "cancelled"), (signal.SIGKILL, 1.0, "crashed")],
+    ids=["interrupt", "kill"],
+)
+def test_a_build_that_is_cut_off_while_a_tool_runs_leaves_nothing_behind_and_goes_on(
+    home: Home, api: Api, project: Path, kind: str, number: int, within: float, state: str
+) -> None:
+    worktree = fill(project)
+    api.enqueue(running(kind, "python3 -c 'import time; time.sleep(600)' forever"))
+    mark = os.urandom(8).hex()
+    env = environment(home) | {MARK: mark}
+    with subprocess.Popen(
+        command(project, player=kind), env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        lines_until(process.stdout, "forever")
+        process.send_signal(number)
+        process.wait()
+    until_gone(f"{MARK}={mark}", within)
+    assert assess(read_progress("T1", root=project), root=project).state == state
+    api.enqueue(writing(kind, worktree, RIGHT), Say("It is doubled."))
+    ended = build(home, "--resume", player=kind)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout

@@ -4,10 +4,9 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from io import FileIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
-from typing import Protocol, cast
+from typing import Protocol
 
 import anyio
 
@@ -24,7 +23,6 @@ from guardkit.orchestrator.agents.endings import Cause, Ending
 from guardkit.orchestrator.agents.lines import Lines
 from guardkit.orchestrator.agents.news import News
 from guardkit.orchestrator.commands import (
-    PIPE_BYTES,
     CommandResult,
     Ended,
     Output,
@@ -32,6 +30,7 @@ from guardkit.orchestrator.commands import (
     run,
 )
 from guardkit.orchestrator.environment import tracing
+from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming, pipes_of
 from guardkit.orchestrator.processes import Process
 from guardkit.progress.snapshot import Usage
 
@@ -105,8 +104,8 @@ class CliAgent:
             out, err = pipes_of(process)
             code = -signal.SIGKILL
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_follow, out, take)
-                tasks.start_soon(stderr.follow, err)
+                tasks.start_soon(_follow, Incoming(out, seat.clock), take)
+                tasks.start_soon(stderr.follow, Incoming(err, seat.clock))
                 code = await process.wait()
                 tasks.cancel_scope.cancel()
             return code
@@ -156,11 +155,6 @@ def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandRes
     )
 
 
-def pipes_of(process: Process) -> tuple[FileIO, FileIO]:
-    """Return the pipes of a process: its standard output and its standard error."""
-    return cast("FileIO", process.watcher.stdout), cast("FileIO", process.watcher.stderr)
-
-
 @contextmanager
 def _file(text: str) -> Generator[str]:
     """Yield the path of a file that holds a text."""
@@ -170,8 +164,6 @@ def _file(text: str) -> Generator[str]:
         yield file.name
 
 
-async def _follow(pipe: FileIO, take: Callable[[bytes], object]) -> None:
-    await anyio.wait_readable(pipe)
-    while chunk := pipe.read(PIPE_BYTES):
+async def _follow(incoming: Incoming, take: Callable[[bytes], object]) -> None:
+    while chunk := await incoming.read():
         take(chunk)
-        await anyio.wait_readable(pipe)
