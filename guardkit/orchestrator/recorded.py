@@ -66,7 +66,8 @@ def read_recorded(folder: Path) -> tuple[str, list[Recorded]]:
 def _read(folder: Folder, who: str, number: int) -> object:
     name = f"{who}_turn_{number}.json"
     document = parse(folder.read(name, DOCUMENT_MAX))
-    if not isinstance(document, dict):
+    is_object = isinstance(document, dict)
+    if not is_object:
         raise MisuseError(f"{folder.path}/{name} is no JSON object")
     return document
 

@@ -7,7 +7,17 @@ import pytest
 
 from .api import Api, Say, Use
 from .home import Home
-from .players import RIGHT, build, document, environment, fill, refusing, running, serving
+from .players import (
+    RIGHT,
+    build,
+    document,
+    environment,
+    fill,
+    refusing,
+    running,
+    serving,
+    set_up_gemini,
+)
 
 PROVIDER = "model_providers.stand-in"
 PLAYERS = {
@@ -42,6 +52,17 @@ def test_an_error_of_the_api(folder: Path, project: Path, kind: str, status: int
     with serving(refusing(status)) as url:
         why = reason(Home(folder / "home", project, url), decision, player=PLAYERS[kind])
     assert all(part in why for part in parts), why
+
+
+def test_a_refused_login_by_acp(folder: Path, project: Path) -> None:
+    """Of a 429 Gemini tells nothing: it tries again, for minutes."""
+    fill(project)
+    with serving(refusing(401)) as url:
+        home = Home(folder / "home", project, url)
+        env = set_up_gemini(home, url)
+        player = "acp:gemini --acp -m gemini-2.5-flash"
+        why = reason(home, "configuration_error", player=player, env=env)
+    assert "Gemini CLI: the API refuses the login (" in why
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ title: Implement text output fallback
 """
 CLAUDE = """\
 #!/bin/sh
-case "$1 $2" in "-p "*"text output fallback"*) ;; *) exit 1 ;; esac
+grep -q 'text output fallback' || exit 1  # in its prompt
 echo 'def test_fallback(): pass' > test_fallback.py
+echo '{"type": "result", "subtype": "success", "is_error": false, "result": "done"}'
 """
 
 
