@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ def agents() -> None:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder with a short path: the socket of tmux is in it, and people read it on screens."""
-    with tempfile.TemporaryDirectory(prefix="agents-") as path:
+    # What an agent has started may write for some time after it.
+    with tempfile.TemporaryDirectory(prefix="guardkit-agents-", ignore_cleanup_errors=True) as path:
         yield Path(path).resolve()
 
 
@@ -59,13 +62,13 @@ def plugin(folder: Path) -> Path:
 @pytest.fixture
 def open_screen(folder: Path, home: Home) -> Iterator[OpenScreen]:
     """Run commands in the project, each on a terminal of its own."""
-    screens: list[Screen] = []
+    numbers = count()
+    with ExitStack() as screens:
 
-    def open_screen(command: list[str], **options: Any) -> Screen:
-        place = folder / f"screen-{len(screens)}"
-        screens.append(Screen(place, command, env=home.env, cwd=home.project, **options))
-        return screens[-1]
+        def open_screen(command: list[str], **options: Any) -> Screen:
+            place = folder / f"screen-{next(numbers)}"
+            screen = Screen(place, command, env=home.env, cwd=home.project, **options)
+            screens.callback(screen.close)
+            return screen
 
-    yield open_screen
-    for each in screens:
-        each.close()
+        yield open_screen

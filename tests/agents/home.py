@@ -37,12 +37,22 @@ class Home:
         self._set_up_codex(api)
 
     def claude(self, *words: str) -> list[str]:
-        """Return a command of Claude Code, which may edit and use the shell without asking."""
+        """Return a command of Claude Code."""
         return [str(CLAUDE.path), *words]
 
+    def allow(self, *tools: str) -> None:
+        """Have Claude Code ask before it uses tools, but for these, and for edits."""
+        permissions = {
+            "defaultMode": "acceptEdits",
+            "disableAutoMode": "disable",  # in which a model is asked about each tool
+            "allow": tools,
+        }
+        settings = self.path / ".claude/settings.json"
+        settings.write_text(json.dumps({"permissions": permissions}))
+
     def codex(self, *words: str) -> list[str]:
-        """Return a command of Codex."""
-        return [str(CODEX.path), *words]
+        """Return a command of Codex, which leaves no server behind."""
+        return [str(CODEX.path), "--disable", "daemon_auto_start", *words]
 
     def _set_up_claude(self) -> None:
         known = {
@@ -52,13 +62,8 @@ class Home:
             "projects": {str(self.project): {"hasTrustDialogAccepted": True}},
         }
         (self.path / ".claude.json").write_text(json.dumps(known))
-        permissions = {
-            "defaultMode": "acceptEdits",
-            "disableAutoMode": "disable",  # in which a model is asked about each tool
-            "allow": ["Bash", "mcp__plugin_guardkit_builds"],
-        }
         (self.path / ".claude").mkdir()
-        (self.path / ".claude/settings.json").write_text(json.dumps({"permissions": permissions}))
+        self.allow("Bash", "mcp__plugin_guardkit_builds")
 
     def _set_up_codex(self, api: str) -> None:
         (self.path / ".codex").mkdir()

@@ -1,20 +1,21 @@
 """The plugin for Claude Code, and the commands of Claude Code that end by themselves."""
 
 import subprocess
+from typing import Any
 
 from .clis import REPOSITORY
 from .home import Home
 
 PLUGIN = REPOSITORY / "integrations/claude-code"
-WATCH = "mcp__plugin_guardkit_builds__watch_build"
-PROMPT = r"(?m)^❯"
+TOOL = "mcp__plugin_guardkit_builds__"  # begins the names of its tools
+PROMPT = "(?m)^\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
 
 
-def claude(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of Claude Code in the project to its end."""
+def claude(home: Home, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command of Claude Code to its end, in the project."""
     return subprocess.run(
         home.claude(*words),
-        cwd=home.project,
+        **{"cwd": home.project, **options},
         env=home.env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -26,5 +27,5 @@ def claude(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
 
 def install(home: Home) -> None:
     """Install the plugin, as the README says."""
-    ended = claude(home, "plugin", "install", "guardkit", "--marketplace", str(REPOSITORY))
+    ended = claude(home, "plugin", "install", "guardkit", "--marketplace", "./", cwd=REPOSITORY)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,13 @@ class Screen:
         self._run("pipe-pane", "-O", f"exec cat > {shlex.quote(str(folder / 'drawn'))}")
 
     def close(self) -> None:
-        """End the program."""
+        """End the program, and return when it has ended."""
+        pid = int(self._run("display-message", "-p", "#{pane_pid}"))
         self._run("kill-server")
+        with suppress(ProcessLookupError):  # it has ended already
+            program = os.pidfd_open(pid)
+            select.select([program], [], [], PATIENCE)
+            os.close(program)
         os.close(self._drawn)
 
     def text(self) -> str:

@@ -8,9 +8,10 @@ import pytest
 
 from .api import Api, Say, Use
 from .builds import PLACE, TASK_ID, building
-from .home import Home
+from .clis import REPOSITORY
 from .conftest import OpenScreen
-from .plugin import PLUGIN, PROMPT, REPOSITORY, claude, install
+from .home import Home
+from .plugin import PLUGIN, PROMPT, claude, install
 
 LINE = rf"running: {PLACE}"
 
@@ -36,7 +37,7 @@ def test_a_build_is_drawn_below_the_prompt_while_a_tool_runs(
     (project / "check.sh").write_text("echo 42 files to check; read line < gate\n")
     api.enqueue(Use("Bash", {"command": "sh check.sh", "description": "Check the types"}))
     api.enqueue(Say("All is well."))
-    screen = open_screen(home.claude())
+    screen = open_screen(home.claude(), lines=20)
     screen.wait_for(PROMPT)
     with building(project) as builder:
         screen.wait_for(rf"{LINE} - 8 of 9 tests passing, \$3\.40")
@@ -55,6 +56,7 @@ def test_a_build_is_drawn_below_the_prompt_while_a_tool_runs(
 def test_it_is_clean_when_it_is_uninstalled(
     home: Home, project: Path, open_screen: OpenScreen
 ) -> None:
+    home.allow()
     settings = home.path / ".claude/settings.json"
     install(home)
     assert "guardkit" in settings.read_text()

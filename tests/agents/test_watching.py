@@ -10,9 +10,9 @@ from .api import Api, Say, Use
 from .builds import PLACE, TASK_ID, building
 from .conftest import OpenScreen
 from .home import Home
-from .plugin import PROMPT, WATCH, claude, install
+from .plugin import PROMPT, TOOL, claude, install
 
-WATCHING = Use(WATCH, {"task_id": TASK_ID})
+WATCHING = Use(f"{TOOL}watch_build", {"task_id": TASK_ID})
 STATUS = rf"Status: +working · running: {PLACE}"
 BEGUN, ENDED = "It is being watched.", "That is how it ended."
 STILL = "still running: call again"
@@ -29,7 +29,7 @@ def test_a_task_shows_our_words_to_the_end(
 ) -> None:
     install(home)
     api.enqueue(WATCHING, Say(BEGUN), Say(ENDED))
-    screen = open_screen(home.claude())
+    screen = open_screen(home.claude(), lines=28)
     screen.wait_for(PROMPT)
     with building(project) as builder:
         screen.type("Watch the build, please")
