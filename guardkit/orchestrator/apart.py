@@ -31,11 +31,12 @@ async def walk(git: Git) -> dict[str, Inner]:
 
 def _walk(folder: Path, inside: list[str]) -> dict[str, Inner]:
     found = dict[str, Inner]()
-    for path in inside:
-        for file in _files(folder / path):
-            if len(found) == MAX_FILES:
-                return found
-            found[shown(str(file.relative_to(folder)))] = _state(file)
+    with suppress(RecursionError):  # nobody makes folders so deep to work in them
+        for path in inside:
+            for file in _files(folder / path):
+                if len(found) == MAX_FILES:
+                    return found
+                found[shown(str(file.relative_to(folder)))] = _state(file)
     return found
 
 

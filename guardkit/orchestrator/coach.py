@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.orchestrator.commands import BY_SHELL, CommandResult
+from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.imported import Imported, not_tested
 from guardkit.orchestrator.judge import Opinion
 from guardkit.orchestrator.junit import Report
@@ -36,6 +37,9 @@ class Findings(msgspec.Struct, frozen=True):
     imported: which code the tests have run, None where nothing tells.
     apart: what is in the worktree, and is no part of the tree that was tested.
     weaker: why passing tests prove nothing of these changes, "" where they may.
+    own: what the Player itself has changed in this turn.
+    after: all that was in the worktree in the end, as git names it.
+    spoiled: what the tests have changed or deleted of it.
     """
 
     changes: Changes
@@ -49,6 +53,9 @@ class Findings(msgspec.Struct, frozen=True):
     imported: Imported | None = None
     apart: Sequence[str] = ()
     weaker: str = ""
+    own: Sequence[str] = ()
+    after: str = ""
+    spoiled: Sequence[str] = ()
 
 
 class CoachTurn(msgspec.Struct, frozen=True):
@@ -80,7 +87,12 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
         issues = [f"the Player {found.player.ending}"]
     else:
         issues += _doubt(found.tests, found.report, found.trouble)
+    ran = (("the Player", found.player), ("the test command", found.tests))
+    issues += [f"{who} {it.ending}" for who, it in ran if it and it.decision and not it.exit_code]
     issues += [found.weaker] if found.weaker else []
+    if found.spoiled:
+        what = "the tests have changed files, so what was tested is not what is there"
+        issues.append(f"{what}: {some(found.spoiled)}")
     issues += [f"changed outside the worktree, put it back: {each}" for each in found.refused]
     if other := not_tested(found.changes, found.imported):
         issues.append(f"the tests ran the checkout's code, not the worktree's: {some(other)}")
@@ -110,6 +122,16 @@ def review(judged: CoachTurn, opinion: Opinion | None, why: str) -> CoachTurn:
         rationale=rationale,
         issues=issues,
         criteria_verification=criteria,
+    )
+
+
+def without_secrets(judged: CoachTurn) -> CoachTurn:
+    """Return the same without secrets of the environment in what is told of it."""
+    hide = Secrets().hide
+    return replace(
+        judged,
+        rationale=hide(judged.rationale),
+        issues=[hide(each) for each in judged.issues],
     )
 
 
@@ -171,8 +193,8 @@ def conclude(
         return "configuration_error", f"mend --{'test' if tests else 'player'}: {why}"
     if found[-1].trouble == NO_REPORT and not ran_before and _exited(tests):
         return "configuration_error", f"mend --test, as {recipe}: {why}"
-    if player.decision:
-        return player.decision, why
+    if decision := player.decision or (tests.decision if tests else ""):
+        return decision, why
     if player.exit_code is None or over:
         return "timeout_budget_exhausted", f"{over}: {why}" if over else why
     if [each.tests for each in found[-2:]] == [None, None]:

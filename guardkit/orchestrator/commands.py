@@ -16,13 +16,21 @@ import msgspec
 from guardkit.clock import Clock
 from guardkit.orchestrator.environment import Env, Secrets, environment
 from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming
-from guardkit.orchestrator.processes import File, Process, start
+from guardkit.orchestrator.processes import (
+    NOT_EXECUTED,
+    NOT_FOUND,
+    UNWATCHED,
+    File,
+    Process,
+    start,
+)
 
 TAIL_BYTES = 8 * 1024
 LEAVE = 1.0  # seconds in which what a command has started may end after it, as a reporter does
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 SIGNALS = {-number: f"was ended by {number.name}" for number in signal.Signals}
-BY_SHELL = {126: "could not be executed", 127: "was not found"}
+BY_SHELL = {NOT_EXECUTED: "could not be executed", NOT_FOUND: "was not found"}
+LOST = "has ended its watcher, and what it has started may run on"
 
 OnLine = Callable[[str], object]
 Poll = Callable[[], Coroutine[Any, Any, None]]
@@ -86,10 +94,16 @@ class Ended(msgspec.Struct, frozen=True):
     exit_code: int | None
     left: Sequence[int] = ()
 
+    @property
+    def decision(self) -> str:
+        """The final decision that this asks for, "" for none: what runs on proves nothing."""
+        return "error" if self.left or self.exit_code == UNWATCHED else ""
+
     def words(self, seat: Seat) -> str:
         """Return the rest of a sentence that begins with the command's name."""
         code = self.exit_code
-        text = seat.late if code is None else (BY_SHELL | SIGNALS).get(code, f"exited with {code}")
+        known = BY_SHELL | SIGNALS | {UNWATCHED: LOST}
+        text = seat.late if code is None else known.get(code, f"exited with {code}")
         stay = ", ".join(map(str, self.left))
         return f"{text}; what it has started cannot be ended: process {stay}" if stay else text
 
@@ -121,7 +135,12 @@ async def run_command(command: str, seat: Seat) -> CommandResult:
         output.take(cast("FileIO", process.watcher.stdout).read(PIPE_BYTES) or b"")
 
     ended = await run(("/bin/sh", "-c", command), seat, talk, rest, stderr=STDOUT)
-    return CommandResult(exit_code=ended.exit_code, ending=ended.words(seat), tail=output.text)
+    return CommandResult(
+        exit_code=ended.exit_code,
+        ending=ended.words(seat),
+        tail=output.text,
+        decision=ended.decision,
+    )
 
 
 async def run(
@@ -191,7 +210,10 @@ class Output:
     @property
     def text(self) -> str:
         """The end of what was written, plain, and without secrets of our environment."""
-        return plain(self._secrets.hide(self.tail.decode(errors="replace"))).strip()
+        tail = self.tail
+        if len(tail) == TAIL_BYTES:  # half a line may hold half a secret
+            tail = tail.partition(b"\n")[2] or tail
+        return plain(self._secrets.hide(tail.decode(errors="replace"))).strip()
 
     async def follow(self, incoming: Incoming) -> None:
         """Take what comes through a pipe, to its end."""

@@ -81,14 +81,23 @@ class Documents:
         """Remove what the turns of an earlier run have left; return what is in the way, or ""."""
         return await self._try(clear_turns)
 
-    async def make_room(self, turn: int) -> str:
-        """Remove whatever is where a report is to be; return why it cannot be, or ""."""
-        return await self._try(remove, self.report(turn).name)
+    async def make_room(self, turn: int) -> tuple[int, str]:
+        """Remove whatever is where a report is to be.
 
-    async def read(self, turn: int) -> tuple[Report | None, str]:
-        """Return what the tests' report says; or None, and why, as the end of a sentence."""
+        Returns the time of now as the disk tells it, in nanoseconds; and why it cannot be, or "".
+        """
         try:
-            return await self._call(_read, self.report(turn).name, limit=LIMIT_REPORT)
+            return await self._call(_make_room, self.report(turn).name), ""
+        except OSError as error:
+            return 0, f"{error.filename or self.folder}: {error.strerror}"
+
+    async def read(self, turn: int, since: int) -> tuple[Report | None, str]:
+        """Return what the tests' report says; or None, and why, as the end of a sentence.
+
+        since: when the tests began, as `make_room` tells.
+        """
+        try:
+            return await self._call(_read, self.report(turn).name, since, limit=LIMIT_REPORT)
         except OSError as error:
             return None, f"its report cannot be read: {error.strerror}"
 
@@ -145,9 +154,12 @@ def _see(work: "asyncio.Future[Any]") -> None:
         work.exception()
 
 
-def _read(folder: Folder, name: str) -> tuple[Report | None, str]:
+def _read(folder: Folder, name: str, since: int) -> tuple[Report | None, str]:
     try:
         with FileIO(folder.file(name)) as file:
+            os.fchmod(file.fileno(), 0o600)  # it may hold whatever the tests have printed
+            if os.fstat(file.fileno()).st_mtime_ns < since:
+                return None, "its report is older than its run"
             return read_junit(file), ""
     except FileNotFoundError:
         return None, NO_REPORT
@@ -160,6 +172,16 @@ def _take(folder: Folder, name: str) -> bytes:
     text = folder.read(name, MAX_REQUEST)
     folder.remove(name)
     return text
+
+
+def _make_room(folder: Folder, name: str) -> int:
+    remove(folder, name)
+    aside = temporary()
+    folder.replace(aside, b"")
+    try:
+        return folder.status(aside).st_mtime_ns
+    finally:
+        folder.remove(aside)
 
 
 def _begin_log(folder: Folder, name: str) -> int:
@@ -224,5 +246,5 @@ def _write(folder: Folder, name: str, document: bytes) -> None:
 
 
 def _encode(document: object) -> bytes:
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    return Secrets().hide(text).encode()
+    plain = Secrets().hide_in(msgspec.to_builtins(document))
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2)

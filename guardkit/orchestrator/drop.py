@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,11 +17,12 @@ from guardkit.orchestrator.git import Git, GitError, pin
 from guardkit.orchestrator.lease import wait_for_agents
 from guardkit.orchestrator.leftovers import known
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.trees import compare, make_tree, others, shown
+from guardkit.orchestrator.trees import compare, make_tree, shown
 from guardkit.orchestrator.workspace import REFS, delete, is_being_built, open_git
 from guardkit.progress.paths import HOME, WORKTREES
 
 PREFIX = "refs/heads/autobuild/"
+MAX_INNER = 1000  # repositories inside that are looked for
 MAX_SUBJECTS = 3  # commits that are named in a line
 
 
@@ -61,7 +63,7 @@ async def find_left(root: Path, name: str, clock: Clock) -> Left:
     if not (is_there or has_branch):
         raise WorkspaceError(f"{name} has left neither a worktree nor a branch below {root}")
     work = [
-        *(await _find_commits(git.shared, branch) if has_branch else ()),
+        *(await _find_commits(git.shared, branch, but=branch) if has_branch else ()),
         *(await _find_changes(git, path, branch if has_branch else "HEAD") if is_there else ()),
     ]
     return Left(name=name, path=path, git=git, is_there=is_there, has_branch=has_branch, work=work)
@@ -96,10 +98,11 @@ async def names(root: Path, clock: Clock) -> list[str]:
     return sorted(found)
 
 
-async def _find_commits(git: Git, branch: str) -> list[str]:
-    """Return the commits of a branch that are on no other branch or tag."""
-    rest = (f"--exclude={branch}", f"--exclude={REFS}/*", "--single-worktree", "--all")
-    found = (await git.run("log", "--format=%h %s", branch, "--not", *rest)).splitlines()
+async def _find_commits(git: Git, commit: str, *, but: str = "") -> list[str]:
+    """Return the commits that lead to one and are on no branch or tag, less that of `but`."""
+    less = [f"--exclude={but}"] if but else []
+    rest = (*less, f"--exclude={REFS}/*", "--single-worktree", "--all")
+    found = (await git.run("log", "--format=%h %s", commit, "--not", *rest)).splitlines()
     if not found:
         return []
     more = f" and {len(found) - MAX_SUBJECTS} more" if len(found) > MAX_SUBJECTS else ""
@@ -112,18 +115,28 @@ async def _find_changes(git: Git, path: Path, branch: str) -> list[str]:
     try:
         with TemporaryDirectory(prefix="guardkit-") as scratch:
             own = await pin(Git(folder=path, clock=git.clock, git_dir=path / ".git"))
+            commits = await _find_commits(own.shared, await own.line("rev-parse", "HEAD"))
             own = replace(own, index=Path(scratch, "index"))
             await own.run("read-tree", branch)
-            tree = await make_tree(own)
-            changed = {*await compare(own, branch, tree)}
-            baseline = f"{REFS}/{path.name}/baseline"
-            if await own.shared.asks("rev-parse", "-q", "--verify", baseline):
-                changed &= (await compare(own, baseline, tree)).keys()
-            inner = [each for each in await others(own) if each.endswith("/")]
+            files = sorted(await compare(own, branch, await make_tree(own)))
     except GitError as error:
         return [f"it cannot be seen what is in the worktree: {error}"]
-    files = sorted(changed)
+    inner = await to_thread.run_sync(_find_inner, path)
     return [
+        *commits,
         *([f"{many(len(files), 'file')} not committed: {some(files)}"] if files else ()),
-        *(f"a repository of its own: {shown(each)}" for each in inner),
+        *([f"repositories of their own: {some(inner)}"] if inner else ()),
     ]
+
+
+def _find_inner(folder: Path) -> list[str]:
+    """Return the repositories in a worktree, also in what git ignores, and its submodules."""
+    found, below = list[str](), [folder]
+    while below and len(found) < MAX_INNER:
+        with suppress(OSError), os.scandir(below.pop()) as entries:
+            for entry in entries:
+                if entry.name == ".git" and Path(entry).parent != folder:
+                    found.append(shown(str(Path(entry).parent.relative_to(folder))))
+                elif entry.is_dir(follow_symlinks=False):
+                    below.append(Path(entry))
+    return sorted(found)

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 # A git hook hands some of these to what it starts: they would point git at another repository,
 # or change what a path means. All that `git rev-parse --local-env-vars` names, and five more.
@@ -16,7 +17,9 @@ _GIT_LOCAL = """
 GIT_LOCAL = {f"GIT_{name}" for name in _GIT_LOCAL.split()}
 OURS = "NATS_"  # our own logins stay with us
 # What the name of a variable says of its value.
-SECRET = re.compile(r"(?i)token|secret|passw|_pass$|credential|api_?key|(private|access|n)_?key")
+SECRET = re.compile(
+    r"(?i)token|secret|passw|_(pass|pwd|pat)$|credential|api_?key|(private|access|n)_?key"
+)
 IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 TRACED_BY = {"TRACEPARENT", "OTEL_EXPORTER_OTLP_ENDPOINT"}  # who sets one of these, traces
 TRACING = {  # of Claude Code: it tells of its tools and of each call of its model
@@ -44,13 +47,21 @@ def tracing() -> dict[str, str]:
     return {name: value for name, value in TRACING.items() if name not in os.environ}
 
 
+def _is_file(value: str) -> bool:
+    """Return whether a value is the path of a file that holds the secret."""
+    try:
+        return Path(value).exists()
+    except (OSError, ValueError):  # such as a name that is too long for one
+        return False
+
+
 class Secrets:
     """The secrets in our environment: who is given them may print them, where all may read it."""
 
     def __init__(self) -> None:
         found = set[str]()
         for name, value in os.environ.items():
-            if SECRET.search(name) and not Path(value).exists():
+            if SECRET.search(name) and not _is_file(value):
                 found.add(value)
             found.update(IN_URL.findall(value))
         longest = sorted((each for each in found if len(each) >= LEAST), key=len, reverse=True)
@@ -59,3 +70,14 @@ class Secrets:
     def hide(self, text: str) -> str:
         """Return a text with `***` in place of secrets."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+    def hide_in(self, value: object) -> object:
+        """Return what JSON is made of, with `***` in place of secrets in its texts."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, Mapping):
+            found = cast("Mapping[object, object]", value)
+            return {self.hide_in(key): self.hide_in(each) for key, each in found.items()}
+        if isinstance(value, list | tuple):
+            return [self.hide_in(each) for each in cast("Sequence[object]", value)]
+        return value

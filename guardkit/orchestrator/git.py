@@ -35,6 +35,7 @@ OPTIONS = (
     *("-c", "core.splitIndex=false"),  # an index of our own is one file
     *("-c", "core.trustctime=true"),  # else a file may be changed back to its size and time
     *("-c", "core.checkStat=default"),
+    *("-c", "core.ignoreStat=false"),  # else it takes all files for unchanged
     *("-c", "core.safecrlf=false"),  # it refuses files that `git add` would convert
     *("-c", "sparse.expectFilesOutsideOfPatterns=false"),  # else it does not see those
     *("-c", "i18n.commitEncoding=UTF-8"),

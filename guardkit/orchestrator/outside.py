@@ -22,7 +22,7 @@ from guardkit.orchestrator.apart import CACHE
 from guardkit.orchestrator.commits import unfit
 from guardkit.orchestrator.git import Git
 from guardkit.orchestrator.trees import OURS, shown
-from guardkit.orchestrator.workspace import Worktree, current_branch
+from guardkit.orchestrator.workspace import KEPT, REFS, Worktree, current_branch
 from guardkit.progress.folder import read_file
 
 MAX_BYTES = 2**20  # of a hook that are looked at
@@ -30,7 +30,7 @@ INFO = ("exclude", "attributes", "grafts")
 KINDS = {"refs/heads/": "branch ", "refs/tags/": "tag "}
 PASSED_OVER = ("refs/guardkit/", "refs/heads/autobuild/")  # other builds', and what we keep
 # `git push -u`, `git switch` and `git submodule update` write these: they change nothing for us.
-FREE = re.compile(r"branch\..*|submodule\..*\.(url|active)", re.DOTALL)
+FREE = re.compile(r"(branch|remote|lfs)\..*|submodule\..*\.(url|active)", re.DOTALL)
 STATUS = (
     *("status", "--porcelain=v2", "-z", "--no-renames", "--ignore-submodules=dirty"),
     *("--untracked-files=all", "--ignored=matching", "--", OURS),
@@ -56,6 +56,11 @@ async def observe(tree: Worktree) -> Observation:
     named = {**await _refs(git), **await _files(git), **await _flags(git), **free}
     named.pop(f"branch {await current_branch(tree.git)}", None)  # told already: it is there now
     guarded |= await to_thread.run_sync(_metadata, tree)
+    for name in KEPT:
+        ref = f"{REFS}/{tree.path.name}/{name}"
+        guarded[ref] = await git.asks("rev-parse", "-q", "--verify", ref) and await git.line(
+            "rev-parse", ref
+        )
     if why := await unfit(tree):
         guarded[why] = True
     return Observation(named, guarded)

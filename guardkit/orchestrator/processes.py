@@ -20,6 +20,7 @@ from guardkit.orchestrator.watcher import descendants
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and until a process counts as one that stays
 NOT_EXECUTED, NOT_FOUND = 126, 127  # exit codes, as a shell's
+UNWATCHED = -999  # in place of one: somebody has killed the watcher, and who knows what runs on
 MAX_STATUS = 4096  # bytes of what a watcher tells
 STARTED, ENDED = re.compile(rb"started (\d+)\n"), re.compile(rb"(exited|failed) (-?\d+)\n")
 
@@ -45,8 +46,8 @@ class Process:
         """
         while not (ended := ENDED.search(self._told)) and not self._is_gone:
             await self._hear()
-        if not ended:  # somebody has killed the watcher
-            return -signal.SIGKILL
+        if not ended:
+            return UNWATCHED
         number = int(ended[2])
         if ended[1] == b"failed":
             return NOT_FOUND if number == errno.ENOENT else NOT_EXECUTED
@@ -64,7 +65,8 @@ class Process:
             self._order(b"T")
             await clock.sleep(GRACE)
             self._order(b"K")
-            await clock.sleep(GRACE)
+            with clock.busy():
+                await clock.sleep(GRACE)
             tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
@@ -78,11 +80,6 @@ class Process:
                 os.killpg(int(started[1]), signal.SIGKILL)
         self._close()
         return left
-
-    def kill(self) -> None:
-        """End all that is left at once, without waiting for it."""
-        self._order(b"K")
-        self._close()
 
     async def _hear(self) -> None:
         await anyio.wait_readable(self._status)

@@ -9,7 +9,7 @@ from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.apart import walk
 from guardkit.orchestrator.git import Git, pin
 from guardkit.orchestrator.leftovers import known
-from guardkit.orchestrator.workspace import REFS, Workspace, Worktree
+from guardkit.orchestrator.workspace import KEPT, REFS, Workspace, Worktree
 
 
 async def find_base(git: Git, path: Path, branch: str) -> str:
@@ -27,7 +27,7 @@ async def find_base(git: Git, path: Path, branch: str) -> str:
         f"{REFS}/{name}/{ref}": await git.shared.asks(
             "rev-parse", "-q", "--verify", f"{REFS}/{name}/{ref}"
         )
-        for ref in ("base", "baseline")
+        for ref in KEPT
     }
     missing = next((what for what, is_there in wanted.items() if not is_there), None)
     if missing:
@@ -42,6 +42,8 @@ async def reopen(place: Workspace, index: Path) -> Worktree:
     Raises GitError.
     """
     git = await pin(Git(folder=place.path, clock=place.git.clock, git_dir=place.path / ".git"))
+    if (git.common or git.git_dir) != (place.git.common or place.git.git_dir):
+        raise WorkspaceError(f"the .git of {place.path} leads to another repository: drop it")
     own = replace(git, index=index)
     baseline = await git.shared.line("rev-parse", f"{REFS}/{place.path.name}/baseline")
     await own.run("read-tree", baseline)

@@ -17,6 +17,19 @@ JUNIT = "{junit}"
 LIMIT = 30.0  # seconds in which Python says whether it has pytest
 MANIFEST_MAX = 2**20  # bytes of a package.json that are read
 
+
+def _copied(command: str, report: str) -> str:
+    """Return a command whose report is at a place of its own, and may be that of an earlier run."""
+    return f"rm -f {report}; {command}; r=$?; cp {report} {JUNIT}; exit $r"
+
+
+def _gathered(command: str, folder: str) -> str:
+    """Return a command that leaves many reports in a folder, which become one."""
+    suites = f"grep -hv '^<?xml' {folder}/TEST-*.xml"
+    whole = f"(echo '<testsuites>'; {suites}; echo '</testsuites>') > {JUNIT}"
+    return f"rm -rf {folder}; {command}; r=$?; {whole}; exit $r"
+
+
 NODE = f"node --test --test-reporter=junit --test-reporter-destination={JUNIT}"
 BY_PACKAGE = {  # of what a package.json names
     "vitest": f"npx vitest run --reporter=junit --outputFile={JUNIT}",
@@ -24,11 +37,11 @@ BY_PACKAGE = {  # of what a package.json names
     "mocha": f"npx mocha --reporter mocha-junit-reporter --reporter-options mochaFile={JUNIT}",
 }
 BY_FILE = {  # the first that is there tells how a repository is tested
-    "Cargo.toml": f"cargo nextest run --profile ci && cp target/nextest/ci/junit.xml {JUNIT}",
+    "Cargo.toml": _copied("cargo nextest run --profile ci", "target/nextest/ci/junit.xml"),
     "go.mod": f"gotestsum --junitfile {JUNIT}",
-    "pom.xml": f"mvn -q test; r=$?; cat target/surefire-reports/TEST-*.xml > {JUNIT}; exit $r",
+    "pom.xml": _gathered("mvn -q test", "target/surefire-reports"),
     "CMakeLists.txt": f"ctest --test-dir build --output-junit {JUNIT}",
-    "meson.build": f"meson test -C build; cp build/meson-logs/testlog.junit.xml {JUNIT}",
+    "meson.build": _copied("meson test -C build", "build/meson-logs/testlog.junit.xml"),
     "composer.json": f"vendor/bin/phpunit --log-junit {JUNIT}",
     "Gemfile": f"bundle exec rspec --format RspecJunitFormatter --out {JUNIT}",
     "pyproject.toml": DEFAULT_TEST,

@@ -84,7 +84,7 @@ async def make_tree(
     await _update(git, "--force-remove", files=gone.intersection(changed), limit=limit)
     there = [path for path in (*changed, *files) if path not in gone]
     await _update(git, "--add", "--replace", "--remove", files=there, limit=limit)
-    if litter:
+    if litter := {path: name for path, name in (litter or {}).items() if path not in {*added}}:
         objects = {path: name for _, name, path in await entries(git)}
         left = [path for path, name in litter.items() if objects.get(path) == name]
         await _update(git, "--force-remove", files=left)
@@ -171,6 +171,13 @@ def _changes(fields: Sequence[str]) -> Changes:
     return {shown(path): letter if letter in "AD" else "M" for path, letter in pairs}
 
 
+async def objects(git: Git, tree: str) -> list[tuple[str, str]]:
+    """Return the paths of a tree, as they are told, and the object of each; raises GitError."""
+    listed = await git.names("ls-tree", "-r", "-z", tree)
+    pairs = (line.partition("\t") for line in listed)
+    return [(shown(path), head.split()[2]) for head, _, path in pairs]
+
+
 async def read_patch(git: Git, before: str, after: str) -> str:
     """Return what differs between two trees, as a diff; raises GitError."""
     words = ("-p", "--no-ext-diff", "--no-textconv", "--no-color", before, after)
@@ -198,9 +205,11 @@ async def read_lines(git: Git, before: str, after: str) -> list[tuple[str, str]]
     return found
 
 
-async def find_litter(git: Git, baseline: Path, before: str) -> dict[str, str]:
-    """Return what tests have left since the tree `before`: new paths, and the object of each."""
-    after = await write_tree(git, baseline, {})
+async def find_litter(git: Git, before: str, after: str) -> dict[str, str]:
+    """Return what tests have left: the new paths of the tree after them, and the object of each.
+
+    before: the tree that was tested.
+    """
     found = await _raw(git, before, after, "--diff-filter=A")
     return {path: head.split()[3] for head, path in found}
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -18,7 +18,7 @@ from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.budgets import Deadlines, Ledger
 from guardkit.orchestrator.coach import CoachTurn, Findings
-from guardkit.orchestrator.commands import Seat, run_command
+from guardkit.orchestrator.commands import CommandResult, Seat, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.imported import read_imported, search_path
@@ -49,7 +49,6 @@ class Turns:
     begun: what was outside of the worktree at the beginning.
     scratch: a folder of our own, outside of the repository.
     lease: what the agents hold as long as they live.
-    litter: the object that tests have left at a path.
     """
 
     telling: Telling
@@ -63,7 +62,6 @@ class Turns:
     begun: Observation
     scratch: Path
     lease: int | None
-    litter: dict[str, str] = field(default_factory=dict[str, str])
 
     async def take(self, turn: Turn, taken: Sequence[CoachTurn], until: Deadlines) -> CoachTurn:
         """Run the Player, and the tests unless it has failed; leave the documents of the turn.
@@ -77,6 +75,7 @@ class Turns:
             judged = await self._validate(turn, found, before, until)
         else:
             judged = self._judge(turn, found, before, await observe(tree))
+        judged = coach.without_secrets(judged)
         remark = await self.documents.save(judged)
         return replace(judged, rationale="; ".join(filter(None, (judged.rationale, remark))))
 
@@ -94,13 +93,36 @@ class Turns:
                 spend=self.ledger.of("player"),
             )
             log.close()
-            content = await write_tree(tree.git, tree.index, self.litter)
-            await workspace.keep(tree, f"turn-{turn.number}", content)
-            changes = await compare(tree.git, tree.baseline, content)
-            _show(turn, changes)
+            found = await self._measure(turn, player, taken)
+            _show(turn, found.changes)
             if player.exit_code != 0:
                 phase.fail(f"the Player {player.ending}")
-        return Findings(changes, (), player, tree=content)
+        return found
+
+    async def _measure(
+        self, turn: Turn, player: CommandResult, taken: Sequence[CoachTurn]
+    ) -> Findings:
+        """Return what the Player has changed: what tests have left or changed is not its work."""
+        tree = self.tree
+        litter = await self._litter(taken)
+        content = await write_tree(tree.git, tree.index, litter)
+        whole = await write_tree(tree.git, tree.index, {})
+        await workspace.keep(tree, f"turn-{turn.number}", content)
+        since = taken[-1].validation_results.after if taken else tree.baseline
+        own = sorted(await compare(tree.git, since, whole))
+        theirs = {*own, *(path for each in taken for path in each.validation_results.own)}
+        changes = await compare(tree.git, tree.baseline, content)
+        changes = {path: kind for path, kind in changes.items() if path in theirs}
+        return Findings(changes, (), player, tree=content, own=own, after=whole)
+
+    async def _litter(self, taken: Sequence[CoachTurn]) -> dict[str, str]:
+        """Return the objects that tests have left at new paths."""
+        litter = dict[str, str]()
+        for each in taken:
+            found = each.validation_results
+            if found.tests:
+                litter |= await find_litter(self.tree.git, found.tree, found.after)
+        return litter
 
     async def _validate(
         self, turn: Turn, found: Findings, before: Observation, until: Deadlines
@@ -123,20 +145,22 @@ class Turns:
     async def _test(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
         """Run the tests, and read their report, whatever their exit code."""
         tree, number = self.tree, turn.number
-        in_the_way = await self.documents.make_room(number)
+        since, in_the_way = await self.documents.make_room(number)
         told = self.scratch / f"imported-{number}"
         told.touch(mode=0o600)
         path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
         seat = self._seat(turn, budget, limit, search_path(tree.path, told=told))
         tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
-        report, trouble = await self.documents.read(number)
+        report, trouble = await self.documents.read(number, since)
         if in_the_way:
             report, trouble = None, f"an old report cannot be removed: {in_the_way}"
         skipped = report.skipped if report else 0
         weaker = await find_weaker(
             tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
         )
-        self.litter.update(await find_litter(tree.git, tree.index, found.tree))
+        after = await write_tree(tree.git, tree.index, {})
+        await workspace.keep(tree, f"after-{number}", after)
+        touched = await compare(tree.git, found.after, after)
         return replace(
             found,
             tests=tests,
@@ -145,6 +169,8 @@ class Turns:
             imported=read_imported(told, tree.path, tree.place.root),
             apart=await find_apart(tree.git, tree.index, tree.inner),
             weaker=weaker,
+            after=after,
+            spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
         )
 
     def _judge(

@@ -23,6 +23,7 @@ from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
 REFS = "refs/guardkit"
+KEPT = ("base", "baseline")  # what a build is measured against, by which it may be resumed
 
 FindBase = Callable[[Git, Path, str], Awaitable[str]]
 
@@ -76,6 +77,9 @@ async def plan_workspace(
     """
     branch, path = f"autobuild/{task_id}", root / HOME / WORKTREES / task_id
     git = await open_git(root, clock)
+    if await git.shared.asks("rev-parse", "-q", "--verify", "refs/heads/autobuild"):
+        words = f"git -C {quote(str(root))} branch -m autobuild autobuild-1"
+        raise WorkspaceError(f"a branch is called autobuild, where ours are: rename it: {words}")
     head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
     await git.run("check-ref-format", "--branch", branch)
     await to_thread.run_sync(_is_there, root, task_id)
@@ -84,9 +88,10 @@ async def plan_workspace(
         return Workspace(root=root, path=path, branch=branch, base=began, git=git)
     aside = await remedy(git, path, branch)
     if aside and not await to_thread.run_sync(is_being_built, root, task_id):
-        begun = await git.asks("rev-parse", "-q", "--verify", f"{REFS}/{task_id}/baseline")
-        way = "go on with it by --resume, or move it aside" if begun else "move it aside"
-        raise WorkspaceError(f"{branch} is of an earlier run: {way}: {aside}")
+        kept = await git.shared.asks("rev-parse", "-q", "--verify", f"{REFS}/{task_id}/baseline")
+        ways = "go on with it by --resume, or move it aside" if kept else "move it aside"
+        what = f"{branch} is of an earlier run: {ways}: "
+        raise WorkspaceError(what + aside)
     return Workspace(root=root, path=path, branch=branch, base=head, git=git)
 
 
@@ -199,7 +204,7 @@ async def _undo(place: Workspace) -> None:
     await place.git.asks("worktree", "remove", "--force", "--force", str(place.path))
     git = place.git.shared
     await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
-    for name in ("base", "baseline"):
+    for name in KEPT:
         await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/{name}")
 
 

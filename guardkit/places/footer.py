@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from guardkit.places.cells import cut
 from guardkit.places.order import TROUBLE, trouble_first
-from guardkit.places.words import clean, cost, is_over, place, tests
-from guardkit.progress.lock import boot_id
+from guardkit.places.words import clean, cost, is_news, place, tests
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     Row = tuple[str, str, int]  # text, colour, and how many characters of the text have it
 
-JUST = 60.0  # seconds for which a build that has ended is shown
 LINES = 2  # at most
 RED, GREEN, YELLOW, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 COLOURS = {
@@ -25,17 +23,6 @@ COLOURS = {
 }
 
 
-def is_shown(seen: Look, now: float) -> bool:
-    """Return whether a build runs, or has ended within the last minute, as far as can be known.
-
-    now: seconds of this boot's monotonic clock.
-    """
-    if not is_over(seen.verdict) or not seen.snapshot:
-        return True
-    tracker = seen.snapshot.tracker
-    return tracker.boot_id == boot_id() != "" and now - tracker.beat <= JUST
-
-
 def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = True) -> list[str]:
     """Return one line for a build, two for one in trouble or for several, none where none runs.
 
@@ -43,7 +30,7 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     width: of a line, in cells.
     colours: whether the verdict is coloured.
     """
-    looks = trouble_first(each for each in looks if is_shown(each, now))
+    looks = trouble_first(each for each in looks if is_news(each, now))
     rows: list[Row] = []
     shown = 0
     while shown < len(looks) and len(rows) < LINES:

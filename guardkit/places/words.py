@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
 OVER = frozenset({"completed", "failed", "cancelled", "crashed", "lost"})
 WELL = frozenset({"running", "completed", "cancelled"})  # what needs no person
-LATELY = 300.0  # seconds for which an end is news
+LATELY = 60.0  # seconds for which an end is news
 TASK_STATES = ("running", "failed", "cancelled", "pending")  # besides those that are completed
 
 
@@ -152,14 +152,17 @@ def is_over(verdict: Verdict) -> bool:
     return verdict.state in OVER
 
 
-def has_just_ended(look: Look, now: float) -> bool:
-    """Return whether a build is over since some minutes at most, as far as this machine can know.
+def is_news(look: Look, now: float) -> bool:
+    """Return whether a build goes on, needs somebody, or has ended within the last minute.
+
+    Only ends that this boot's clock has seen are known to be so new.
 
     now: seconds of this boot's monotonic clock.
     """
-    tracker = look.snapshot.tracker if look.snapshot else None
-    known = tracker and tracker.boot_id and tracker.boot_id == boot_id()
-    return bool(tracker and known and is_over(look.verdict) and now - tracker.beat < LATELY)
+    if not is_over(look.verdict) or not look.snapshot:
+        return True
+    tracker = look.snapshot.tracker
+    return tracker.boot_id == boot_id() != "" and now - tracker.beat <= LATELY
 
 
 def unknown(task_id: str, where: str, known: Iterable[str]) -> str:

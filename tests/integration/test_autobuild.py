@@ -108,7 +108,7 @@ async def test_a_task_is_built_until_the_tests_prove_it(
 
 
 async def test_what_was_tested_is_what_is_committed(root: Path, build: Build) -> None:
-    result = await build(f"{GREEN}; echo more >> old.py", f"{PASSING}; touch litter; rm old.py")
+    result = await build(f"{GREEN}; echo more >> old.py", f"{PASSING}; touch litter")
     assert result.decision == "approved"
     assert git(root, "log", "-1", "--format=%B", "autobuild/T1").splitlines() == [
         "T1: Add tax",
@@ -119,7 +119,7 @@ async def test_what_was_tested_is_what_is_committed(root: Path, build: Build) ->
     assert git(root, "show", "--name-status", "--format=", "autobuild/T1") == (
         "M\told.py\nA\ttest_it.py\n"
     )
-    assert git(result.worktree, "status", "--porcelain") == " D old.py\n?? litter\n"
+    assert git(result.worktree, "status", "--porcelain") == "?? litter\n"
     git(root, "merge", "-q", "autobuild/T1")
     assert (root / "test_it.py").is_file()
 
@@ -294,6 +294,7 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
     assert (coach["issues"], coach["criteria_verification"]) == ([], [])
     assert coach["rationale"] == "1 test passing"
     found = coach["validation_results"]
+    assert found.pop("after") == found["tree"]
     assert found.pop("tree") == git(root, "rev-parse", "autobuild/T1^{tree}").strip()
     assert found == {
         "changes": {"old.py": "M", "test_it.py": "A"},
@@ -306,6 +307,8 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
         "imported": None,
         "apart": [],
         "weaker": "",
+        "own": ["old.py", "test_it.py"],
+        "spoiled": [],
     }
     assert left(root, "feedback.json") == {
         "turn": 1,

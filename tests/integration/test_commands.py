@@ -139,7 +139,7 @@ async def test_a_long_line_is_cut(runner: Runner) -> None:
 async def test_of_100_megabytes_only_the_end_is_kept(runner: Runner) -> None:
     result = await runner.run("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo end")
     assert len(result.tail) <= 8 * 1024
-    assert result.tail.endswith("x\nend")
+    assert result.tail == "end"
     assert runner.lines[-1] == "end"
 
 

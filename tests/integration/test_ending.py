@@ -251,7 +251,21 @@ def test_a_repository_that_was_made_inside_is_listed_and_kept(root: Path) -> Non
         root, "git init -q inner; echo 1 > inner/a; cd inner; git add .; git commit -qm x; exit 1"
     )
     code, _, [why, _] = drop(root, "TASK-1")
-    assert (code, why.partition("else: ")[2]) == (7, "a repository of its own: inner/")
+    assert (code, why.partition("else: ")[2]) == (7, "repositories of their own: inner")
+
+
+def test_a_commit_on_no_branch_and_a_repository_in_an_ignored_folder_are_listed_and_kept(
+    root: Path,
+) -> None:
+    (root / ".gitignore").write_text("ignored/\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Ignore")
+    detach = "git switch -q --detach; git commit -q --allow-empty -m Aside"
+    build(root, f"{detach}; git init -q ignored/inner; exit 1")
+    code, _, [commits, inner, _] = drop(root, "TASK-1")
+    assert code == 7
+    assert "1 commit that no other branch has: " in commits
+    assert inner.endswith("repositories of their own: ignored/inner")
 
 
 def test_a_worktree_that_git_cannot_look_into_is_kept(root: Path) -> None:

@@ -38,7 +38,7 @@ title: Implement text output fallback
 """
 CLAUDE = """\
 #!/bin/sh
-grep -q 'text output fallback' || exit 1  # in its prompt
+case "$1 $(cat)" in "-p "*"text output fallback"*) ;; *) exit 1 ;; esac
 echo 'def test_fallback(): pass' > test_fallback.py
 echo '{"type": "result", "subtype": "success", "is_error": false, "result": "done"}'
 """

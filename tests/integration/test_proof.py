@@ -103,34 +103,67 @@ DELETED = "git rm -q tests/test_prices.py; printf 'def test_it(): pass\\n' > tes
         pytest.param(
             "sed -i '/tax_is_added/,+2d' tests/test_prices.py",
             PYTEST,
-            "nothing but tests has changed, and nothing was added to them",
+            "nothing but tests has changed, and none was added",
             id="only tests deleted",
         ),
         pytest.param(
             "sed -i '1i import pytest' tests/test_prices.py;"
             "sed -i '/^def test_tax/i @pytest.mark.skip' tests/test_prices.py",
             PYTEST,
-            "nothing but tests has changed, and some are skipped now",
+            "nothing but tests has changed, and some do not run any more",
             id="only tests skipped",
         ),
         pytest.param(
             "sed -i 's/def test_tax/def no_test_tax/' tests/test_prices.py",
             PYTEST,
-            "nothing but tests has changed, and nothing was added to them",
+            "nothing but tests has changed, and none was added",
             id="only tests disabled",
         ),
         pytest.param(
             "printf '[tool.pytest.ini_options]\\naddopts = \"-k nothing\"\\n' >> pyproject.toml",
             PYTEST,
-            "nothing but tests has changed, and nothing was added to them",
+            "nothing but tests has changed, and none was added",
             id="only tests disabled by their settings",
         ),
         pytest.param(
             "echo collect_ignore=[] > tests/conftest.py;"
             "sed -i '/tax_is_added/,+2d' tests/test_prices.py",
             PYTEST,
-            "nothing but tests has changed, and nothing was added to them",
+            "nothing but tests has changed, and some do not run any more",
             id="only tests deleted, and settings added",
+        ),
+        pytest.param(
+            "echo 'del test_tax_is_added' >> tests/test_prices.py",
+            PYTEST,
+            "nothing but tests has changed, and some do not run any more",
+            id="only tests deleted by a line more",
+        ),
+        pytest.param(
+            "git mv tests/test_prices.py tests/../prices_disabled.py;"
+            "printf 'def test_it(): pass\\n' > tests/test_it.py",
+            PYTEST,
+            "nothing but tests has changed, and none was added",
+            id="only tests moved away",
+        ),
+        pytest.param(
+            "printf '[pytest]\\nnorecursedirs = tests\\n' > pytest.ini; mkdir x;"
+            "printf 'def test_it(): pass\\n' > x/test_it.py",
+            PYTEST,
+            "nothing but tests has changed, and some do not run any more",
+            id="only tests passed over",
+        ),
+        pytest.param(
+            RIGHT,
+            "printf 'def with_tax(cents):\\n    return 2 * cents\\n' > src/shop/prices.py;"
+            f"{PYTEST}",
+            "the tests have changed files, so what was tested is not what is there: src/shop/pri",
+            id="tests that mend the code",
+        ),
+        pytest.param(
+            RIGHT,
+            f"echo '{REPORT}' > old.xml; touch -d '2 days ago' old.xml; cp -p old.xml {{junit}}",
+            "its report is older than its run",
+            id="an old report",
         ),
         pytest.param(
             RIGHT,
@@ -174,6 +207,69 @@ async def test_a_report_outside_of_its_place_is_none(
     result = await build(RIGHT, f"ln -s {tmp_path}/report.xml {{junit}}")
     assert result.status == "failed"
     assert "its report cannot be read: it is a link" in result.summary
+
+
+async def test_what_tests_have_changed_is_not_the_player_s_work(root: Path, build: Build) -> None:
+    (root / "state.txt").write_text("0")
+    (root / "tests" / "test_prices.py").write_text(
+        "from pathlib import Path\n\ndef test_it():\n    Path('state.txt').write_text('1')\n"
+        "    Path('left.txt').write_text('1')\n"
+    )
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "More")
+    result = await build("true", max_turns=2)
+    assert result.status == "failed"
+    assert "the Player changed nothing in its worktree" in result.summary
+    again = await build("true", max_turns=4, resume=True)
+    assert "the Player changed nothing in its worktree" in again.summary
+
+
+async def test_what_a_player_commits_of_what_tests_have_left_stays(
+    root: Path, build: Build
+) -> None:
+    (root / "tests" / "test_prices.py").write_text(
+        "from pathlib import Path\nimport shop.prices\n\ndef test_it():\n"
+        "    Path('left.txt').write_text('1')\n    assert shop.prices.with_tax(1) == 2\n"
+    )
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "More")
+    mend = f"{RIGHT}; git add left.txt; git commit -qm Left"
+    result = await build(f"test -e left.txt && ({mend}) || echo 1 > other.txt", max_turns=2)
+    assert result.decision == "approved"
+    assert "left.txt" in git(root, "ls-tree", "--name-only", "autobuild/T1").split()
+
+
+async def test_a_document_that_approves_is_not_believed_when_a_build_is_resumed(
+    root: Path, build: Build
+) -> None:
+    await build("echo 1 > new.txt")
+    path = root / ".guardkit/autobuild/T1/coach_turn_1.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"decision": "approve", "issues": []}))
+    result = await build("true", resume=True)
+    assert result.status == "failed"
+
+
+async def test_a_wrong_expectation_may_be_corrected(root: Path, build: Build) -> None:
+    (root / "src/shop/prices.py").write_text("def with_tax(cents):\n    return cents * 3\n")
+    git(root, "commit", "-q", "-a", "-m", "Three")
+    result = await build("sed -i 's/== 200/== 300/' tests/test_prices.py")
+    assert result.decision == "approved"
+
+
+async def test_a_secret_that_a_failing_test_tells_is_kept_nowhere(
+    root: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'a"very\\secret-' + "x" * 400
+    monkeypatch.setenv("SHOP_TOKEN", secret)
+    monkeypatch.setenv("GH_PAT", "another-secret-1")
+    use = 'import os\\n\\ndef test_it():\\n    raise AssertionError(os.environ["GH_PAT"])\\n'
+    await build(f"printf '{use}' >> tests/test_prices.py")
+    folder = root / ".guardkit/autobuild/T1"
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert "another-secret-1" not in text or path.suffix == ".xml"
+    assert (folder / "coach_turn_1.xml").stat().st_mode & 0o077 == 0
 
 
 async def test_tests_that_were_added_are_work(build: Build, root: Path) -> None:

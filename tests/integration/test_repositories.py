@@ -120,6 +120,26 @@ async def test_what_a_filter_makes_of_a_file_is_measured_as_git_keeps_it(root: P
     assert git(root, "show", f"{BRANCH}:x.rot") == "xpsme\n"
 
 
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+async def test_what_lfs_keeps_is_checked_out_and_committed_as_a_pointer(root: Path) -> None:
+    git(root, "lfs", "install", "--local")
+    git(root, "lfs", "track", "*.bin")
+    (root / "x.bin").write_bytes(b"hello\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Large")
+    assert git(root, "show", "HEAD:x.bin").startswith("version https://git-lfs.github.com/spec/v1")
+    tree = await open_workspace(root)
+    assert (tree.path / "x.bin").read_bytes() == b"hello\n"
+    assert await changed_files(tree) == {}
+    (tree.path / "x.bin").write_bytes(b"world\n")
+    assert await changed_files(tree) == {"x.bin": "M"}
+    await approve(tree)
+    pointer = git(root, "show", f"{BRANCH}:x.bin")
+    assert pointer.startswith("version https://git-lfs.github.com/spec/v1")
+    git(root, "merge", "-q", BRANCH)
+    assert (root / "x.bin").read_bytes() == b"world\n"
+
+
 @pytest.mark.parametrize("kind", ["smudge", "process", "hangs"])
 async def test_of_a_worktree_whose_required_filter_does_not_work_nothing_is_left(
     root: Path, tmp_path: Path, kind: str

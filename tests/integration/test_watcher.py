@@ -15,7 +15,7 @@ import pytest
 from guardkit import SystemClock, track_build
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.lease import PATIENCE, hold, wait_for_agents
-from guardkit.orchestrator.processes import GRACE, Process, start
+from guardkit.orchestrator.processes import GRACE, UNWATCHED, Process, start
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -214,7 +214,7 @@ async def test_an_agent_whose_watcher_is_killed_ends(folder: Path) -> None:
     ours = [pid for pid in pids(folder) if parent(pid) == process.watcher.pid]
     main = next(pid for pid in ours if os.getpgid(pid) == pid)  # the other was left by its parents
     os.kill(process.watcher.pid, signal.SIGKILL)
-    assert await process.wait() == -signal.SIGKILL
+    assert await process.wait() == UNWATCHED
     assert await process.end(SystemClock()) == []
     until(lambda: not Path(f"/proc/{main}").exists() or main not in alive(folder))
     for pid in alive(folder):

@@ -184,6 +184,6 @@ async def test_a_disk_that_hangs_is_told_of_and_waited_for_once(tmp_path: Path) 
     late = "the documents of turn 1 cannot be written: the disk hangs"
     assert told == [late]
     assert await documents.save(JUDGED) == late
-    assert await documents.read(1) == (None, "its report cannot be read: the disk hangs")
+    assert await documents.read(1, 0) == (None, "its report cannot be read: the disk hangs")
     hangs.set()
     documents.close()

@@ -14,8 +14,8 @@ from guardkit.places.words import (
     clip,
     counts,
     duration,
-    has_just_ended,
     heading,
+    is_news,
     log_line,
     look_line,
     one_line,
@@ -367,24 +367,24 @@ def test_what_is_too_long_ends_in_an_ellipsis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "boot", "now", "is_news"),
+    ("state", "boot", "now", "expected"),
     [
-        ("completed", boot_id(), 399.0, True),
-        ("crashed", boot_id(), 399.0, True),
-        ("completed", boot_id(), 400.0, False),
-        ("running", boot_id(), 100.0, False),
+        ("completed", boot_id(), 160.0, True),
+        ("crashed", boot_id(), 160.0, True),
+        ("completed", boot_id(), 160.1, False),
+        ("running", "another", 1e9, True),
         ("completed", "another", 100.0, False),
         ("completed", "", 100.0, False),
     ],
 )
-def test_an_end_is_news_for_some_minutes_where_that_can_be_known(
-    state: "State", boot: str, now: float, *, is_news: bool
+def test_what_goes_on_is_news_and_an_end_for_a_minute_where_that_can_be_known(
+    state: "State", boot: str, now: float, *, expected: bool
 ) -> None:
     seen = at(1)
     seen = replace(seen, tracker=replace(seen.tracker, boot_id=boot, beat=100.0))
     look = Look("TASK-1", seen, Verdict(state, "it is so"), "/project")
-    assert has_just_ended(look, now) is is_news
-    assert not has_just_ended(replace(look, snapshot=None), now)
+    assert is_news(look, now) is expected
+    assert is_news(replace(look, snapshot=None), now)
 
 
 def test_a_task_that_is_not_known_is_told_with_the_nearest_one() -> None:

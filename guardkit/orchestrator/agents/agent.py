@@ -12,12 +12,7 @@ Spend = Callable[[Usage], object]  # is told what an agent has used so far, over
 
 
 class Agent(Protocol):
-    """What can be a Player, or a Coach.
-
-    is_prompted: whether it reads the prompt; a command of the user's need not.
-    """
-
-    is_prompted: bool
+    """What can be a Player, or a Coach."""
 
     async def work(self, prompt: str, seat: Seat, *, log: Log, spend: Spend) -> CommandResult:
         """Work on a prompt until it has ended, or its time is up.
@@ -33,8 +28,6 @@ class Agent(Protocol):
 
 class ShellAgent:
     """A command of the user's: its latest line is what it is at, its exit code how it ended."""
-
-    is_prompted = False
 
     def __init__(self, command: str) -> None:
         self._command = command

@@ -24,8 +24,6 @@ from guardkit.progress.snapshot import Usage
 class AcpAgent:
     """An agent by its command, such as `gemini --acp`; permissions: what it may do."""
 
-    is_prompted = True
-
     def __init__(self, command: Sequence[str], *, permissions: Permissions) -> None:
         self._command, self._permissions = command, permissions
         self._sessions = Sessions()

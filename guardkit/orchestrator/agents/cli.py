@@ -64,8 +64,6 @@ class CliAgent:
     permissions: what it may do. schema: the JSON Schema of its answer, "" for any.
     """
 
-    is_prompted = True
-
     def __init__(
         self, kind: str, words: Sequence[str], *, permissions: Permissions, schema: str = ""
     ) -> None:
@@ -148,7 +146,7 @@ def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandRes
         exit_code=code if not (code == 0 and not ending.ok) else 1,
         ending=words,
         tail=ending.answer[-8192:] or tail,
-        decision=ending.decision if code is not None else "",
+        decision=ended.decision or (ending.decision if code is not None else ""),
         session=ending.session,
         answer=ending.answer,
         remark=ending.reason if has_ended else "",

@@ -15,9 +15,8 @@ from guardkit.places.words import (
     WELL,
     clean,
     clip,
-    has_just_ended,
+    is_news,
     is_over,
-    is_past_watching,
     look_line,
     status_lines,
     unknown,
@@ -183,7 +182,7 @@ class Footer:
         It has 64 KiB, 256 nodes and a depth of 16 at most.
         """
         looks = self._tools.look()
-        shown = [it for it in looks if not is_past_watching(it.verdict) or has_just_ended(it, now)]
+        shown = [look for look in looks if is_news(look, now)]
         if not shown:
             return None
         first = min(shown, key=lambda it: (it.verdict.state in WELL, is_over(it.verdict)))
