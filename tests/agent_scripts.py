@@ -80,7 +80,7 @@ time.sleep(1000)
 """,
     "plain": """
 told = [os.environ[f"GUARDKIT_{name}_FILE"] for name in ("TASK", "FEEDBACK")]
-work("".join(Path(each).read_text() for each in told), print)
+work("".join(Path(each).read_text() for each in told), lambda name: print(name, flush=True))
 """,
 }
 PLAYERS = {"claude": "claude", "codex": "codex", "agent": "acp:agent", "plain": "plain"}

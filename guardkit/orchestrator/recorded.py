@@ -5,6 +5,7 @@ Read are `player_turn_N.json` and `coach_turn_N.json`, ours and those of GuardKi
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import msgspec
 
@@ -66,10 +67,9 @@ def read_recorded(folder: Path) -> tuple[str, list[Recorded]]:
 def _read(folder: Folder, who: str, number: int) -> object:
     name = f"{who}_turn_{number}.json"
     document = parse(folder.read(name, DOCUMENT_MAX))
-    is_object = isinstance(document, dict)
-    if not is_object:
-        raise MisuseError(f"{folder.path}/{name} is no JSON object")
-    return document
+    if isinstance(document, dict):
+        return cast("dict[str, object]", document)
+    raise MisuseError(f"{folder.path}/{name} is no JSON object")
 
 
 def _turn(player: object, coach: object) -> Recorded:

@@ -1,4 +1,4 @@
-"""What it costs to follow an agent: the processor's time, and memory. Run by `tox -e long`."""
+"""What it costs to follow an agent, and how soon it is seen. Measured by `tox -e long`."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from guardkit import read_progress
 
 from ..agent_scripts import PLAYERS, TASK, install, make_project
 from .test_cut_off import autobuild
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("git_identity")
 RATE = 1000  # events a second
 SHARE = 0.1  # of a core
 GROWTH = 4096  # KiB
+TOOLS = 20
 EVENTS = {
     "claude": """dict(type="stream_event", session_id="s" * 36, event=dict(
         type="content_block_delta", delta=dict(type="text_delta", text="some words of it")))""",
@@ -44,12 +47,16 @@ def used(pid: int) -> tuple[float, int]:
     return ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-@pytest.mark.parametrize("kind", PLAYERS)
-def test_a_thousand_events_a_second_take_a_tenth_of_a_core_and_no_memory(
-    tmp_path: Path, kind: str, request: pytest.FixtureRequest
-) -> None:
+@pytest.fixture(autouse=True)
+def is_long(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("long"):
         pytest.skip("measured with --long alone, on a machine that does nothing else")
+
+
+@pytest.mark.parametrize("kind", PLAYERS)
+def test_a_thousand_events_a_second_take_a_tenth_of_a_core_and_no_memory(
+    tmp_path: Path, kind: str
+) -> None:
     env, root, told = {**install(tmp_path / "bin")}, tmp_path / "project", tmp_path / "told"
     make_project(root)
     (root / "tasks/T1.md").write_text(f"{TASK}failed: so that the first turn is right\n")
@@ -71,3 +78,24 @@ def test_a_thousand_events_a_second_take_a_tenth_of_a_core_and_no_memory(
     assert process.returncode == 0
     assert share < SHARE
     assert growth < GROWTH
+
+
+@pytest.mark.parametrize("kind", PLAYERS)
+def test_a_reader_at_100_ms_sees_nine_of_ten_tools_that_take_half_a_second(
+    tmp_path: Path, kind: str
+) -> None:
+    env, root = install(tmp_path / "bin"), make_project(tmp_path / "project")
+    (root / "tasks/T1.md").write_text(f"{TASK}failed: so that the first turn is right\n")
+    script = f"for n in range({TOOLS}):\n    tell(f'tool-{{n}}.')\n    time.sleep(0.5)"
+    (tmp_path / "bin/script.py").write_text(script)
+    seen = set[str]()
+    command = autobuild(root, kind, "--max-turns", "1")
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        while process.poll() is None:
+            seen.add(read_progress("T1", root=root).message or "")
+            time.sleep(0.1)
+    tools = {n for n in range(TOOLS) if any(f"tool-{n}." in message for message in seen)}
+    print(f"{kind}: {len(tools)} of {TOOLS} seen")
+    assert len(tools) >= TOOLS * 0.9
