@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from math import inf
 
-from guardkit.cli import codes, ending
-from guardkit.cli.sinks import flush, publishing, tracing
-from guardkit.cli.streams import complain
+from guardkit.cli import codes, ending, showing
+from guardkit.cli.foreground import build
+from guardkit.cli.sinks import publishing, tracing
 from guardkit.cli.values import at_least, guarded, one_of
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from guardkit.cli.parser import Commands, Parser
     from guardkit.orchestrator.agents.command_lines import Permissions
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-    from guardkit.places.display import Display
 
 GROUP = """Run builds: a Player writes, a Coach validates.
 
@@ -26,23 +24,15 @@ has ended, start it with --detach, and look with guardkit wait, status or watch.
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands."""
-    commands.add("demo", demo, _declare_demo)
+    commands.add("demo", showing.demo, showing.declare_demo)
     commands.add_group("autobuild", GROUP, _add_builds)
     commands.add("cancel", ending.cancel, ending.declare_cancel)
 
 
 def _add_builds(group: Commands) -> None:
     group.add("task", build_task, _declare_task)
+    group.add("replay", showing.replay, showing.declare_replay)
     group.add("drop", ending.drop, ending.declare_drop)
-
-
-def _declare_demo(command: Parser) -> None:
-    command.add_flag("--slow", about="Take some 40 seconds, so that it can be watched.")
-    command.add_argument(
-        "--root",
-        metavar="DIR",
-        help="A new or empty folder for the repository; by default a temporary one.",
-    )
 
 
 def _declare_task(command: Parser) -> None:
@@ -95,21 +85,6 @@ def _declare_budgets(command: Parser) -> None:
         "What the agents may cost, in US dollars, over all runs of the task; by default anything."
     )
     command.add_argument("--max-cost", type=at_least(0.0), default=inf, metavar="USD", help=about)
-
-
-def demo(*, slow: bool, root: str | None) -> int:
-    """Run a real build on a small repository made for it."""
-    from pathlib import Path
-
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-    from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-
-    folder = make_demo(Path(root) if root is not None else None)
-    command = Path(sys.executable).with_name("guardkit")
-    print(f"A small git repository, which is kept: {folder}")
-    print(f"Progress file: {folder}/.guardkit/autobuild/{TASK_ID}/progress.json")
-    print(f"Second terminal: {command} watch {TASK_ID} --root {folder}\n", flush=True)
-    return _build(AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST), TASK_ID)
 
 
 def build_task(
@@ -177,10 +152,10 @@ def build_task(
         sinks = [*orchestrator.sinks, sink]
         orchestrator = replace(orchestrator, sinks=sinks, handed_on=sink.environment)
     if not detach:
-        return _build(orchestrator, task_id)
+        return build(orchestrator, task_id)
     from guardkit.cli.background import start
 
-    return start(lambda writer: _build(orchestrator, task_id, writer))
+    return start(lambda writer: build(orchestrator, task_id, writer))
 
 
 def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
@@ -193,53 +168,3 @@ def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
         return codes.STOPPED
     print("\n".join(planned(orchestrator, plan)))
     return codes.COMPLETED
-
-
-def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
-    """Run one build to its end; return the exit code.
-
-    writer: the descriptor to which a build in the background tells that it has begun.
-    """
-    from dataclasses import replace
-
-    from guardkit.cli.background import Background
-    from guardkit.cli.signals import until_signal
-    from guardkit.places import github
-    from guardkit.places.display import Display
-
-    in_actions = writer is None and github.is_here()
-    display = github.ActionsDisplay(1) if in_actions else Display(1)
-    shown = display if writer is None else Background(display, str(orchestrator.root), writer)
-    orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
-    status = until_signal(_run(orchestrator, task_id, display), display.shown)
-    if status is None:
-        from guardkit.cli.told import kept
-
-        complain(f"{task_id} was cancelled{kept(str(orchestrator.root), task_id)}")
-        return codes.CANCELLED
-    if display.lost:
-        why = f"{task_id} {status}, but not all of its output could be written"
-        return complain(f"{why}: {display.lost}")
-    return codes.FAILED if status == "failed" else codes.COMPLETED
-
-
-async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> str:
-    """Run one build; return its status when the proof and the worktree are told."""
-    from anyio import move_on_after
-
-    from guardkit.cli.told import proof
-    from guardkit.places.github import ActionsDisplay
-    from guardkit.places.words import clean
-
-    try:
-        result = await orchestrator.run(task_id)
-        with move_on_after(1):  # if nobody empties the pipe, nobody will
-            await display.say(*map(clean, proof(result)))
-            if isinstance(display, ActionsDisplay):
-                from guardkit.cli.actions import annotations, summarize
-
-                await display.say(*display.obeyed(*annotations(result)))
-                summarize(result)
-    finally:
-        await flush(orchestrator.sinks)
-    return result.status

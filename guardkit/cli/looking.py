@@ -1,11 +1,11 @@
-"""The commands that look at builds: status, wait, log and schema, and watch by its module.
+"""The commands that look at builds: status, wait and schema; watch and log by their modules.
 
 A command imports what needs an event loop or a live terminal itself: the others start at once.
 """
 
 from __future__ import annotations
 
-from guardkit.cli import codes, values, watching
+from guardkit.cli import codes, journal, values, watching
 from guardkit.cli.finder import find
 from guardkit.cli.streams import flush_output, print_states
 from guardkit.errors import MisuseError, ProgressNotFoundError
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     from guardkit.cli.finder import Finder
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.monitor.look import Source
     from guardkit.places.wait import Answer, Until
 
-ENDED = r"build\.ended +|phase\.ended .*? - "  # before the word for how, in the journal
 RUN_OR_NEXT = (
     "--run names a run that has begun, --next one that has not: give one of them; see guardkit "
     "wait --help"
@@ -31,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     commands.add("status", status, _declare_status)
     commands.add("watch", watching.watch, watching.declare)
     commands.add("wait", wait, _declare_wait)
-    commands.add("log", log, _declare_log)
+    commands.add("log", journal.log, journal.declare_log)
     commands.add("schema", schema, lambda _: None)
 
 
@@ -58,14 +56,6 @@ def _declare_wait(command: Parser) -> None:
     command.add_duration("--timeout", about="Wait so long at most, as 90, 90s, 2m or 1h.")
     command.add_flag("--json", about="Print a list in JSON, as status does.")
     command.add_place(stalls=True)
-
-
-def _declare_log(command: Parser) -> None:
-    command.add_id()
-    command.add_flag("--last", about="Print the latest run alone.")
-    command.add_flag("--follow", about="Go on for ever, and print what happens.")
-    command.add_flag("--json", about="Print each event in JSON, one a line, without headings.")
-    command.add_place()
 
 
 def status(
@@ -141,55 +131,6 @@ def wait(
     return codes.worst(
         [*missing, *(codes.of_verdict(each.verdict, wait=True) for each in answer.looks)]
     )
-
-
-def log(
-    *,
-    task_id: str,
-    last: bool,
-    follow: bool,
-    json: bool,
-    root: str,
-    nats: str | None,
-    project: str | None,
-) -> int:
-    """Print the journal of a task: a heading for each run, and a line for each event."""
-    from anyio import CancelScope
-
-    from guardkit.cli.signals import until_signal
-    from guardkit.places.log import Log, read_log
-    from guardkit.places.watch import until_unread
-
-    async def tell(builds: Source) -> int:
-        lines, code = Log(as_json=json), codes.UNKNOWN
-        with CancelScope() as scope, until_unread(1, scope):
-            async for event in read_log(builds, task_id, last=last, follow=follow):
-                print_states(lines.tell(event), where="" if json else ENDED)
-                if follow:
-                    flush_output()
-                code = codes.COMPLETED
-        return codes.UNDONE if scope.cancelled_caught else code
-
-    here = find(root, nats, project)
-    if follow and not here.look([task_id]):
-        raise here.not_found(task_id)
-    code = until_signal(tell(here.builds))
-    if code == codes.UNKNOWN:
-        why = f"no build of {task_id} is in a journal {here.name}"
-        raise ProgressNotFoundError(why) if here.look([task_id]) else here.not_found(task_id)
-    if code == codes.COMPLETED and not json:
-        _tell_gone(here, task_id)
-    return codes.STOPPED if code is None else code
-
-
-def _tell_gone(here: Finder, task_id: str) -> None:
-    """Print why the latest run of a task has no end in its journal, if its builder is gone."""
-    from guardkit.places.words import clean
-
-    for look in here.look([task_id]):
-        state, evidence = look.verdict
-        if state in {"crashed", "lost"}:
-            print_states([f"{state}: {clean(evidence)}"])
 
 
 def schema() -> None:

@@ -99,7 +99,7 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     if used := not_tested(found.outside, found.imported):
         issues.append(f"changed outside the worktree, and run by the tests: {some(used)}")
     decision = "feedback" if issues else "approve"
-    rationale = _reason(issues, found) + _outside(found.outside)
+    rationale = _reason(issues, found) + _outside(found.outside) + _remark(found)
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
 
 
@@ -168,6 +168,10 @@ def _outside(paths: Sequence[str]) -> str:
     return f"; changed outside the worktree: {some(paths)}" if paths else ""
 
 
+def _remark(found: Findings) -> str:
+    return f"; {found.player.remark}" if found.player.remark else ""
+
+
 def conclude(
     turns: Sequence[CoachTurn], turn_max: int, recipe: str = "", *, over: str = ""
 ) -> tuple[str, str] | None:
@@ -179,7 +183,7 @@ def conclude(
     last, found = turns[-1], [turn.validation_results for turn in turns]
     player, tests = found[-1].player, found[-1].tests
     why = _reason(last.issues, found[-1])
-    why += _outside(sorted({path for each in found for path in each.outside}))
+    why += _outside(sorted({path for each in found for path in each.outside})) + _remark(found[-1])
     if last.decision == "approve":
         return "approved", why
     # The shell's codes for what it cannot run, unless it could before: then they are its own.

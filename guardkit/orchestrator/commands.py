@@ -15,6 +15,7 @@ import msgspec
 
 from guardkit.clock import Clock
 from guardkit.orchestrator.environment import Env, Secrets, environment
+from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming
 from guardkit.orchestrator.processes import (
     NOT_EXECUTED,
     NOT_FOUND,
@@ -25,7 +26,6 @@ from guardkit.orchestrator.processes import (
 )
 
 TAIL_BYTES = 8 * 1024
-PIPE_BYTES = 2**20  # that a pipe may hold
 LEAVE = 1.0  # seconds in which what a command has started may end after it, as a reporter does
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 SIGNALS = {-number: f"was ended by {number.name}" for number in signal.Signals}
@@ -44,6 +44,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     decision: the final decision that this ending asks for, "" where another turn may do better.
     session: the id by which an agent goes on in a later turn, "" where there is none.
     answer: what an agent has answered, "" for a command.
+    remark: what kept an agent from a part of its work, with the remedy, "" for nothing.
     """
 
     exit_code: int | None
@@ -52,6 +53,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     decision: str = ""
     session: str = ""
     answer: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ async def run_command(command: str, seat: Seat) -> CommandResult:
     async def talk(process: Process) -> int:
         pipe, code = cast("FileIO", process.watcher.stdout), -signal.SIGKILL
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(output.follow, pipe)
+            tasks.start_soon(output.follow, Incoming(pipe, seat.clock))
             code = await process.wait()
             tasks.cancel_scope.cancel()
         return code
@@ -213,12 +215,10 @@ class Output:
             tail = tail.partition(b"\n")[2] or tail
         return plain(self._secrets.hide(tail.decode(errors="replace"))).strip()
 
-    async def follow(self, pipe: FileIO) -> None:
+    async def follow(self, incoming: Incoming) -> None:
         """Take what comes through a pipe, to its end."""
-        await anyio.wait_readable(pipe)
-        while chunk := pipe.read(PIPE_BYTES):
+        while chunk := await incoming.read():
             self.take(chunk)
-            await anyio.wait_readable(pipe)
 
     def take(self, chunk: bytes) -> None:
         """Take a piece of what was written."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
@@ -15,7 +16,7 @@ TASK_ID = "TASK-DEMO-001"
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.
 TEST = f"{quote(sys.executable)} -B -m pytest -q --no-summary --junitxml={{junit}}"
 _NAME = "-c user.name=guardkit -c user.email=demo@guardkit.invalid -c commit.gpgsign=false"
-_GIT = ("init -q -b main", "add .", f"{_NAME} -c core.hooksPath=/dev/null commit -q -m Prices")
+_GIT = ("init -q -b main", "add .", f"{_NAME} -c core.hooksPath=/dev/null commit -q -m Begin")
 _FILES = {
     f"tasks/backlog/{TASK_ID}-add-tax.md": f"""\
         ---
@@ -62,19 +63,29 @@ def make_demo(root: Path | None = None) -> Path:
     """
     if find_spec("pytest") is None:
         raise WorkspaceError(f"the demo needs pytest: {sys.executable} -m pip install pytest")
+    return make_repository({name: dedent(text) for name, text in _FILES.items()}, root)
+
+
+def make_repository(files: Mapping[str, str], root: Path | None = None) -> Path:
+    """Make a repository of one commit; return where.
+
+    files: their texts, by path.
+    root: its folder, new or empty; None: a new temporary one.
+    Raises MisuseError where `root` holds something, and WorkspaceError without git.
+    """
     try:
         folder = root or Path(tempfile.mkdtemp(prefix="guardkit-demo-"))
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise MisuseError(f"{folder} is not empty: give the demo a new folder")
-        for name, text in _FILES.items():
+            raise MisuseError(f"{folder} is not empty: give a new folder")
+        for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(dedent(text))
+            (folder / name).write_text(text, encoding="utf-8")
         for words in _GIT:
             command = ("git", *words.split())
             subprocess.run(command, cwd=folder, env=environment({}), check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise WorkspaceError(f"cannot make the demo: {error}") from error
+        raise WorkspaceError(f"cannot make a repository: {error}") from error
     return folder.resolve()
 
 

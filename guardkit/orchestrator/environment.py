@@ -26,6 +26,12 @@ SECRET = re.compile(
 )
 HEADERS = re.compile(r"OTEL_EXPORTER_OTLP_\w*HEADERS")  # name=value,name=value
 IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
+TRACED_BY = {"TRACEPARENT", "OTEL_EXPORTER_OTLP_ENDPOINT"}  # who sets one of these, traces
+TRACING = {  # of Claude Code: it tells of its tools and of each call of its model
+    "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+    "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
+    "OTEL_TRACES_EXPORTER": "otlp",
+}
 LEAST = 8  # characters of a secret: what is shorter may stand anywhere by chance
 HIDDEN = "***"
 
@@ -41,6 +47,13 @@ def environment(extra: Env) -> dict[str, str]:
     known = os.environ.items()
     kept = {name: value for name, value in known if name not in NOT_OURS}
     return {name: value for name, value in kept.items() if not name.startswith(OURS)} | {**extra}
+
+
+def tracing() -> dict[str, str]:
+    """Return what has Claude Code tell traces, where the user traces; less what they have set."""
+    if TRACED_BY.isdisjoint(os.environ):
+        return {}
+    return {name: value for name, value in TRACING.items() if name not in os.environ}
 
 
 def _is_file(value: str) -> bool:

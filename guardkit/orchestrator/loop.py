@@ -92,7 +92,7 @@ class Loop:
         until = begin(self.settings.budgets, self.settings.clock)
         tree, taken, note = await self._set_up()
         turns = await self._turns(tree, taken)
-        end = self._conclude(taken, until, turns.ledger) if taken else None
+        end = self._conclude(taken, until, turns.ledger) if self._is_over(taken, turns) else None
         while end is None:
             async with self.build.turn(len(taken) + 1) as turn:
                 taken.append(await turns.take(turn, taken, until.begin_turn()))
@@ -163,6 +163,14 @@ class Loop:
             lease=self.lease,
             handed_on=lambda: settings.handed_on(self.build.snapshot),
         )
+
+    def _is_over(self, taken: Sequence[CoachTurn], turns: Turns) -> bool:
+        """Return whether an earlier run has left nothing to go on with.
+
+        What else has ended it, such as its time, or a login, is taken for mended.
+        """
+        is_out = len(taken) >= self.settings.max_turns or turns.ledger.enough.is_set()
+        return bool(taken) and is_out
 
     def _conclude(
         self, taken: Sequence[CoachTurn], until: Deadlines, ledger: Ledger

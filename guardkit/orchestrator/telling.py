@@ -1,7 +1,9 @@
 """What the agents of a build are told, turn by turn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
 
 from guardkit.orchestrator.coach import MAX_ISSUES, CoachTurn
 from guardkit.orchestrator.phrases import many
@@ -9,7 +11,7 @@ from guardkit.orchestrator.prompts import Prompts
 from guardkit.orchestrator.tasks import Task
 from guardkit.progress.folder import read_file
 
-TASK_MAX = 2**18  # bytes of a task file that are told
+TASK_MAX = 2**22  # bytes of a task file that are read; a prompt that is too long says so itself
 PATCH_MAX = 2**18  # characters of a diff that are told
 TAIL_MAX = 4000  # characters of the tests' output
 
@@ -21,6 +23,7 @@ class Telling:
     prompts: the texts.
     test: the command that tests.
     found: what an earlier run has left in the worktree, in words.
+    fence: what no task can know: the lines around it hold it.
     """
 
     task: Task
@@ -28,6 +31,7 @@ class Telling:
     test: str
     turn_max: int
     found: str = ""
+    fence: str = field(default_factory=partial(token_hex, 4))
 
     def player(self, number: int, taken: Sequence[CoachTurn]) -> str:
         """Return what the Player is told; taken: the turns before this one."""
@@ -59,6 +63,7 @@ class Telling:
             "id": self.task.id,
             "title": self.task.title,
             "task": text.strip(),
+            "fence": self.fence,
             "test": self.test,
             "turn": str(number),
             "turn_max": str(self.turn_max),

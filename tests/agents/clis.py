@@ -34,7 +34,8 @@ class Cli(NamedTuple):
 
 CLAUDE = Cli("claude", "@anthropic-ai/claude-code", "2.1.332")
 CODEX = Cli("codex", "@openai/codex", "0.171.0")
-CLIS = (CLAUDE, CODEX)
+GEMINI = Cli("gemini", "@google/gemini-cli", "0.61.0")
+CLIS = (CLAUDE, CODEX, GEMINI)
 
 
 def lacks() -> str:

@@ -72,6 +72,9 @@ model = "stand-in"
 model_provider = "stand-in"
 check_for_update_on_startup = false
 
+[sandbox_workspace_write]
+exclude_slash_tmp = true  # where it would leave an empty .git
+
 [model_providers.stand-in]
 name = "stand-in"
 base_url = "{api}/v1"

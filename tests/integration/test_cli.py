@@ -129,7 +129,7 @@ def test_a_group_of_commands_lists_them() -> None:
 
 
 COMMANDS = ["", "demo", "autobuild", "autobuild task", "status", "watch", "wait", "log", "schema"]
-COMMANDS += ["cancel", "autobuild drop", "mcp", "run", "statusline"]
+COMMANDS += ["cancel", "autobuild replay", "autobuild drop", "mcp", "run", "statusline"]
 COMMANDS += ["relay", "nats", "nats init"]
 
 

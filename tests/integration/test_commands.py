@@ -226,7 +226,7 @@ async def test_a_command_that_never_ends_is_ended_when_its_budget_is_used_up(
     timed: Runner, clock: FakeClock
 ) -> None:
     async with anyio.create_task_group() as tasks:
-        await timed.start(tasks, "echo $$; echo ready; sleep 1000", budget=900)
+        await timed.start(tasks, "printf '%d\\nready\\n' $$; sleep 1000", budget=900)
         await clock.advance(899)
         assert timed.result is None
         await clock.advance(1)

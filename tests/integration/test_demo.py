@@ -118,7 +118,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     command = (*GUARDKIT, "demo", "--root", str(tmp_path))
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == f"guardkit: {tmp_path} is not empty: give the demo a new folder\n"
+    assert ended.stderr == f"guardkit: {tmp_path} is not empty: give a new folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -138,5 +138,5 @@ def test_without_git_the_demo_says_so(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (7, "")
     [line] = ended.stderr.splitlines()
-    assert line.startswith("guardkit: cannot make the demo: ")
+    assert line.startswith("guardkit: cannot make a repository: ")
     assert "git" in line

@@ -20,6 +20,7 @@ from guardkit import read_progress
 from guardkit.errors import MisuseError, WorkspaceError
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.budgets import Budgets
+from guardkit.orchestrator.environment import TRACING
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.testing import FakeClock, MemorySink
 
@@ -199,6 +200,47 @@ async def test_what_keeps_an_agent_from_its_work_is_told_in_one_line(
     assert result.decision == decision
     assert why in result.summary
     assert "\n" not in result.summary
+
+
+async def test_what_an_agent_was_not_allowed_is_told_with_the_verdict(
+    build: Build, claude: Callable[[str], Path]
+) -> None:
+    denied = "[dict(tool_name='Write', tool_input=dict(file_path='/opt/x'))]"
+    claude(f"{WRONG}\nend(permission_denials={denied})")
+    result = await build(max_turns=1)
+    said = "claude: was denied (Write /opt/x); --permissions ask-nothing would allow it"
+    assert result.turns[0].rationale.endswith(f"assert 1 == 2; {said}")
+    assert result.summary.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, {}),
+        ({"TRACEPARENT": "00-1-2-01"}, TRACING),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h"}, TRACING),
+        (
+            {"TRACEPARENT": "00-1-2-01", "OTEL_TRACES_EXPORTER": "console"},
+            TRACING | {"OTEL_TRACES_EXPORTER": "console"},
+        ),
+    ],
+    ids=["no", "parent", "endpoint", "own exporter"],
+)
+async def test_claude_tells_traces_where_the_user_traces(
+    build: Build,
+    claude: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, str],
+    told: dict[str, str],
+) -> None:
+    for name in {"TRACEPARENT", "OTEL_EXPORTER_OTLP_ENDPOINT", *TRACING}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    folder = claude(f"{RIGHT}\n(here / 'env').write_text(json.dumps(dict(os.environ)))\nend()")
+    await build()
+    env = json.loads((folder / "env").read_text())
+    assert {name: env[name] for name in env.keys() & {*given, *TRACING}} == given | told
 
 
 async def test_an_agent_is_ended_when_its_cost_is_used_up(

@@ -12,10 +12,11 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from guardkit.orchestrator.agents.acp import AcpClient
 from guardkit.orchestrator.agents.agent import Log, Sessions, Spend, heard
-from guardkit.orchestrator.agents.cli import pipes_of, result_of
+from guardkit.orchestrator.agents.cli import result_of
 from guardkit.orchestrator.agents.command_lines import Permissions
 from guardkit.orchestrator.agents.endings import Cause, Ending
-from guardkit.orchestrator.commands import PIPE_BYTES, CommandResult, Output, Seat, run
+from guardkit.orchestrator.commands import CommandResult, Output, Seat, run
+from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming, pipes_of
 from guardkit.orchestrator.processes import Process
 from guardkit.progress.snapshot import Usage
 
@@ -39,7 +40,7 @@ class AcpAgent:
         async def talk(process: Process) -> int:
             out, err = pipes_of(process)
             client = AcpClient(
-                Receiving(out, log),
+                Receiving(Incoming(out, seat.clock), log),
                 Sending(cast("FileIO", process.watcher.stdin)),
                 worktree=seat.cwd,
                 clock=seat.clock,
@@ -49,7 +50,7 @@ class AcpAgent:
             )
             clients.append(client)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(stderr.follow, err)
+                tasks.start_soon(stderr.follow, Incoming(err, seat.clock))
                 endings.append(await client.run(prompt, sessions.session))
                 tasks.cancel_scope.cancel()
             cast("FileIO", process.watcher.stdin).close()  # most end by that
@@ -60,7 +61,7 @@ class AcpAgent:
 
         ended = await run(self._command, seat, talk, rest, stdin=PIPE)
         ending = endings[0] if endings else clients[0].ended(None, stderr.text)
-        if ending.cause is Cause.BROKEN:
+        if endings and ending.cause is Cause.BROKEN:
             ending = clients[0].ended(1, stderr.text)
         sessions.session = ending.session
         return result_of(ending, ended, seat, stderr.text)
@@ -70,13 +71,13 @@ class AcpAgent:
 class Receiving(ByteReceiveStream):
     """What an agent writes; log: takes the same."""
 
-    pipe: FileIO
+    incoming: Incoming
     log: Log
 
     async def receive(self, max_bytes: int = PIPE_BYTES) -> bytes:
         """Return what has come; raise EndOfStream where nothing more comes."""
-        await anyio.wait_readable(self.pipe)
-        chunk = self.pipe.read(max_bytes)
+        del max_bytes  # nobody asks for less
+        chunk = await self.incoming.read()
         if not chunk:
             raise anyio.EndOfStream
         self.log(chunk)

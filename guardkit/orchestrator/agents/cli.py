@@ -3,10 +3,10 @@
 import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import FileIO
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
-from typing import Protocol, cast
+from typing import Protocol
 
 import anyio
 
@@ -23,13 +23,14 @@ from guardkit.orchestrator.agents.endings import Cause, Ending
 from guardkit.orchestrator.agents.lines import Lines
 from guardkit.orchestrator.agents.news import News
 from guardkit.orchestrator.commands import (
-    PIPE_BYTES,
     CommandResult,
     Ended,
     Output,
     Seat,
     run,
 )
+from guardkit.orchestrator.environment import tracing
+from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming, pipes_of
 from guardkit.orchestrator.processes import Process
 from guardkit.progress.snapshot import Usage
 
@@ -101,8 +102,8 @@ class CliAgent:
             out, err = pipes_of(process)
             code = -signal.SIGKILL
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_follow, out, take)
-                tasks.start_soon(stderr.follow, err)
+                tasks.start_soon(_follow, Incoming(out, seat.clock), take)
+                tasks.start_soon(stderr.follow, Incoming(err, seat.clock))
                 code = await process.wait()
                 tasks.cancel_scope.cancel()
             return code
@@ -126,15 +127,16 @@ class CliAgent:
                 session=sessions.session,
                 schema=schema,
             )
-            ended = await run(command, seat, talk, rest, stdin=given)
+            env = {**seat.env, **tracing()} if self._kind == "claude" else seat.env
+            ended = await run(command, replace(seat, env=env), talk, rest, stdin=given)
         return reader.ended(ended.exit_code, stderr.text), ended, stderr.text
 
 
 def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandResult:
     """Return the same as of any command."""
     code = ended.exit_code
-    if ending.ok and code == 0:
-        words = f"ended; {ending.reason}" if ending.reason else "ended"
+    if has_ended := ending.ok and code == 0:
+        words = "ended"
     elif code is None:
         words = f"{ended.words(seat)}; it was at: {ending.reason}" if ending.reason else ""
         words = words or ended.words(seat)
@@ -147,12 +149,8 @@ def result_of(ending: Ending, ended: Ended, seat: Seat, tail: str) -> CommandRes
         decision=ended.decision or (ending.decision if code is not None else ""),
         session=ending.session,
         answer=ending.answer,
+        remark=ending.reason if has_ended else "",
     )
-
-
-def pipes_of(process: Process) -> tuple[FileIO, FileIO]:
-    """Return the pipes of a process: its standard output and its standard error."""
-    return cast("FileIO", process.watcher.stdout), cast("FileIO", process.watcher.stderr)
 
 
 @contextmanager
@@ -164,8 +162,6 @@ def _file(text: str) -> Generator[str]:
         yield file.name
 
 
-async def _follow(pipe: FileIO, take: Callable[[bytes], object]) -> None:
-    await anyio.wait_readable(pipe)
-    while chunk := pipe.read(PIPE_BYTES):
+async def _follow(incoming: Incoming, take: Callable[[bytes], object]) -> None:
+    while chunk := await incoming.read():
         take(chunk)
-        await anyio.wait_readable(pipe)

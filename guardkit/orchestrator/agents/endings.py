@@ -93,7 +93,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     ok: it came to an end of its own and told of no failure; whether its work is right, only the
         tests say.
     cause: what kept it from its work, if anything did; with `ok`, only from a part of it.
-    reason: the same in one plain line, with the remedy; "" without a cause.
+    reason: the same in one plain line, with the remedy; "" without a cause; of a run whose time was
+        up while nothing held it up, what it was at.
     decision: the final decision that the cause asks for; "" where another turn may do better.
     answer: what it said last: text, or the JSON that a schema has asked for.
     session: its id, by which a later turn goes on; "" where there is none.
@@ -178,10 +179,15 @@ def cut_short(
     exit_code: negative for a signal, None where its time was up.
     held_up: what it was waiting for when it ended, as `news` tells; else stderr tells why.
     """
-    said = news.message if held_up else first_error(stderr)
-    has_exited = exit_code is not None and 0 < exit_code < SIGNALLED
-    cause = held_up or (cause_of(said) if has_exited else None)
-    if cause is None or not (held_up or cause in BY_STDERR):
+    if held_up:
+        return failed(cli, news, session, cause=held_up, words=news.message)
+    if exit_code is None:
+        return Ending(
+            ok=False, cause=Cause.BROKEN, reason=news.message, session=session, usage=news.usage
+        )
+    said = first_error(stderr)
+    cause = (cause_of(said) if 0 < exit_code < SIGNALLED else None) or Cause.BROKEN
+    if cause not in BY_STDERR:
         cause, said = Cause.BROKEN, ": ".join(filter(None, (_exited(exit_code), said)))
     return failed(cli, news, session, cause=cause, words=said)
 
@@ -193,9 +199,7 @@ def first_error(stderr: str) -> str:
     return next(errors, lines[-1] if lines else "")
 
 
-def _exited(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "its time was up"
+def _exited(exit_code: int) -> str:
     names = {number.value: number.name for number in signal.Signals}
     name = names.get(-exit_code) or names.get(exit_code - SIGNALLED)  # as shells tell of a signal
     return f"ended by {name}" if name else f"exited with {exit_code}"
