@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from math import inf
 
-from guardkit.cli import codes, ending
-from guardkit.cli.streams import complain
-from guardkit.cli.values import at_least, guarded, one_of
-from guardkit.errors import MisuseError
+from guardkit.cli import codes, ending, features
+from guardkit.cli.how import builder, declare_how, declare_ways
+from guardkit.cli.values import guarded
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from guardkit.cli.how import How
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.orchestrator.agents.command_lines import Permissions
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-    from guardkit.places.display import Display
     from guardkit.progress.sinks import Sink
 
 GROUP = """Run builds: a Player writes, a Coach validates.
@@ -34,6 +33,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_builds(group: Commands) -> None:
     group.add("task", build_task, _declare_task)
+    group.add("feature", features.build_feature, features.declare_feature)
     group.add("drop", ending.drop, ending.declare_drop)
 
 
@@ -49,51 +49,8 @@ def _declare_demo(command: Parser) -> None:
 def _declare_task(command: Parser) -> None:
     about = "The id that stands in the task's file."
     command.add_argument("task_id", type=guarded, metavar="TASK-ID", help=about)
-    about = "The Player, who writes, once a turn: claude or codex, with further words of theirs; "
-    about += "acp:COMMAND for an agent that speaks ACP; or any command."
-    command.add_argument("--player", required=True, metavar="AGENT", help=about)
-    about = (
-        "A judging Coach on top of the tests, as for --player; by default the tests alone judge."
-    )
-    command.add_argument("--coach", default="", metavar="AGENT", help=about)
-    about = "The tests; {junit} stands for their report's path. By default pytest."
-    command.add_argument("--test", metavar="COMMAND", help=about)
-    about = "How many turns there may be; by default %(default)d."
-    command.add_argument("--max-turns", type=at_least(1), default=5, metavar="N", help=about)
-    _declare_budgets(command)
-    about = "What agents may do: worktree, the default, to write there and to run commands; "
-    about += "ask-nothing, whatever they like."
-    allowed = one_of("worktree", "ask-nothing")
-    command.add_argument(
-        "--permissions", type=allowed, default="worktree", metavar="WHAT", help=about
-    )
-    about = "A folder whose player.md, again.md and coach.md replace what agents are told."
-    command.add_argument("--prompts", metavar="DIR", help=about)
-    about = "Go on in the worktree of an earlier run, after its last complete turn."
-    command.add_flag("--resume", about=about)
-    about = "Say what would be run, and whether anything speaks against it; write nothing."
-    command.add_flag("--dry-run", about=about)
-    about = "Return when the build has begun, and print the run's id for wait --run."
-    command.add_flag("--detach", about=about)
-    command.add_root()
-    command.add_nats(about="Publish the build to a NATS server.")
-    command.add_project()
-    about = "Publish it in the messages of nats-core as well."
-    command.add_flag("--nats-envelope", about=about)
-
-
-def _declare_budgets(command: Parser) -> None:
-    about = "How long the Player may take, each time, as 90, 90s, 2m or 1h; by default 1h."
-    command.add_duration("--player-timeout", default=3600.0, least=0.001, about=about)
-    about = "How long the tests may take, each time; by default 10m."
-    command.add_duration("--test-timeout", default=600.0, least=0.001, about=about)
-    for name, what in (("phase", "any phase"), ("turn", "a turn"), ("build", "the whole build")):
-        about = f"How long {what} may take; by default as long as it takes."
-        command.add_duration(f"--{name}-budget", default=inf, least=0.001, about=about)
-    about = (
-        "What the agents may cost, in US dollars, over all runs of the task; by default anything."
-    )
-    command.add_argument("--max-cost", type=at_least(0.0), default=inf, metavar="USD", help=about)
+    declare_how(command)
+    declare_ways(command)
 
 
 def demo(*, slow: bool, root: str | None) -> int:
@@ -111,29 +68,7 @@ def demo(*, slow: bool, root: str | None) -> int:
     return _build(AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST), TASK_ID)
 
 
-def build_task(
-    *,
-    task_id: str,
-    player: str,
-    coach: str,
-    test: str | None,
-    max_turns: int,
-    player_timeout: float,
-    test_timeout: float,
-    phase_budget: float,
-    turn_budget: float,
-    build_budget: float,
-    max_cost: float,
-    permissions: Permissions,
-    prompts: str | None,
-    resume: bool,
-    dry_run: bool,
-    detach: bool,
-    root: str,
-    nats: str | None,
-    project: str | None,
-    nats_envelope: bool,
-) -> int:
+def build_task(*, task_id: str, dry_run: bool, detach: bool, **how: Unpack[How]) -> int:
     """Build one task, turn by turn, in a git worktree of its own.
 
     With --detach the command returns when the build is on disk, and prints the run's id, or it
@@ -143,31 +78,7 @@ def build_task(
     Exit codes: 0 completed; 1 failed; 2 usage, or no such task; 3 cancelled; 7 could not be done,
     such as a task that is being built already.
     """
-    from pathlib import Path
-
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-    from guardkit.orchestrator.budgets import Budgets
-    from guardkit.orchestrator.runners import DEFAULT_TEST
-
-    orchestrator = AutoBuildOrchestrator(
-        root,
-        player=player,
-        coach=coach,
-        test=test or DEFAULT_TEST,
-        max_turns=max_turns,
-        budgets=Budgets(
-            player=player_timeout,
-            tests=test_timeout,
-            phase=phase_budget,
-            turn=turn_budget,
-            build=build_budget,
-            cost=max_cost,
-        ),
-        permissions=permissions,
-        prompts=Path(prompts) if prompts else None,
-        resume=resume,
-        sinks=_publishing(nats, project, envelope=nats_envelope),
-    )
+    orchestrator = builder(how)
     if dry_run:
         return _tell_plan(orchestrator, task_id)
     if not detach:
@@ -189,18 +100,6 @@ def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
     return codes.COMPLETED
 
 
-def _publishing(nats: str | None, project: str | None, *, envelope: bool) -> list[Sink]:
-    """Return what publishes a build to a server, where one is given; raise MisuseError."""
-    if nats is None:
-        if envelope or project:
-            option = "--nats-envelope" if envelope else "--project"
-            raise MisuseError(f"{option} says how to publish: add --nats")
-        return []
-    from guardkit.nats import NatsSink, PipelineSink
-
-    return [NatsSink(nats, project=project), *([PipelineSink(nats)] if envelope else [])]
-
-
 def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
     """Run one build to its end; return the exit code.
 
@@ -208,33 +107,11 @@ def _build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None
     """
     from dataclasses import replace
 
-    from guardkit.cli.background import Background
-    from guardkit.cli.signals import until_signal
-    from guardkit.places.display import Display
-
-    display = Display(1)
-    shown = display if writer is None else Background(display, str(orchestrator.root), writer)
-    orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
-    status = until_signal(_run(orchestrator, task_id, display), display.shown)
-    if status is None:
-        from guardkit.cli.told import kept
-
-        complain(f"{task_id} was cancelled{kept(str(orchestrator.root), task_id)}")
-        return codes.CANCELLED
-    if display.lost:
-        why = f"{task_id} {status}, but not all of its output could be written"
-        return complain(f"{why}: {display.lost}")
-    return codes.FAILED if status == "failed" else codes.COMPLETED
-
-
-async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> str:
-    """Run one build; return its status when the proof and the worktree are told."""
-    from anyio import move_on_after
-
+    from guardkit.cli.foreground import show
     from guardkit.cli.told import proof
-    from guardkit.places.words import clean
 
-    result = await orchestrator.run(task_id)
-    with move_on_after(1):  # if nobody empties the pipe, nobody will
-        await display.say(*map(clean, proof(result)))
-    return result.status
+    async def run(sink: Sink) -> tuple[str, list[str]]:
+        result = await replace(orchestrator, sinks=[sink, *orchestrator.sinks]).run(task_id)
+        return result.status, proof(result)
+
+    return show(run, task_id, str(orchestrator.root), writer=writer)

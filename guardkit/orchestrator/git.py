@@ -8,6 +8,7 @@ what git says is turned off, and a filter that hangs is ended with all its child
 import asyncio
 import os
 import signal
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -72,11 +73,18 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
     index: Path | None = None
     config: tuple[str, ...] = ()
 
-    async def run(self, *arguments: str, stdin: bytes = b"", limit: float = LIMIT) -> str:
+    async def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        limit: float = LIMIT,
+        fine: Collection[int] = (0,),
+    ) -> str:
         """Return what git prints.
 
         stdin: what it is given to read.
         limit: seconds that it may take; then it is ended, with all that it has started.
+        fine: the exit codes with which it has not failed.
         Raises GitError.
         """
         # Files, not pipes: one who has left the process group may hold those open for ever.
@@ -91,7 +99,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
             finally:
                 _end(process)
             err.seek(0)
-            if process.returncode:
+            if process.returncode not in fine:
                 raise self._explain(err.read(MAX_COMPLAINT).decode(errors="replace"))
             out.seek(0)
             return out.read().decode(errors="surrogateescape")

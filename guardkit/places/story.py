@@ -56,6 +56,8 @@ class Story:
     def _news(self, before: Snapshot, now: Snapshot) -> str:
         """Return what is new, or `""`."""
         since = self._since or before
+        if now.tasks and now.wave > before.wave:
+            return f"Wave {now.wave}/{now.wave_total} starting..."
         said = clean(now.message) if now.message != since.message else ""
         if now.phase_status == "in_progress":
             if self._begins(before, now):
@@ -84,8 +86,9 @@ class Story:
 
 
 def _phase(snapshot: Snapshot) -> tuple[object, ...]:
-    where = snapshot.wave, snapshot.turn, snapshot.tracker.phase_number
-    return *where, snapshot.phase, snapshot.phase_status
+    number = snapshot.tracker.phase_number
+    wave = 0 if number else snapshot.wave  # files of other programs do not number their phases
+    return wave, snapshot.turn, number, snapshot.phase, snapshot.phase_status
 
 
 def _ending(now: Snapshot) -> list[str]:
