@@ -11,7 +11,6 @@ from anyio import to_thread
 
 from guardkit import Build
 from guardkit import Wave as WaveScope
-from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.feature_file import FeatureTask
@@ -73,14 +72,12 @@ class Course:
         """Build wave after wave; bring what was approved together, and try it once more."""
         whole = await self._set_up()
         for number, tasks in enumerate(self.plan.waves, 1):
-            wanted = [task for task in tasks if self.plan.runs(task.id)]
+            runs = [task for task in tasks if self.plan.runs(task.id)]
+            wanted = [task for task in runs if not self._forbid(task)]
             if wanted:
                 async with self.build.wave(number) as wave:
                     await self._run_wave(wave, wanted, whole.tree.place.base)
-            try:
-                await whole.add(tasks, self.results)
-            except WorkspaceError as error:
-                self.troubles.append(str(error))
+            await whole.add(tasks, self.results)
         return await self._conclude(whole)
 
     async def _set_up(self) -> Whole:
@@ -128,8 +125,7 @@ class Course:
                 group.start_soon(take, task)
 
     async def _run_task(self, run: TaskRun, task: FeatureTask) -> None:
-        if why := self.results.forbids(task):
-            self.results.end(Result(task_id=task.id, ending="not started", why=why))
+        if self._forbid(task):  # one beside it has failed just now
             return
         self.results.begin(task.id)
         self.build.update(message=self.results.message)
@@ -140,6 +136,12 @@ class Course:
         self.build.update(message=self.results.message)
         if result.ending in {"completed", "failed"}:
             await self._note({task.id: result.ending})
+
+    def _forbid(self, task: FeatureTask) -> bool:
+        """Return whether a task cannot start; then that is how it has ended."""
+        if why := self.results.forbids(task):
+            self.results.end(Result(task_id=task.id, ending="not started", why=why))
+        return why != ""
 
     async def _note(self, words: Mapping[str, str]) -> None:
         """Put words of status into the feature's file."""

@@ -13,6 +13,7 @@ from anyio import CancelScope, to_thread
 from guardkit import track_build
 from guardkit.errors import (
     BuildAlreadyRunningError,
+    InvalidTaskError,
     MisuseError,
     TaskNotFoundError,
     WorkspaceError,
@@ -193,7 +194,7 @@ def _find_files(root: Path, tasks: Sequence[FeatureTask]) -> dict[str, Task]:
         path = root / task.path
         try:
             found[task.id] = known.find(task.id)
-        except TaskNotFoundError:
+        except (TaskNotFoundError, InvalidTaskError):
             if not (task.path and path.resolve().is_relative_to(root.resolve()) and path.is_file()):
                 raise
             found[task.id] = Task(id=task.id, title=task.name, path=path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.gathering import merge
-from guardkit.orchestrator.git import LIMIT_CHECKOUT
+from guardkit.orchestrator.git import LIMIT_CHECKOUT, GitError
 from guardkit.orchestrator.phrases import some
 from guardkit.orchestrator.reopen import go_on, reopen
 from guardkit.orchestrator.results import Results
@@ -29,25 +29,29 @@ class Whole:
         return self.tip == self.tree.place.base
 
     async def add(self, tasks: Iterable[FeatureTask], results: Results) -> None:
-        """Merge what tasks have come to, in their order; leave out what cannot be merged.
+        """Merge what tasks have come to, in their order; leave out what cannot be merged."""
+        new, added = self.tip, list[str]()
+        try:
+            for task in tasks:
+                for task_id, tip in results.tips([task.id]).items():
+                    before = next((each for each in task.dependencies if each in self.left_out), "")
+                    if before:
+                        self.left_out[task_id] = f"it depends on {before}"
+                        continue
+                    added.append(task_id)
+                    new = await self._merge(new, task_id, tip)
+            if new != self.tip:
+                await self._advance(new)
+        except GitError as error:  # as where the user has changed what is to be replaced
+            self.left_out |= {each: str(error) for each in added if each not in self.left_out}
 
-        Raises GitError, such as where the user has changed in the worktree what is to be replaced.
-        """
-        new, place = self.tip, self.tree.place
-        for task in tasks:
-            tips = results.tips([task.id])
-            before = next((each for each in task.dependencies if each in self.left_out), "")
-            if tips and before:
-                self.left_out[task.id] = f"it depends on {before}"
-            elif tips:
-                title = f"Merge {task.id} into {place.path.name}"
-                merged = await merge(place.git, new, tips[task.id], title)
-                new = merged.commit or new
-                if merged.conflicts:
-                    why = f"it conflicts with those before it in {some(merged.conflicts)}"
-                    self.left_out[task.id] = why
-        if new != self.tip:
-            await self._advance(new)
+    async def _merge(self, ours: str, task_id: str, tip: str) -> str:
+        place = self.tree.place
+        merged = await merge(place.git, ours, tip, f"Merge {task_id} into {place.path.name}")
+        if merged.conflicts:
+            paths = some(merged.conflicts)
+            self.left_out[task_id] = f"it conflicts with those before it in {paths}"
+        return merged.commit or ours
 
     async def _advance(self, new: str) -> None:
         """Bring the worktree to a commit, and then the branch: in this order it can be repeated."""
