@@ -7,6 +7,7 @@ what git says is turned off, and a filter that hangs is ended with all its child
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Collection
 from contextlib import suppress
@@ -29,6 +30,9 @@ from guardkit.orchestrator.environment import environment
 
 LIMIT, LIMIT_CHECKOUT = 60.0, 600.0  # seconds that git may take, and to make a worktree
 MAX_COMPLAINT = 2**16  # bytes of what git complains that are read
+# git reads all worktrees for much that it does, and fails where one of them is just being made.
+HALF_MADE = re.compile(r"failed to read .*/worktrees/[^/]+/commondir: Success")
+TRIES, PAUSE = 20, 0.05  # seconds
 OPTIONS = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
@@ -87,6 +91,18 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         fine: the exit codes with which it has not failed.
         Raises GitError.
         """
+        for _ in range(TRIES):
+            try:
+                return await self._run(arguments, stdin, limit, fine)
+            except GitError as error:
+                if not HALF_MADE.search(str(error)):
+                    raise
+            await self.clock.sleep(PAUSE)
+        return await self._run(arguments, stdin, limit, fine)
+
+    async def _run(
+        self, arguments: tuple[str, ...], stdin: bytes, limit: float, fine: Collection[int]
+    ) -> str:
         # Files, not pipes: one who has left the process group may hold those open for ever.
         with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
             given.write(stdin)
