@@ -39,6 +39,8 @@ def _add_builds(group: Commands) -> None:
 
 def _declare_demo(command: Parser) -> None:
     command.add_flag("--slow", about="Take some 40 seconds, so that it can be watched.")
+    about = "Build a feature: three waves, five tasks, two of them at a time."
+    command.add_flag("--feature", about=about)
     command.add_argument(
         "--root",
         metavar="DIR",
@@ -53,19 +55,29 @@ def _declare_task(command: Parser) -> None:
     declare_ways(command)
 
 
-def demo(*, slow: bool, root: str | None) -> int:
+def demo(*, slow: bool, feature: bool, root: str | None) -> int:
     """Run a real build on a small repository made for it."""
     from pathlib import Path
 
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
+    from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, demo_files
 
-    folder = make_demo(Path(root) if root is not None else None)
+    build_id = FEATURE_ID if feature else TASK_ID
+    where = Path(root) if root is not None else None
+    folder = make_demo(where, demo_files() if feature else None)
     command = Path(sys.executable).with_name("guardkit")
     print(f"A small git repository, which is kept: {folder}")
-    print(f"Progress file: {folder}/.guardkit/autobuild/{TASK_ID}/progress.json")
-    print(f"Second terminal: {command} watch {TASK_ID} --root {folder}\n", flush=True)
-    return _build(AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST), TASK_ID)
+    print(f"Progress file: {folder}/.guardkit/autobuild/{build_id}/progress.json")
+    watch = "watch" if feature else f"watch {build_id}"
+    print(f"Second terminal: {command} {watch} --root {folder}\n", flush=True)
+    builder = AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST)
+    if not feature:
+        return _build(builder, build_id)
+    from guardkit.orchestrator.feature import FeatureOrchestrator
+
+    orchestrator = FeatureOrchestrator(builder, max_parallel=MAX_PARALLEL)
+    return features.run_feature(orchestrator, build_id)
 
 
 def build_task(*, task_id: str, dry_run: bool, detach: bool, **how: Unpack[How]) -> int:

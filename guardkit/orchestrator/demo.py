@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
@@ -55,9 +56,10 @@ _FILES = {
 }
 
 
-def make_demo(root: Path | None = None) -> Path:
+def make_demo(root: Path | None = None, files: Mapping[str, str] | None = None) -> Path:
     """Make the repository in `root`, new or empty, or in a new temporary folder; return where.
 
+    files: the text of each, by its path; None: those of a single task.
     Raises MisuseError where `root` holds something, and WorkspaceError without git or pytest.
     """
     if find_spec("pytest") is None:
@@ -67,7 +69,7 @@ def make_demo(root: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise MisuseError(f"{folder} is not empty: give the demo a new folder")
-        for name, text in _FILES.items():
+        for name, text in (files or _FILES).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(dedent(text))
         for words in _GIT:
