@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 # A git hook hands some of these to what it starts: they would point git at another repository,
@@ -26,9 +27,14 @@ Env = Mapping[str, str]
 
 def environment(extra: Env) -> dict[str, str]:
     """Return our environment less our logins and what ties git to a repository, and `extra`."""
-    known = os.environ.items()
-    kept = {name: value for name, value in known if name not in GIT_LOCAL}
-    return {name: value for name, value in kept.items() if not name.startswith(OURS)} | {**extra}
+    return {**_kept(tuple(os.environb.items())), **extra}
+
+
+@lru_cache(maxsize=1)  # it is asked for a hundred times a task, and to decode it costs most of that
+def _kept(known: tuple[tuple[bytes, bytes], ...]) -> Env:
+    decoded = ((os.fsdecode(name), os.fsdecode(value)) for name, value in known)
+    kept = ((name, value) for name, value in decoded if name not in GIT_LOCAL)
+    return {name: value for name, value in kept if not name.startswith(OURS)}
 
 
 class Secrets:

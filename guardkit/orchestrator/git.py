@@ -9,11 +9,11 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from subprocess import Popen
+from subprocess import DEVNULL, Popen
 from tempfile import TemporaryFile
 from threading import Thread
 from typing import IO
@@ -104,9 +104,11 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         self, arguments: tuple[str, ...], stdin: bytes, limit: float, fine: Collection[int]
     ) -> str:
         # Files, not pipes: one who has left the process group may hold those open for ever.
-        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-            given.write(stdin)
-            given.seek(0)
+        with (
+            _holding(stdin) as given,
+            TemporaryFile() as out,
+            TemporaryFile() as err,
+        ):
             process = self._start(arguments, given, out, err)
             try:
                 if not await self._ends(process, limit):
@@ -164,7 +166,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
             work.cancel()
 
     def _start(
-        self, arguments: tuple[str, ...], given: IO[bytes], out: IO[bytes], err: IO[bytes]
+        self, arguments: tuple[str, ...], given: IO[bytes] | int, out: IO[bytes], err: IO[bytes]
     ) -> Popen[bytes]:
         own = dict(QUIET)
         if self.git_dir:
@@ -204,6 +206,18 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
             own = [line for line in lines if not line.startswith(BY_GIT)]
             reason = ": ".join((*own[-1:], reason))
         return GitError(f"git fails in {self._where}: {reason}")
+
+
+@contextmanager
+def _holding(text: bytes) -> Generator[IO[bytes] | int]:
+    """Yield what is read as a text."""
+    if not text:
+        yield DEVNULL
+        return
+    with TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield file
 
 
 def _end(process: Popen[bytes]) -> None:
