@@ -103,10 +103,14 @@ def status(
 
         print(encode_looks(looks))
     elif looks:
+        from guardkit.places.below import is_feature, lines_below
         from guardkit.places.words import status_lines
 
         answers = here.answers(looks[0]) if len(looks) == 1 else ()
-        print("\n".join(status_lines(looks, _now(), answers)))
+        lines = status_lines(looks, _now(), answers)
+        if len(ids) == 1 and is_feature(looks[0]):
+            lines += lines_below(looks[0], here.look(), _now())
+        print("\n".join(lines))
     if not found:
         raise ProgressNotFoundError(f"no build is known {here.name}")
     return codes.worst(found)

@@ -55,6 +55,7 @@ class Course:
     settings: how it is built. plan: what, and where.
     scratch: a folder of our own, outside of the repository.
     lease: what the tests hold as long as they live.
+    file: of the feature, in which the words of status follow.
     troubles: what went wrong besides, as far as it was told.
     """
 
@@ -65,6 +66,7 @@ class Course:
     results: Results
     scratch: Path
     lease: int | None
+    file: StatusFile
     troubles: list[str] = field(default_factory=list[str])
     writing: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -145,9 +147,8 @@ class Course:
 
     async def _note(self, words: Mapping[str, str]) -> None:
         """Put words of status into the feature's file."""
-        file = StatusFile(self.plan.place.root, self.plan.feature.id)
         async with self.writing:
-            trouble = await to_thread.run_sync(file.update, words) if words else ""
+            trouble = await to_thread.run_sync(self.file.update, words) if words else ""
         if trouble and trouble not in self.troubles:
             self.troubles.append(trouble)
 

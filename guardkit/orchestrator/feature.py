@@ -28,6 +28,7 @@ from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.outside import uncommitted
 from guardkit.orchestrator.results import Results
 from guardkit.orchestrator.standing import Facts, Standing, find_facts, stand
+from guardkit.orchestrator.status_file import StatusFile
 from guardkit.orchestrator.tasks import Task, TaskFiles
 from guardkit.orchestrator.waves import Wave, make_waves
 from guardkit.orchestrator.workspace import Workspace, check_free, open_git, place_of
@@ -122,7 +123,12 @@ class FeatureOrchestrator:
         return stand(task, facts, resume=self.builder.resume, retry=self.retry_failed)
 
     async def _check_free(self, plan: FeaturePlan) -> None:
-        """Raise WorkspaceError where an earlier run has left something that is not gone on with."""
+        """Raise WorkspaceError where an earlier run has left something that is not gone on with.
+
+        What is built now is nobody's leftover: `track_build` refuses it, and names the builder.
+        """
+        if plan.facts.is_taken:
+            return
         if not self.builder.resume:
             await check_free(plan.place)
         left = [
@@ -174,6 +180,7 @@ class FeatureOrchestrator:
                     results=Results(total, stop=self.stop_on_failure),
                     scratch=Path(scratch),
                     lease=lease,
+                    file=StatusFile(place.root, feature.id),
                 )
                 try:
                     return await course.run()

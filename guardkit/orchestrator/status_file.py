@@ -38,17 +38,34 @@ class Place(msgspec.Struct, frozen=True):
         return f"{self.quote}{word}{self.quote}" if self.end > self.start else f" {word}"
 
 
-def splice(text: str, words: Mapping[str, str]) -> str:
+class Spliced(msgspec.Struct, frozen=True):
+    """The text of a feature file, and where in it the words of status are."""
+
+    text: str
+    places: Mapping[str, Place]
+
+
+def splice(before: Spliced, words: Mapping[str, str]) -> Spliced:
     """Return the text of a feature file with other words of status.
 
     words: by the id of a task or of the feature. One that has no status of its own in the text
-    stays without. Raises yaml.YAMLError.
+    stays without.
     """
-    places = find_places(text)
-    wanted = [(places[each], word) for each, word in words.items() if each in places]
-    for place, word in sorted(wanted, key=lambda pair: pair[0].start, reverse=True):
-        text = text[: place.start] + place.fill(word) + text[place.end :]
-    return text
+    pieces, places, end, grown = list[str](), dict[str, Place](), 0, 0
+    for each, place in sorted(before.places.items(), key=lambda pair: pair[1].start):
+        old = before.text[place.start : place.end]
+        new = place.fill(words[each]) if each in words else old
+        pieces += before.text[end : place.start], new
+        end, start = place.end, place.start + grown
+        grown += len(new) - len(old)
+        is_new = len(new) > 0 and not old  # after the blank that goes before it
+        places[each] = Place(start + is_new, start + len(new), place.quote)
+    return Spliced("".join((*pieces, before.text[end:])), places)
+
+
+def read_places(text: str) -> Spliced:
+    """Return a text, and where its words of status are; raises yaml.YAMLError."""
+    return Spliced(text, find_places(text))
 
 
 def find_places(text: str) -> dict[str, Place]:
@@ -105,6 +122,7 @@ class StatusFile:
 
     def __init__(self, root: Path, feature_id: str) -> None:
         self._root, self._feature_id = root, feature_id
+        self._known = Spliced("", {})  # what we have written last: to parse it takes its time
 
     def update(self, words: Mapping[str, str]) -> str:
         """Put other words of status into the file; return why that cannot be, or ""."""
@@ -112,7 +130,7 @@ class StatusFile:
             with open_features(self._root) as folder:
                 name = find_file(folder, self._feature_id)
                 for _ in range(TRIES):
-                    if _replace(folder, name, words):
+                    if self._replace(folder, name, words):
                         return ""
             return f"{folder.path}/{name} is changed again and again"
         except (InvalidFeatureError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -120,20 +138,26 @@ class StatusFile:
         except OSError as error:
             return f"{error.filename} cannot be written: {error.strerror}"
 
-
-def _replace(folder: Folder, name: str, words: Mapping[str, str]) -> bool:
-    """Return whether the file now tells the words; False: it was changed meanwhile."""
-    before = folder.status(name)
-    old = folder.read(name, FILE_MAX)
-    new = splice(old.decode(), words).encode()
-    if new == old:
+    def _replace(self, folder: Folder, name: str, words: Mapping[str, str]) -> bool:
+        """Return whether the file now tells the words; False: it was changed meanwhile."""
+        mode, old = stat.S_IMODE(folder.status(name).st_mode), folder.read(name, FILE_MAX)
+        text = old.decode()
+        new = splice(self._known if self._known.text == text else read_places(text), words)
+        document = new.text.encode()
+        if document != old and not _write(folder, name, old, document, mode):
+            return False
+        self._known = new
         return True
+
+
+def _write(folder: Folder, name: str, old: bytes, document: bytes, mode: int) -> bool:
+    """Write a file whole, if it is as it was; return whether that was so."""
     aside = temporary()
     fd = folder.file(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         try:
-            write_all(fd, new)
-            os.fchmod(fd, stat.S_IMODE(before.st_mode))
+            write_all(fd, document)
+            os.fchmod(fd, mode)
         finally:
             os.close(fd)
         if folder.read(name, FILE_MAX) != old:

@@ -420,6 +420,15 @@ async def test_a_feature_is_built_once_at_a_time(root: Path, run: Run) -> None:
             await orchestrator(root).plan("FEAT-1", alone=True)
 
 
+async def test_a_second_builder_of_a_feature_is_told_who_the_first_one_is(
+    root: Path, run: Run
+) -> None:
+    await run()
+    async with track_build("FEAT-1", root=root):
+        with pytest.raises(BuildAlreadyRunningError, match="FEAT-1 is being built by process"):
+            await run()
+
+
 async def test_a_feature_file_that_cannot_be_written_is_told_and_stops_nothing(
     root: Path, run: Run
 ) -> None:

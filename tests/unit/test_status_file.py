@@ -2,6 +2,7 @@ import difflib
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from guardkit.orchestrator import status_file
 from guardkit.orchestrator.feature_file import parse
-from guardkit.orchestrator.status_file import StatusFile, splice
+from guardkit.orchestrator.status_file import StatusFile, find_places, read_places
 
 from ..features import feature_text, write_feature
 
@@ -40,6 +41,13 @@ tasks:
     status: |
       pending
 """
+
+
+def splice(text: str, words: Mapping[str, str]) -> str:
+    """Return the text with other words; see that it is known where they are then."""
+    new = status_file.splice(read_places(text), words)
+    assert new.places == find_places(new.text)
+    return new.text
 
 
 def changes(before: str, after: str) -> list[str]:
