@@ -8,25 +8,22 @@ what git says is turned off, and a filter that hangs is ended with all its child
 import asyncio
 import os
 import re
-import signal
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 from subprocess import DEVNULL, Popen
 from tempfile import TemporaryFile
-from threading import Thread
 from typing import IO
 
 import anyio
 import msgspec
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 
 from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.commands import plain
 from guardkit.orchestrator.environment import environment
+from guardkit.orchestrator.short import end, wait
 
 LIMIT, LIMIT_CHECKOUT = 60.0, 600.0  # seconds that git may take, and to make a worktree
 MAX_COMPLAINT = 2**16  # bytes of what git complains that are read
@@ -115,7 +112,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
                     what = f"git {arguments[0]} did not end within {limit:g} s in {self._where}"
                     raise GitError(what)
             finally:
-                _end(process)
+                end(process)
             err.seek(0)
             if process.returncode not in fine:
                 raise self._explain(err.read(MAX_COMPLAINT).decode(errors="replace"))
@@ -152,11 +149,8 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _ends(self, process: Popen[bytes], limit: float) -> bool:
         """Return whether a process ends within its limit."""
-        alone = CapacityLimiter(1)  # the default one may be used up by others
         alarm = asyncio.ensure_future(self.clock.sleep(limit))
-        work = asyncio.ensure_future(
-            run_sync(process.wait, abandon_on_cancel=True, limiter=alone),
-        )
+        work = asyncio.ensure_future(wait(process))
         try:
             with self.clock.busy():
                 await asyncio.wait({work, alarm}, return_when=asyncio.FIRST_COMPLETED)
@@ -218,14 +212,6 @@ def _holding(text: bytes) -> Generator[IO[bytes] | int]:
         file.write(text)
         file.seek(0)
         yield file
-
-
-def _end(process: Popen[bytes]) -> None:
-    """End a process and its group, and see that it is asked how it ended."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if process.poll() is None:  # on a hung disk that may take as long as it likes
-        Thread(target=process.wait, daemon=True).start()
 
 
 async def pin(git: Git) -> Git:
