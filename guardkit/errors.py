@@ -9,6 +9,7 @@ GuardKitError
 ├── InvalidProgressError     a progress file that cannot be read (ValueError)
 ├── TaskNotFoundError        no task file with that id (LookupError)
 ├── InvalidTaskError         a task file that cannot be read (ValueError)
+├── InvalidFeatureError      a feature file that is not there, or makes no sense (ValueError)
 ├── InvalidSettingsError     another program's settings that cannot be changed (ValueError)
 ├── NatsError                NATS cannot be reached, or not be used (ConnectionError)
 ├── TracesError              traces cannot be sent (RuntimeError)
@@ -73,6 +74,10 @@ class TaskNotFoundError(GuardKitError, LookupError):
 
 class InvalidTaskError(GuardKitError, ValueError):
     """The task file cannot be read as one."""
+
+
+class InvalidFeatureError(GuardKitError, ValueError):
+    """There is no such feature file, or its tasks cannot be put into waves."""
 
 
 class InvalidSettingsError(GuardKitError, ValueError):

@@ -6,8 +6,10 @@ from contextlib import suppress
 
 from guardkit.cli.streams import complain
 from guardkit.cli.told import proof
+from guardkit.cli.told_of_features import outcome
 from guardkit.errors import GuardKitError
 from guardkit.orchestrator.coach import CoachTurn
+from guardkit.orchestrator.course import FeatureResult
 from guardkit.orchestrator.locations import Location, locate
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.places.github import command
@@ -22,10 +24,18 @@ SUMMARY_MAX = 2**16  # bytes, of the 1 MiB that a step has
 PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # of ASCII, all of which Markdown takes as it is by \
 
 
-def annotations(result: BuildResult) -> list[str]:
-    """Return the commands that annotate what a build has failed of: tests, or the build itself."""
+def annotations(result: BuildResult | FeatureResult) -> list[str]:
+    """Return the commands that annotate what a build has failed of."""
     if result.status == "completed":
         return []
+    if isinstance(result, BuildResult):
+        return _annotate_tests(result)
+    title = f"{result.place.path.name} failed"
+    return [command("error", clean(each), title=title) for each in result.why[:ANNOTATIONS_MAX]]
+
+
+def _annotate_tests(result: BuildResult) -> list[str]:
+    """Return the commands that annotate the tests that have failed, or else the build itself."""
     title, report = f"{result.turns[-1].task_id} failed", result.turns[-1].validation_results.report
     if not report or not report.failures:
         return [command("error", clean(result.summary), title=title)]
@@ -37,12 +47,13 @@ def annotations(result: BuildResult) -> list[str]:
     return lines
 
 
-def summarize(result: BuildResult) -> None:
+def summarize(result: BuildResult | FeatureResult) -> None:
     """Add what a build came to to the summary of the step, if there is one; say so if it cannot."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
-    text = "\n".join(["", *_summary(result), ""]).encode(errors="replace")
+    lines = _summary(result) if isinstance(result, BuildResult) else _summary_of_feature(result)
+    text = "\n".join(["", *lines, ""]).encode(errors="replace")
     try:
         with open(path, "ab") as file:  # noqa: PTH123 - of the runner
             file.write(text[:SUMMARY_MAX].decode(errors="ignore").encode())
@@ -68,6 +79,11 @@ def _summary(result: BuildResult) -> list[str]:
         more = len(report.failures) - FAILURES_MAX
         lines += [f"- and {more} more"] if more > 0 else []
     return lines
+
+
+def _summary_of_feature(result: FeatureResult) -> list[str]:
+    lines = [f"## {markdown(result.place.path.name)}: {markdown(result.status)}", ""]
+    return [*lines, *(f"- {markdown(line)}" for line in outcome(result)[:TURNS_MAX])]
 
 
 def markdown(text: str) -> str:

@@ -91,17 +91,20 @@ class Background:
         self._display = display
         self._root = root
         self._writer = writer
-        self._begun = False
+        self._run_id = ""
 
     async def write(self, snapshot: Snapshot, /) -> None:
-        """Print what is new in `snapshot`; the second one comes when the first is on disk."""
-        if not self._begun:
-            self._begun = True
+        """Print what is new in `snapshot`; the second one comes when the first is on disk.
+
+        The first is of the build itself, and later ones may be of its tasks.
+        """
+        if not self._run_id:
+            self._run_id = snapshot.tracker.run_id
             worker = Worker()  # as a disk may hang
             await worker.submit(open_output, self._root, snapshot.task_id)
             worker.shutdown()
         elif self._writer >= 0:
-            self._tell(snapshot.tracker.run_id)
+            self._tell(self._run_id)
         await self._display.write(snapshot)
 
     def _tell(self, run_id: str) -> None:

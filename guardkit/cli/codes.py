@@ -43,5 +43,5 @@ def of_error(error: Exception) -> int:
     """Return the code for an error that a command has ended with."""
     if isinstance(error, errors.ProgressNotFoundError):
         return UNKNOWN
-    usage = isinstance(error, errors.MisuseError | errors.TaskNotFoundError)
-    return USAGE if usage else UNDONE
+    usage = errors.MisuseError | errors.TaskNotFoundError | errors.InvalidFeatureError
+    return USAGE if isinstance(error, usage) else UNDONE

@@ -1,38 +1,73 @@
-"""A build from its beginning to its end, and what it comes to."""
+"""Builds that are shown while they run, and their end."""
 
-from __future__ import annotations
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from anyio import move_on_after
 
 from guardkit.cli import codes
+from guardkit.cli.background import Background
+from guardkit.cli.signals import until_signal
 from guardkit.cli.sinks import flush
 from guardkit.cli.streams import complain
+from guardkit.cli.told import kept, proof
+from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+from guardkit.orchestrator.course import FeatureResult
+from guardkit.orchestrator.loop import BuildResult
+from guardkit.places import github
+from guardkit.places.display import Display
+from guardkit.places.words import clean
+from guardkit.progress.sinks import Sink
 
-TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
-if TYPE_CHECKING:
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-    from guardkit.places.display import Display
+
+class Outcome(NamedTuple):
+    """What a build has come to. lines: what is told last."""
+
+    result: BuildResult | FeatureResult
+    lines: Sequence[str]
 
 
-def build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
-    """Run one build to its end; return the exit code.
+Run = Callable[[Sequence[Sink]], Coroutine[Any, Any, Outcome]]
 
-    writer: the descriptor to which a build in the background tells that it has begun.
+
+def build(builder: AutoBuildOrchestrator, task_id: str, writer: int | None = None) -> int:
+    """Build one task to its end; return the exit code.
+
+    writer: as for `show`.
     """
-    from dataclasses import replace
 
-    from guardkit.cli.background import Background
-    from guardkit.cli.signals import until_signal
-    from guardkit.places import github
-    from guardkit.places.display import Display
+    async def run(sinks: Sequence[Sink]) -> Outcome:
+        result = await replace(builder, sinks=sinks).run(task_id)
+        return Outcome(result, proof(result))
 
-    in_actions = writer is None and github.is_here()
-    display = github.ActionsDisplay(1) if in_actions else Display(1)
-    shown = display if writer is None else Background(display, str(orchestrator.root), writer)
-    orchestrator = replace(orchestrator, sinks=[shown, *orchestrator.sinks])
-    status = until_signal(_run(orchestrator, task_id, display), display.shown)
+    return show(run, builder, task_id, writer=writer)
+
+
+def show(
+    run: Run,
+    builder: AutoBuildOrchestrator,
+    task_id: str,
+    *,
+    writer: int | None = None,
+    is_feature: bool = False,
+) -> int:
+    """Run a build to its end; return the exit code.
+
+    run: builds, and tells sinks of it.
+    builder: says which ones, besides the display, and where.
+    writer: the descriptor to which a build in the background tells that it has begun.
+    is_feature: whether it has tasks, which are named in each line; a second signal then ends all
+        at once.
+    """
+    root = str(builder.root)
+    shown = github.ActionsDisplay if writer is None and github.is_here() else Display
+    display = shown(1, labels=is_feature)
+    sink = display if writer is None else Background(display, root, writer)
+    work = _run(run, [sink, *builder.sinks], display)
+    status = until_signal(work, display.shown, is_patient=not is_feature)
     if status is None:
-        from guardkit.cli.told import kept
-
-        complain(f"{task_id} was cancelled{kept(str(orchestrator.root), task_id)}")
+        complain(f"{task_id} was cancelled{kept(root, task_id)}")
         return codes.CANCELLED
     if display.lost:
         why = f"{task_id} {status}, but not all of its output could be written"
@@ -40,23 +75,17 @@ def build(orchestrator: AutoBuildOrchestrator, task_id: str, writer: int | None 
     return codes.FAILED if status == "failed" else codes.COMPLETED
 
 
-async def _run(orchestrator: AutoBuildOrchestrator, task_id: str, display: Display) -> str:
-    """Run one build; return its status when the proof and the worktree are told."""
-    from anyio import move_on_after
-
-    from guardkit.cli.told import proof
-    from guardkit.places.github import ActionsDisplay
-    from guardkit.places.words import clean
-
+async def _run(run: Run, sinks: Sequence[Sink], display: Display) -> str:
+    """Run a build; return its status when all is told."""
     try:
-        result = await orchestrator.run(task_id)
+        result, lines = await run(sinks)
         with move_on_after(1):  # if nobody empties the pipe, nobody will
-            await display.say(*map(clean, proof(result)))
-            if isinstance(display, ActionsDisplay):
+            await display.say(*map(clean, lines))
+            if isinstance(display, github.ActionsDisplay):
                 from guardkit.cli.actions import annotations, summarize
 
                 await display.say(*display.obeyed(*annotations(result)))
                 summarize(result)
     finally:
-        await flush(orchestrator.sinks)
+        await flush(sinks)
     return result.status

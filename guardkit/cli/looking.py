@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from guardkit.cli import codes, journal, values, watching
 from guardkit.cli.finder import find
-from guardkit.cli.streams import flush_output, print_states
+from guardkit.cli.streams import print_states
 from guardkit.errors import MisuseError, ProgressNotFoundError
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardkit.cli.finder import Finder
     from guardkit.cli.parser import Commands, Parser
     from guardkit.places.wait import Answer, Until
 
@@ -81,12 +80,16 @@ def status(
 
         print(encode_looks(looks))
     elif looks:
+        from guardkit.places.below import is_feature, lines_below
         from guardkit.places.order import natural
         from guardkit.places.words import status_lines
 
         answers = here.answers(looks[0]) if len(looks) == 1 else ()
         shown = looks if ids else sorted(looks, key=lambda look: natural(look.task_id))
-        print_states(status_lines(shown, _now(), answers))
+        lines = status_lines(shown, _now(), answers)
+        if len(ids) == 1 and is_feature(looks[0]):
+            lines += lines_below(looks[0], here.look(), _now())
+        print_states(lines)
     if not found:
         raise ProgressNotFoundError(f"no build is known {here.name}")
     return codes.worst(found)

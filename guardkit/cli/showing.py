@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from guardkit.cli.foreground import build
-
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +14,8 @@ if TYPE_CHECKING:
 def declare_demo(command: Parser) -> None:
     """Declare the arguments of `demo`."""
     command.add_flag("--slow", about="Take some 40 seconds, so that it can be watched.")
+    about = "Build a feature: three waves, five tasks, two of them at a time."
+    command.add_flag("--feature", about=about)
     _declare_root(command)
 
 
@@ -32,16 +32,25 @@ def _declare_root(command: Parser) -> None:
     command.add_argument("--root", metavar="DIR", help=about)
 
 
-def demo(*, slow: bool, root: str | None) -> int:
+def demo(*, slow: bool, feature: bool, root: str | None) -> int:
     """Run a real build on a small repository made for it."""
     from pathlib import Path
 
+    from guardkit.cli.features import run_feature
+    from guardkit.cli.foreground import build
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
+    from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, demo_files
+    from guardkit.orchestrator.feature import FeatureOrchestrator
 
-    folder = make_demo(Path(root) if root is not None else None)
-    _tell(folder, TASK_ID)
-    return build(AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST), TASK_ID)
+    where = Path(root) if root is not None else None
+    folder = make_demo(where, demo_files() if feature else None)
+    builder = AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST)
+    if not feature:
+        _tell(folder, TASK_ID)
+        return build(builder, TASK_ID)
+    _tell(folder, FEATURE_ID, is_feature=True)
+    return run_feature(FeatureOrchestrator(builder, max_parallel=MAX_PARALLEL), FEATURE_ID)
 
 
 def replay(*, recorded: str, slow: bool, root: str | None) -> int:
@@ -52,6 +61,7 @@ def replay(*, recorded: str, slow: bool, root: str | None) -> int:
     """
     from pathlib import Path
 
+    from guardkit.cli.foreground import build
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.replay import TEST, make_replay, player
 
@@ -63,11 +73,12 @@ def replay(*, recorded: str, slow: bool, root: str | None) -> int:
     return build(orchestrator, made.task_id)
 
 
-def _tell(folder: Path, task_id: str) -> None:
-    """Say where the repository is, and how its build is watched."""
+def _tell(folder: Path, task_id: str, *, is_feature: bool = False) -> None:
+    """Say where the repository is, and how its build is watched: a feature with its tasks."""
     from pathlib import Path
 
     command = Path(sys.executable).with_name("guardkit")
     print(f"A small git repository, which is kept: {folder}")
     print(f"Progress file: {folder}/.guardkit/autobuild/{task_id}/progress.json")
-    print(f"Second terminal: {command} watch {task_id} --root {folder}\n", flush=True)
+    watch = "watch" if is_feature else f"watch {task_id}"
+    print(f"Second terminal: {command} {watch} --root {folder}\n", flush=True)

@@ -2,20 +2,24 @@
 
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
+from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, raise_signal, signal
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def until_signal(
-    work: Coroutine[Any, Any, T], shown: AbstractContextManager[object] | None = None
+    work: Coroutine[Any, Any, T],
+    shown: AbstractContextManager[object] | None = None,
+    *,
+    is_patient: bool = True,
 ) -> T | None:
     """Run `work` on an event loop; SIGINT, SIGTERM and SIGHUP cancel it, and None is returned.
 
-    Those that we were started to ignore, as by nohup, stay ignored; further ones change nothing.
+    Those that we were started to ignore, as by nohup, stay ignored.
 
     shown: is entered meanwhile.
+    is_patient: whether further ones change nothing; else a second one ends the process at once.
     """
     try:
         import asyncio
@@ -31,8 +35,16 @@ def until_signal(
         async def guarded() -> T | None:
             loop = asyncio.get_running_loop()
             with shown or nullcontext(), CancelScope() as scope:
+
+                def heed(number: int) -> None:
+                    if scope.cancel_called and not is_patient:
+                        loop.remove_signal_handler(number)
+                        signal(number, SIG_DFL)
+                        raise_signal(number)
+                    scope.cancel()
+
                 for each in heeded:
-                    loop.add_signal_handler(each, scope.cancel)
+                    loop.add_signal_handler(each, heed, each)
                 try:
                     return await work
                 finally:

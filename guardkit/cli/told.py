@@ -25,13 +25,13 @@ def planned(orchestrator: AutoBuildOrchestrator, plan: Plan) -> list[str]:
     within = duration(budgets.player), duration(budgets.tests)
     report = Path(build_dir(place.root, task.id), "coach_turn_N.xml")
     lines = [
-        f"Task: {task.id}, {task.title}, of {_near(task.path, place.root)}",
-        f"Worktree: {_near(place.path, place.root)}, branch {place.branch} from {place.base[:12]}",
+        f"Task: {task.id}, {task.title}, of {near(task.path, place.root)}",
+        f"Worktree: {near(place.path, place.root)}, branch {place.branch} from {place.base[:12]}",
         f"Player: {orchestrator.player}",
         f"  in {many(orchestrator.max_turns, 'turn')} at most, each within {within[0]}",
         *([f"Coach: {orchestrator.coach}, on top of the tests"] if orchestrator.coach else []),
         f"Tests: {orchestrator.test}",
-        f"  each time within {within[1]}; {JUNIT} is {_near(report, place.root)}",
+        f"  each time within {within[1]}; {JUNIT} is {near(report, place.root)}",
     ]
     if plan.dirty:
         lines.append(
@@ -78,6 +78,6 @@ def kept(root: str, task_id: str) -> str:
     return f"; its work is kept in {path}, branch autobuild/{task_id}{': ' * bool(what)}{what}"
 
 
-def _near(path: Path, root: Path) -> str:
+def near(path: Path, root: Path) -> str:
     """Return a path as it is from the root of the project, if it is below it."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

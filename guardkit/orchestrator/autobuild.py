@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from anyio import CancelScope, to_thread
 
-from guardkit import Clock, Sink, Snapshot, SystemClock, read_progress, track_build
+from guardkit import Build, Clock, Sink, Snapshot, SystemClock, read_progress, track_build
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
 from guardkit.orchestrator import judge, workspace
 from guardkit.orchestrator.agents.agent import Agent
@@ -66,11 +66,7 @@ class AutoBuildOrchestrator:
         """
         root = Path(self.root).absolute()  # noqa: ASYNC240
         task = await to_thread.run_sync(find_task, task_id, root, abandon_on_cancel=True)
-        self._agents()
-        Prompts(self.prompts)
-        for option, text in (("--player", self.player), ("--coach", self.coach)):
-            await to_thread.run_sync(check_agent, option, program(text), abandon_on_cancel=True)
-        await to_thread.run_sync(check_test, self.test, root, abandon_on_cancel=True)
+        await self.check(root)
         await wait_for_agents(root, task.id, self.clock)
         base = find_base if self.resume else None
         place = await workspace.plan_workspace(root, task.id, self.clock, base=base)
@@ -78,6 +74,17 @@ class AutoBuildOrchestrator:
             what = f"{task.id} is being built: see guardkit status {task.id}"
             raise BuildAlreadyRunningError(what)
         return Plan(task, place, await uncommitted(place.git))
+
+    async def check(self, root: Path) -> None:
+        """See that agents and tests can be run, as far as that can be seen before.
+
+        Raises MisuseError for what can be none, and WorkspaceError for what is not there.
+        """
+        self.agents()
+        Prompts(self.prompts)
+        for option, text in (("--player", self.player), ("--coach", self.coach)):
+            await to_thread.run_sync(check_agent, option, program(text), abandon_on_cancel=True)
+        await to_thread.run_sync(check_test, self.test, root, abandon_on_cancel=True)
 
     async def run(self, task_id: str) -> BuildResult:
         """Build the task until it is approved or another turn is of no use.
@@ -95,30 +102,43 @@ class AutoBuildOrchestrator:
             sinks=self.sinks,
             clock=self.clock,
         )
-        player, judging = self._agents()
-        with TemporaryDirectory(prefix="guardkit-") as scratch:
-            documents = Documents(root, task.id, self.clock)
-            async with build:
-                with closing(documents), hold(root, task.id) as lease:
-                    loop = Loop(
-                        settings=self,
-                        plan=plan,
-                        build=build,
-                        documents=documents,
-                        player=player,
-                        judging=judging,
-                        used=used,
-                        scratch=Path(scratch),
-                        lease=lease,
-                    )
-                    try:
-                        return await loop.run()
-                    except asyncio.CancelledError:
-                        with CancelScope(shield=True):
-                            build.decide("cancelled", await documents.cancelled_by())
-                        raise
+        async with build:
+            return await self.build(plan, build, used)
 
-    def _agents(self) -> tuple[Agent, Agent | None]:
+    async def build(self, plan: Plan, build: Build, used: Usage) -> BuildResult:
+        """Build what was planned.
+
+        build: is open, as nobody else may build the task meanwhile.
+        used: what earlier runs of the task have used.
+        Raises WorkspaceError.
+        """
+        root, task_id = plan.place.root, plan.task.id
+        player, judging = self.agents()
+        documents = Documents(root, task_id, self.clock)
+        with (
+            TemporaryDirectory(prefix="guardkit-") as scratch,
+            closing(documents),
+            hold(root, task_id) as lease,
+        ):
+            loop = Loop(
+                settings=self,
+                plan=plan,
+                build=build,
+                documents=documents,
+                player=player,
+                judging=judging,
+                used=used,
+                scratch=Path(scratch),
+                lease=lease,
+            )
+            try:
+                return await loop.run()
+            except asyncio.CancelledError:
+                with CancelScope(shield=True):
+                    build.decide("cancelled", await documents.cancelled_by())
+                raise
+
+    def agents(self) -> tuple[Agent, Agent | None]:
         """Return the Player, and the judging Coach; raise MisuseError for what is none."""
         player = choose(self.player, permissions=self.permissions)
         if not self.coach:

@@ -1,5 +1,6 @@
 """What a build ends as: the tree that was tested, as a commit on the task's branch."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -53,7 +54,7 @@ async def commit(tree: Worktree, content: str, message: str) -> Commit:
     index = tree.index.with_name(f"{tree.index.name}.commit")
     wanted = await without(git, index, before, tree.baseline, content)
     if await git.line("rev-parse", f"{old}^{{tree}}") not in trees | {wanted}:
-        made = await _commit(git, wanted, old, message)
+        made = await make_commit(git, wanted, (old,), message)
         log = ("-m", "guardkit: approved")
         await git.run("update-ref", "--no-deref", *log, ref, made.name, old)
     with suppress(GitError):  # the work is safe: what is left concerns what git shows of it
@@ -65,12 +66,14 @@ async def commit(tree: Worktree, content: str, message: str) -> Commit:
     return made
 
 
-async def _commit(git: Git, tree: str, parent: str, message: str) -> Commit:
+async def make_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> Commit:
+    """Make a commit of a tree, which no branch has yet; raises GitError."""
     remarks = list[str]()
     if not await git.asks("var", "GIT_COMMITTER_IDENT"):
         remarks.append("by guardkit, as git knows no user.name and user.email")
         git = replace(git, config=NOBODY)
-    how = ("commit-tree", tree, "-p", parent, "-F", "-")
+    after = (word for parent in parents for word in ("-p", parent))
+    how = ("commit-tree", tree, *after, "-F", "-")
     text = message.encode(errors="replace")
     if await _is_to_be_signed(git):
         try:

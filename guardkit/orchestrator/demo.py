@@ -56,14 +56,15 @@ _FILES = {
 }
 
 
-def make_demo(root: Path | None = None) -> Path:
+def make_demo(root: Path | None = None, files: Mapping[str, str] | None = None) -> Path:
     """Make the repository in `root`, new or empty, or in a new temporary folder; return where.
 
+    files: the text of each, by its path; None: those of a single task.
     Raises MisuseError where `root` holds something, and WorkspaceError without git or pytest.
     """
     if find_spec("pytest") is None:
         raise WorkspaceError(f"the demo needs pytest: {sys.executable} -m pip install pytest")
-    return make_repository({name: dedent(text) for name, text in _FILES.items()}, root)
+    return make_repository({name: dedent(text) for name, text in (files or _FILES).items()}, root)
 
 
 def make_repository(files: Mapping[str, str], root: Path | None = None) -> Path:

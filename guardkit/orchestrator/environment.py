@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote
@@ -44,9 +45,14 @@ def environment(extra: Env) -> dict[str, str]:
     That is what ties git to a repository, and what lets a step of GitHub Actions change those after
     it.
     """
-    known = os.environ.items()
-    kept = {name: value for name, value in known if name not in NOT_OURS}
-    return {name: value for name, value in kept.items() if not name.startswith(OURS)} | {**extra}
+    return {**_kept(tuple(os.environb.items())), **extra}
+
+
+@lru_cache(maxsize=1)  # it is asked for a hundred times a task, and to decode it costs most of that
+def _kept(known: tuple[tuple[bytes, bytes], ...]) -> Env:
+    decoded = ((os.fsdecode(name), os.fsdecode(value)) for name, value in known)
+    kept = ((name, value) for name, value in decoded if name not in NOT_OURS)
+    return {name: value for name, value in kept if not name.startswith(OURS)}
 
 
 def tracing() -> dict[str, str]:

@@ -7,27 +7,29 @@ what git says is turned off, and a filter that hangs is ended with all its child
 
 import asyncio
 import os
-import signal
-from contextlib import suppress
+import re
+from collections.abc import Collection, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from subprocess import Popen
+from subprocess import DEVNULL, Popen
 from tempfile import TemporaryFile
-from threading import Thread
 from typing import IO
 
 import anyio
 import msgspec
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 
 from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.commands import plain
 from guardkit.orchestrator.environment import environment
+from guardkit.orchestrator.short import end, wait
 
 LIMIT, LIMIT_CHECKOUT = 60.0, 600.0  # seconds that git may take, and to make a worktree
 MAX_COMPLAINT = 2**16  # bytes of what git complains that are read
+# git reads all worktrees for much that it does, and fails where one of them is just being made.
+HALF_MADE = re.compile(r"failed to read .*/worktrees/[^/]+/commondir: Success")
+TRIES, PAUSE = 20, 0.05  # seconds
 OPTIONS = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
@@ -73,26 +75,47 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
     index: Path | None = None
     config: tuple[str, ...] = ()
 
-    async def run(self, *arguments: str, stdin: bytes = b"", limit: float = LIMIT) -> str:
+    async def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        limit: float = LIMIT,
+        fine: Collection[int] = (0,),
+    ) -> str:
         """Return what git prints.
 
         stdin: what it is given to read.
         limit: seconds that it may take; then it is ended, with all that it has started.
+        fine: the exit codes with which it has not failed.
         Raises GitError.
         """
+        for _ in range(TRIES):
+            try:
+                return await self._run(arguments, stdin, limit, fine)
+            except GitError as error:
+                if not HALF_MADE.search(str(error)):
+                    raise
+            await self.clock.sleep(PAUSE)
+        return await self._run(arguments, stdin, limit, fine)
+
+    async def _run(
+        self, arguments: tuple[str, ...], stdin: bytes, limit: float, fine: Collection[int]
+    ) -> str:
         # Files, not pipes: one who has left the process group may hold those open for ever.
-        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-            given.write(stdin)
-            given.seek(0)
+        with (
+            _holding(stdin) as given,
+            TemporaryFile() as out,
+            TemporaryFile() as err,
+        ):
             process = self._start(arguments, given, out, err)
             try:
                 if not await self._ends(process, limit):
                     what = f"git {arguments[0]} did not end within {limit:g} s in {self._where}"
                     raise GitError(what)
             finally:
-                _end(process)
+                end(process)
             err.seek(0)
-            if process.returncode:
+            if process.returncode not in fine:
                 raise self._explain(err.read(MAX_COMPLAINT).decode(errors="replace"))
             out.seek(0)
             return out.read().decode(errors="surrogateescape")
@@ -127,11 +150,8 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _ends(self, process: Popen[bytes], limit: float) -> bool:
         """Return whether a process ends within its limit."""
-        alone = CapacityLimiter(1)  # the default one may be used up by others
         alarm = asyncio.ensure_future(self.clock.sleep(limit))
-        work = asyncio.ensure_future(
-            run_sync(process.wait, abandon_on_cancel=True, limiter=alone),
-        )
+        work = asyncio.ensure_future(wait(process))
         try:
             with self.clock.busy():
                 await asyncio.wait({work, alarm}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +161,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
             work.cancel()
 
     def _start(
-        self, arguments: tuple[str, ...], given: IO[bytes], out: IO[bytes], err: IO[bytes]
+        self, arguments: tuple[str, ...], given: IO[bytes] | int, out: IO[bytes], err: IO[bytes]
     ) -> Popen[bytes]:
         own = dict(QUIET)
         if self.git_dir:
@@ -183,12 +203,16 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         return GitError(f"git fails in {self._where}: {reason}")
 
 
-def _end(process: Popen[bytes]) -> None:
-    """End a process and its group, and see that it is asked how it ended."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if process.poll() is None:  # on a hung disk that may take as long as it likes
-        Thread(target=process.wait, daemon=True).start()
+@contextmanager
+def _holding(text: bytes) -> Generator[IO[bytes] | int]:
+    """Yield what is read as a text."""
+    if not text:
+        yield DEVNULL
+        return
+    with TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield file
 
 
 async def pin(git: Git) -> Git:

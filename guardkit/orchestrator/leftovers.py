@@ -32,6 +32,19 @@ async def remedy(git: Git, path: Path, branch: str) -> str:
     return "; ".join(commands)
 
 
+async def set_aside(git: Git, path: Path, branch: str) -> None:
+    """Move aside what an earlier run has left, as `remedy` says; raises GitError and OSError."""
+    aside, aside_branch = await _free(git, path, branch)
+    folder = anyio.Path(path)
+    if await folder.is_symlink() or await folder.exists():
+        await folder.rename(aside)
+        await git.asks("worktree", "repair", str(aside))
+    if path.name in await known(git, path.parent):  # it was half made: git knows where it was
+        await git.asks("worktree", "remove", "--force", "--force", str(path))
+    if await git.asks("rev-parse", "-q", "--verify", f"refs/heads/{branch}"):
+        await git.run("branch", "-m", branch, aside_branch)
+
+
 async def _free(git: Git, path: Path, branch: str) -> tuple[Path, str]:
     """Return where a worktree and its branch can be moved to."""
     names = await git.run("for-each-ref", "--format=%(refname)", f"refs/heads/{branch}.kept-*")

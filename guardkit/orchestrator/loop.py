@@ -38,6 +38,7 @@ class BuildResult(msgspec.Struct, frozen=True):
     summary: why, in one line.
     place: the worktree and its branch.
     commit: what was committed, in words; empty where nothing was.
+    tip: the commit that holds what was approved; empty where nothing was.
     turns: what the Coach has written.
     """
 
@@ -46,6 +47,7 @@ class BuildResult(msgspec.Struct, frozen=True):
     summary: str
     place: Workspace
     commit: str
+    tip: str
     turns: Sequence[CoachTurn]
 
     @property
@@ -99,10 +101,10 @@ class Loop:
                 turn.decide(taken[-1].decision, taken[-1].rationale)
             end = self._conclude(taken, until, turns.ledger)
         decision, summary = end
-        made = ""
+        made, tip = "", ""
         async with self.build.phase("Finalize") as phase:
             if decision == "approved":
-                made = await _commit(self.plan.task, tree, taken[-1])
+                made, tip = await _commit(self.plan.task, tree, taken[-1])
             branch = await workspace.current_branch(tree.git)
             phase.update(message=f"worktree kept: {shown(str(place.near))}")
         if branch != place.branch:
@@ -111,7 +113,7 @@ class Loop:
         if decision != "approved":
             self.build.fail(summary)
         status = "completed" if decision == "approved" else "failed"
-        return BuildResult(status, decision, summary, place, made, taken)
+        return BuildResult(status, decision, summary, place, made, tip, taken)
 
     async def _set_up(self) -> tuple[Worktree, list[CoachTurn], str]:
         """Make the worktree, or go on in it.
@@ -181,12 +183,12 @@ class Loop:
         return coach.conclude(taken, self.settings.max_turns, how, over=over)
 
 
-async def _commit(task: Task, tree: Worktree, turn: CoachTurn) -> str:
-    """Commit what was tested; return how that went, in a line."""
+async def _commit(task: Task, tree: Worktree, turn: CoachTurn) -> tuple[str, str]:
+    """Commit what was tested; return how that went, in a line, and the commit."""
     title = f"{task.id}: {task.title}" if task.title != task.id else task.id
     tests = turn.rationale.partition(";")[0]
     message = f"{title}\n\nApproved in turn {turn.turn}: {tests}.\n"
     found = await commits.commit(tree, turn.validation_results.tree, message)
     left = named(await find_apart(tree.git, tree.index, tree.inner))
     words = (f"{found.name[:12]} on {tree.place.branch}", *found.remarks, left)
-    return ", ".join(filter(None, words))
+    return ", ".join(filter(None, words)), found.name

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.apart import walk
-from guardkit.orchestrator.git import Git, pin
-from guardkit.orchestrator.leftovers import known
+from guardkit.orchestrator.git import Git, GitError, pin
+from guardkit.orchestrator.leftovers import known, set_aside
 from guardkit.orchestrator.workspace import KEPT, REFS, Workspace, Worktree
 
 
@@ -33,6 +33,22 @@ async def find_base(git: Git, path: Path, branch: str) -> str:
     if missing:
         raise WorkspaceError(f"{name} cannot be resumed: {missing} is gone; start without --resume")
     return await git.shared.line("rev-parse", f"{REFS}/{name}/base")
+
+
+async def go_on(place: Workspace) -> Workspace | None:
+    """Return where an earlier run can be gone on with.
+
+    None: it was ended before anybody could work there, and what it has left is moved aside.
+    Raises GitError and OSError.
+    """
+    try:
+        base = await find_base(place.git, place.path, place.branch)
+    except GitError:
+        raise
+    except WorkspaceError:
+        await set_aside(place.git, place.path, place.branch)
+        return None
+    return replace(place, base=base)
 
 
 async def reopen(place: Workspace, index: Path) -> Worktree:

@@ -18,7 +18,7 @@ FRONT_MAX = 2**16  # bytes of a file in which its frontmatter has to be
 _FRONTMATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
 _HELD = r"""(?m)^\s*["']?id["']?\s*:\s*["']?{}(?![\w.-])"""  # a line with an id
 # It makes nothing but text, lists and mappings: no date can be a wrong one.
-_Loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+Loader = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class _Frontmatter(msgspec.Struct):
 def load_task(path: Path) -> Task:
     """Read a task file; raises InvalidTaskError, one line that names it and what to mend."""
     try:
-        read = yaml.load(_read_frontmatter(path), _Loader)  # noqa: S506
+        read = yaml.load(_read_frontmatter(path), Loader)  # noqa: S506
         if read is not None:
             front = msgspec.convert(read, _Frontmatter)
             title = " ".join(front.title.split()) or front.id
@@ -65,26 +65,39 @@ def find_task(task_id: str, root: Path) -> Task:
     id, or none does and a broken one holds it, or is named for it (`TASK-1.md`,
     `TASK-1-some-words.md`). Where there is none, the message names the id that is most like it.
     """
-    folder = root / "tasks"
-    held = re.compile(_HELD.format(re.escape(check_task_id(task_id))))
-    found, others, broken = list[Task](), list[str](), list[InvalidTaskError]()
-    for path in sorted(_find_files(folder)):
-        try:
-            task = load_task(path)
-        except InvalidTaskError as error:
-            is_named = f"{path.stem}-".startswith(f"{task_id}-")
-            broken += [error] if is_named or held.search(_begin(path)) else []
-        else:
-            found += [task] if task.id == task_id else []
-            others.append(task.id)
-    if len(found) > 1:
-        paths = ", ".join(str(task.path) for task in found)
-        raise InvalidTaskError(f"{task_id} is in several task files, keep one of them: {paths}")
-    if found:
-        return found[0]
-    missing = f"no task file below {folder} has 'id: {task_id}' in its frontmatter"
-    remedy = nearest(task_id, others) or ": write one"
-    raise broken[0] if broken else TaskNotFoundError(missing + remedy)
+    check_task_id(task_id)
+    return TaskFiles(root / "tasks").find(task_id)
+
+
+class TaskFiles:
+    """The task files below a folder, as they are now: each is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tasks: dict[str, list[Task]] = {}
+        self._broken: list[tuple[Path, InvalidTaskError]] = []
+        for path in sorted(_find_files(folder)):
+            try:
+                task = load_task(path)
+            except InvalidTaskError as error:
+                self._broken.append((path, error))
+            else:
+                self._tasks.setdefault(task.id, []).append(task)
+
+    def find(self, task_id: str) -> Task:
+        """Return the one task that carries an id; raises as `find_task` does."""
+        found = self._tasks.get(task_id, [])
+        if len(found) > 1:
+            paths = ", ".join(str(task.path) for task in found)
+            raise InvalidTaskError(f"{task_id} is in several task files, keep one of them: {paths}")
+        if found:
+            return found[0]
+        held = re.compile(_HELD.format(re.escape(task_id)))
+        for path, error in self._broken:
+            if f"{path.stem}-".startswith(f"{task_id}-") or held.search(_begin(path)):
+                raise error
+        missing = f"no task file below {self._folder} has 'id: {task_id}' in its frontmatter"
+        raise TaskNotFoundError(missing + (nearest(task_id, self._tasks) or ": write one"))
 
 
 def _begin(path: Path) -> str:

@@ -76,7 +76,7 @@ class Turns:
         if found.player.exit_code == 0:
             judged = await self._validate(turn, found, before, until)
         else:
-            judged = self._judge(turn, found, before, await observe(tree))
+            judged = self.judge(turn, found, before, await observe(tree))
         judged = coach.without_secrets(judged)
         remark = await self.documents.save(judged)
         return replace(judged, rationale="; ".join(filter(None, (judged.rationale, remark))))
@@ -133,18 +133,18 @@ class Turns:
         budget, limit = until.left(until.budgets.tests, "--test-timeout")
         turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            found = await self._test(turn, found, budget, limit)
+            found = await self.run_tests(turn, found, budget, limit)
             if report := found.report:
                 total = report.passed + len(report.failures)
                 phase.update(tests_passed=report.passed, tests_total=total)
             elif found.tests:
                 phase.fail(coach.unproven(found.tests, found.trouble))
-            judged = self._judge(turn, found, before, await observe(self.tree))
+            judged = self.judge(turn, found, before, await observe(self.tree))
             if self.coach and judged.decision == "approve":
                 judged = await self._review(turn, self.coach, judged, until)
         return judged
 
-    async def _test(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
+    async def run_tests(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
         """Run the tests, and read their report, whatever their exit code."""
         tree, number = self.tree, turn.number
         since, in_the_way = await self.documents.make_room(number)
@@ -175,9 +175,10 @@ class Turns:
             spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
         )
 
-    def _judge(
+    def judge(
         self, turn: Turn, found: Findings, before: Observation, after: Observation
     ) -> CoachTurn:
+        """Return what the Coach makes of a turn, by what was outside before it and after it."""
         outside = changed(before.named, after.named)
         refused = changed(self.begun.guarded, after.guarded)
         found = replace(found, outside=outside, refused=refused)

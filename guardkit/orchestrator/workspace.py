@@ -18,7 +18,7 @@ from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
 from guardkit.orchestrator.leftovers import remedy, worktrees
 from guardkit.orchestrator.submodules import fill
 from guardkit.orchestrator.trees import copy_index, first_tree
-from guardkit.progress.folder import open_builds, open_root
+from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
@@ -80,24 +80,36 @@ async def plan_workspace(
     A task that is being built has its worktree: `track_build` refuses it, and names the builder.
     Raises WorkspaceError, in one line that names the remedy.
     """
-    branch, path = f"autobuild/{task_id}", root / HOME / WORKTREES / task_id
     git = await open_git(root, clock)
-    if await git.shared.asks("rev-parse", "-q", "--verify", "refs/heads/autobuild"):
+    head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
+    place = place_of(git, root, task_id, head)
+    if base:
+        await to_thread.run_sync(_is_there, root, task_id)
+        return replace(place, base=await base(git, place.path, place.branch))
+    if not await to_thread.run_sync(is_being_built, root, task_id):
+        await check_free(place)
+    return place
+
+
+def place_of(git: Git, root: Path, task_id: str, base: str) -> Workspace:
+    """Return where a task is built, whatever is there; git: for the checkout `root`."""
+    path = root / HOME / WORKTREES / task_id
+    return Workspace(root=root, path=path, branch=f"autobuild/{task_id}", base=base, git=git)
+
+
+async def check_free(place: Workspace) -> None:
+    """See that nothing is where a worktree is to be; raise WorkspaceError with the remedy."""
+    git, root, name = place.git.shared, place.root, place.path.name
+    if await git.asks("rev-parse", "-q", "--verify", "refs/heads/autobuild"):
         words = f"git -C {quote(str(root))} branch -m autobuild autobuild-1"
         raise WorkspaceError(f"a branch is called autobuild, where ours are: rename it: {words}")
-    head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
-    await git.run("check-ref-format", "--branch", branch)
-    await to_thread.run_sync(_is_there, root, task_id)
-    if base:
-        began = await base(git, path, branch)
-        return Workspace(root=root, path=path, branch=branch, base=began, git=git)
-    aside = await remedy(git, path, branch)
-    if aside and not await to_thread.run_sync(is_being_built, root, task_id):
-        kept = await git.shared.asks("rev-parse", "-q", "--verify", f"{REFS}/{task_id}/baseline")
+    await git.run("check-ref-format", "--branch", place.branch)
+    await to_thread.run_sync(_is_there, root, name)
+    if aside := await remedy(place.git, place.path, place.branch):
+        kept = await git.asks("rev-parse", "-q", "--verify", f"{REFS}/{name}/baseline")
         ways = "go on with it by --resume, or move it aside" if kept else "move it aside"
-        what = f"{branch} is of an earlier run: {ways}: "
+        what = f"{place.branch} is of an earlier run: {ways}: "
         raise WorkspaceError(what + aside)
-    return Workspace(root=root, path=path, branch=branch, base=head, git=git)
 
 
 async def open_git(root: Path, clock: Clock) -> Git:
@@ -120,10 +132,16 @@ async def open_git(root: Path, clock: Clock) -> Git:
     return await pin(git)
 
 
+def open_worktrees(root: Path, *, make: bool = False) -> Folder:
+    """Return the folder of all worktrees; `make`: make it first. Raises OSError."""
+    with open_root(root) as top, top.folder(HOME, make=make) as home:
+        return home.folder(WORKTREES, make=make)
+
+
 def _is_there(root: Path, task_id: str) -> bool:
     """Return whether something is where a worktree is to be; raises WorkspaceError."""
     try:
-        with open_root(root) as top, top.folder(HOME) as home, home.folder(WORKTREES) as folder:
+        with open_worktrees(root) as folder:
             folder.status(task_id)
     except FileNotFoundError:
         return False
@@ -148,6 +166,7 @@ async def open_workspace(place: Workspace, index: Path) -> Worktree:
     await to_thread.run_sync(_make_home, place.root)
     if await to_thread.run_sync(_is_there, place.root, place.path.name):
         raise WorkspaceError(f"{place.path} was made by somebody else just now: try again")
+    await _shelve(place)  # first: what was half made must not be taken for an earlier run's
     # In two steps: only a branch that we have made ourselves is ever taken back.
     await place.git.shared.run("update-ref", f"refs/heads/{place.branch}", place.base, "")
     try:
@@ -178,7 +197,6 @@ async def _measure(place: Workspace, index: Path) -> Worktree:
         missing=missing,
         inner=await walk(own),
     )
-    await _shelve(place)
     await keep(tree, "base", place.base)
     await keep(tree, "baseline", tree.baseline)
     return tree
@@ -215,18 +233,14 @@ async def _undo(place: Workspace) -> None:
 
 def delete(root: Path, task_id: str) -> None:
     """Delete the folder of a worktree, whatever git knows of it; raises OSError."""
-    with open_root(root) as top, top.folder(HOME) as home, home.folder(WORKTREES) as folder:
+    with open_worktrees(root) as folder:
         shutil.rmtree(task_id, dir_fd=folder.fd)
 
 
 def _make_home(root: Path) -> None:
     """Make the folder of all worktrees, of which git is to show nothing."""
     try:
-        with (
-            open_root(root) as top,
-            top.folder(HOME, make=True) as home,
-            home.folder(WORKTREES, make=True) as folder,
-        ):
+        with open_worktrees(root, make=True) as folder:
             folder.ignore()
     except OSError as error:
         raise _unusable(error) from error

@@ -39,13 +39,15 @@ def escape(text: str, more: str = "") -> str:
 
 
 class ActionsDisplay(Display):
-    """The display of one build in GitHub Actions: a group for each turn, what it came to below it.
+    """The display of builds in GitHub Actions.
 
+    Of one build there is a group for each turn, and what it came to stands below it; the lines of
+    several are mixed, and have no groups.
     While the context manager `shown` is entered, the runner obeys no lines but ours.
     """
 
-    def __init__(self, fd: int, *, clock: Clock | None = None) -> None:
-        super().__init__(fd, clock=clock)
+    def __init__(self, fd: int, *, labels: bool = False, clock: Clock | None = None) -> None:
+        super().__init__(fd, labels=labels, clock=clock)
         self.shown = self._guarded()
         self._token = ""
         self._grouped = 0  # the turn of the last group
@@ -57,6 +59,8 @@ class ActionsDisplay(Display):
         """Return the lines that are new with `snapshot`, and the commands that group them."""
         before, self._last = self._last, snapshot
         lines, orders = super().tell(snapshot, verdict), list[str]()
+        if self.labels:
+            return [*lines]
         is_at_work = snapshot.phase_status == "in_progress"
         was_at_work = before is not None and before.phase_status == "in_progress"
         begins = is_at_work and snapshot.turn > self._grouped

@@ -71,6 +71,8 @@ class Story:
         """Return the lines for what is new."""
         lines = self._turn(before, now) if now.turn != self._turns.latest else []
         since = self._since or before
+        if now.tasks and now.wave > before.wave:
+            return [*lines, Line(Kind.BEGUN, f"Wave {now.wave}/{now.wave_total} starting...")]
         if now.phase_status == "in_progress":
             if self._begins(before, now):
                 self._since, self._entered, self._begun = before, now, now.tracker.phase_number
@@ -139,8 +141,9 @@ class Story:
 
 
 def _phase(snapshot: Snapshot) -> tuple[object, ...]:
-    where = snapshot.wave, snapshot.turn, snapshot.tracker.phase_number
-    return *where, snapshot.phase, snapshot.phase_status
+    number = snapshot.tracker.phase_number
+    wave = 0 if number else snapshot.wave  # files of other programs do not number their phases
+    return wave, snapshot.turn, number, snapshot.phase, snapshot.phase_status
 
 
 def _ending(now: Snapshot) -> list[Line]:

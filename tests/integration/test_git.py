@@ -224,3 +224,27 @@ except Exception as error:
         [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == ["not", "a", "tty"]
+
+
+async def test_a_worktree_that_is_just_being_made_by_somebody_else_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    root, clock = make(tmp_path / "project", a__py=""), FakeClock()
+    git(root, "worktree", "add", "-q", tmp_path / "other")
+    commondir = root / ".git" / "worktrees" / "other" / "commondir"
+    whole = commondir.read_text()
+    commondir.write_text("")  # as it is for an instant
+    said = list[str]()
+
+    async def list_worktrees() -> None:
+        said.append(await Git(folder=root, clock=clock).run("worktree", "list"))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(list_worktrees)
+            await clock.advance(0.2)
+            assert not said
+            commondir.write_text(whole)
+            while not said:
+                await clock.advance(0.1)
+    assert str(tmp_path / "other") in said[0]

@@ -6,6 +6,7 @@ import pytest
 
 from guardkit import Snapshot, track_build
 from guardkit.monitor.builds import Builds
+from guardkit.places.below import is_feature, lines_below, tasks_of
 from guardkit.testing import FakeClock
 
 from ..looks import Writer, feature, task, watching
@@ -88,3 +89,25 @@ async def test_in_a_watch_of_all_a_feature_is_told_of_with_its_tasks(
         writer.put(task("TASK-1", 2000, status="completed"))
         await clock.advance(0.0)
         assert watched.told() == [("FEAT-1", "running"), ("TASK-1", "completed")]
+
+
+async def test_the_tasks_of_a_feature_stand_below_it_trouble_first(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build(
+        "FEAT-1", build_type="feature", wave_total=2, root=tmp_path, clock=clock
+    ) as feature:
+        for number, tasks in enumerate((["T2", "T1"], ["T3"]), 1):
+            async with feature.wave(number) as wave:
+                for task in tasks:
+                    async with wave.task(task) as build:
+                        if task == "T3":
+                            build.fail("no")
+        async with track_build("T9", root=tmp_path, clock=clock):
+            looks = Builds(tmp_path, clock=clock).look_now()
+    [found] = [each for each in looks if is_feature(each)]
+    assert found.task_id == "FEAT-1"
+    assert [each.task_id for each in tasks_of(found, looks)] == ["T3", "T1", "T2"]
+    lines = lines_below(found, looks, clock.monotonic())
+    assert lines[0].startswith("  failed:    Wave 2/2, T3 ")
+    assert lines[1].startswith("  completed: Wave 1/2, T1 ")

@@ -1,0 +1,80 @@
+"""What the tasks of a feature have come to so far, and what that means for the others."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from guardkit.orchestrator.feature_file import FeatureTask
+from guardkit.orchestrator.phrases import some
+
+Ending = Literal["completed", "failed", "refused", "not started"]
+WORDS: dict[Ending, str] = {
+    "completed": "is completed",
+    "failed": "has failed",
+    "refused": "was not built here",
+    "not started": "was not started",
+}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task has ended.
+
+    why: in one line, "" for one that is completed without a word.
+    tip: the commit of what was approved, "" where that is in the checkout, or nothing was.
+    """
+
+    task_id: str
+    ending: Ending
+    why: str = ""
+    tip: str = ""
+
+
+class Results:
+    """The tasks of a feature as they run and end.
+
+    total: how many have a file of progress, or are to have one.
+    stop: whether no task is to start after one has failed.
+    """
+
+    def __init__(self, total: int, *, stop: bool) -> None:
+        self.ended: dict[str, Result] = {}
+        self._total, self._stop = total, stop
+        self._running: list[str] = []
+        self._counted = 0
+
+    def begin(self, task_id: str) -> None:
+        """Take it that a task runs."""
+        self._running.append(task_id)
+
+    def end(self, result: Result, *, counts: bool = True) -> None:
+        """Take it that a task has ended; counts: whether it has a file of progress."""
+        if result.task_id in self._running:
+            self._running.remove(result.task_id)
+        self.ended[result.task_id] = result
+        self._counted += counts and result.ending == "completed"
+
+    def forbids(self, task: FeatureTask) -> str:
+        """Return why a task cannot start, as all before it have ended, or ""."""
+        for each in task.dependencies:
+            if (before := self.ended[each]).ending != "completed":
+                return f"{each} {WORDS[before.ending]}"
+        if self._stop and (failed := next(iter(self.bad), None)):
+            return f"{failed.task_id} {WORDS[failed.ending]}, and --stop-on-failure is given"
+        return ""
+
+    @property
+    def bad(self) -> list[Result]:
+        """Those that are not completed, in the order in which they ended."""
+        return [each for each in self.ended.values() if each.ending != "completed"]
+
+    @property
+    def message(self) -> str:
+        """How far the feature is, such as `3 of 7 tasks; running TASK-4, TASK-5`."""
+        running = f"; running {some(self._running)}" if self._running else ""
+        return f"{self._counted} of {self._total} tasks{running}"
+
+    def tips(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the commits of what some tasks have come to, by their ids."""
+        found = ((each, self.ended[each].tip) for each in ids)
+        return {each: tip for each, tip in found if tip}

@@ -1,0 +1,213 @@
+"""guardkit autobuild feature, as it is used."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from guardkit import read_progress
+
+from ..features import PASSING, WRITES, make_feature
+from ..repositories import git
+
+pytestmark = pytest.mark.usefixtures("git_identity")
+
+GUARDKIT = (sys.executable, "-m", "guardkit.cli.main")
+WAVES = [["T1", "T2"], ["T3"]]
+NEEDS = {"T3": ["T1", "T2"]}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_feature(tmp_path / "project", WAVES, NEEDS)
+
+
+def words(root: Path, *more: str, player: str = WRITES) -> tuple[str, ...]:
+    how = ("--player", player, "--test", PASSING, "--root", str(root))
+    return (*GUARDKIT, "autobuild", "feature", "FEAT-1", *how, *more)
+
+
+def feature(root: Path, *more: str, player: str = WRITES) -> subprocess.CompletedProcess[str]:
+    command = words(root, *more, player=player)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def holding(gate: Path) -> str:
+    """Return a Player that says that it is there, and waits for ever in T2."""
+    return f'{WRITES}; if test "$GUARDKIT_TASK_ID" = T2; then echo $$ > {gate}; sleep 600; fi'
+
+
+@contextmanager
+def held(root: Path, gate: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a feature until T1 is completed and the Player of T2 waits; yield both processes."""
+    os.mkfifo(gate)
+    command = words(root, player=holding(gate))
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            player = int(gate.read_text())
+            assert process.stdout
+            for line in process.stdout:
+                if "FEAT-1 1 of 3 tasks; running T2" in line:
+                    break
+            yield process, player
+        finally:
+            process.kill()
+
+
+def statuses(root: Path) -> dict[str, str]:
+    return {each: read_progress(each, root=root).status for each in ("FEAT-1", "T1", "T2")}
+
+
+def test_a_plan_is_printed_as_a_table_and_nothing_is_written(root: Path) -> None:
+    done = feature(root, "--dry-run", "--max-parallel", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:5] == [
+        "Feature: FEAT-1, Prices",
+        "Wave  Task  Depends on  Status   What would run",
+        "1     T1    -           pending  a new build",
+        "1     T2    -           pending  a new build",
+        "2     T3    T1, T2      pending  a new build",
+    ]
+    assert lines[5] == "Side by side: 3 tasks at most"
+    assert lines[6].startswith("Worktree: .guardkit/worktrees/FEAT-1, branch autobuild/FEAT-1 from")
+    assert lines[-1] == "Nothing speaks against it. Nothing was written."
+    assert os.listdir(root / ".guardkit") == ["features"]
+
+
+def test_a_plan_tells_what_would_go_on_and_what_would_not(root: Path) -> None:
+    player = f'test "$GUARDKIT_TASK_ID" = T2 && exit 1; {WRITES}'
+    assert feature(root, "--max-turns", "1", player=player).returncode == 1
+    lines = feature(root, "--dry-run", "--resume").stdout.splitlines()
+    assert [re.split(r"  +", line)[-2:] for line in lines[2:5]] == [
+        ["completed", "nothing: it is completed"],
+        ["failed", "nothing: it has failed; --retry-failed builds it again"],
+        ["pending", "nothing: T2 has failed"],
+    ]
+    lines = feature(root, "--dry-run", "--resume", "--retry-failed").stdout.splitlines()
+    assert lines[3].endswith("failed     a new build; the failed one is moved aside")
+    assert lines[4].endswith("pending    a new build")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[T1, T2], [T1, T3]", "guardkit: T1 is in two places: wave 1 and 2\n"),
+        ("[T3], [T1, T2]", "guardkit: T3 is in wave 1 and depends on T1, which is in wave 2\n"),
+        ("[T1, T2, T4], [T3]", "guardkit: wave 1 has T4, which is no task of FEAT-1\n"),
+    ],
+    ids=["twice", "before", "unknown"],
+)
+def test_a_feature_that_makes_no_sense_is_refused_in_one_line(
+    root: Path, text: str, said: str
+) -> None:
+    path = root / ".guardkit" / "features" / "FEAT-1.yaml"
+    begin = path.read_text().partition("  parallel_groups:")[0]
+    path.write_text(f"{begin}  parallel_groups: [{text}]\n")
+    done = feature(root, "--dry-run")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_the_end_tells_how_to_review_and_to_merge(root: Path) -> None:
+    done = feature(root)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-5] == "Tasks: 3 completed"
+    assert lines[-4] == "Tests of all of it: 1 test passing, by coach_turn_1.json"
+    review, merge = (line.partition(": ")[2].split() for line in lines[-2:])
+    assert "+++ b/T3.txt" in git(root, *review[1:])
+    git(root, "commit", "-aqm", "Status")
+    git(root, *merge[1:])
+    assert (root / "T3.txt").is_file()
+
+
+def test_a_failed_feature_ends_with_1_and_names_what_failed(root: Path) -> None:
+    player = f'test "$GUARDKIT_TASK_ID" = T2 && exit 1; {WRITES}'
+    done = feature(root, "--max-turns", "1", player=player)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert "Tasks: 1 completed, 1 failed, 1 not started" in lines
+    assert any(line.startswith("T2 has failed: not approved in 1 turn") for line in lines)
+    assert "T3 was not started: T2 has failed" in lines
+
+
+def test_each_event_is_a_line_that_names_its_task(root: Path) -> None:
+    lines = [line.partition("] ")[2] for line in feature(root).stdout.splitlines()]
+    assert "FEAT-1 Wave 2/2 starting..." in lines
+    assert "FEAT-1 2 of 3 tasks; running T3" in lines
+    assert "T3 Turn 1/5: Player Implementation starting..." in lines
+
+
+def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_path: Path) -> None:
+    with held(root, tmp_path / "gate") as (process, player):
+        process.send_signal(signal.SIGINT)
+        printed, complaint = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert complaint.startswith("guardkit: FEAT-1 was cancelled; its work is kept in ")
+    assert "Status: CANCELLED" in printed
+    assert statuses(root) == {"FEAT-1": "cancelled", "T1": "completed", "T2": "cancelled"}
+    assert not Path(f"/proc/{player}").exists()
+    assert git(root, "log", "-1", "--format=%s", "autobuild/T1") == "T1: Do T1\n"
+    done = feature(root, "--resume")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"T1.txt", "T2.txt", "T3.txt"} <= {
+        *git(root, "ls-tree", "--name-only", "autobuild/FEAT-1").split()
+    }
+
+
+def test_a_second_ctrl_c_ends_it_at_once(root: Path, tmp_path: Path) -> None:
+    trap = f'trap "" TERM; {holding(tmp_path / "gate")}'
+    os.mkfifo(tmp_path / "gate")
+    with subprocess.Popen(words(root, player=trap), stdout=subprocess.PIPE, text=True) as process:
+        player = int((tmp_path / "gate").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.stdout
+        while read_progress("FEAT-1", root=root).status == "running":
+            process.send_signal(signal.SIGINT)
+            if process.poll() is not None:
+                break
+    assert process.returncode == -signal.SIGINT
+    while Path(f"/proc/{player}").exists():  # its watcher ends it
+        os.sched_yield()
+
+
+def test_a_feature_in_the_background_is_waited_for_by_its_run(root: Path) -> None:
+    started = feature(root, "--detach")
+    assert (started.returncode, started.stderr) == (0, "")
+    run = started.stdout.strip()
+    assert read_progress("FEAT-1", root=root).tracker.run_id == run
+    wait = (*GUARDKIT, "wait", "FEAT-1", "--run", run, "--root", str(root), "--timeout", "60s")
+    ended = subprocess.run(wait, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    log = root / ".guardkit" / "autobuild" / "FEAT-1" / "output.log"
+    assert "Tasks: 3 completed" in log.read_text()
+
+
+def test_a_feature_is_cancelled_by_its_name(root: Path, tmp_path: Path) -> None:
+    with held(root, tmp_path / "gate") as (process, _):
+        cancel = (*GUARDKIT, "cancel", "FEAT-1", "--root", str(root))
+        done = subprocess.run(cancel, capture_output=True, text=True, timeout=60, check=False)
+        process.communicate(timeout=60)
+    assert (done.returncode, process.returncode) == (0, 3)
+    message = read_progress("FEAT-1", root=root).message
+    assert message is not None
+    assert message.endswith("with guardkit cancel")
+
+
+def test_the_demo_of_a_feature_is_approved(tmp_path: Path) -> None:
+    command = (*GUARDKIT, "demo", "--feature", "--root", str(tmp_path / "demo"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Tasks: 5 completed" in done.stdout
+    assert "TASK-1 Turn 1/5: feedback: failed: test_tax" in done.stdout
+    found = read_progress("FEAT-DEMO", root=tmp_path / "demo")
+    assert (found.status, found.wave, found.wave_total) == ("completed", 3, 3)
+    assert read_progress("TASK-1", root=tmp_path / "demo").turn == 2

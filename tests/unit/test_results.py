@@ -1,0 +1,51 @@
+import pytest
+
+from guardkit.orchestrator.feature_file import FeatureTask
+from guardkit.orchestrator.results import Ending, Result, Results
+
+
+def task(task_id: str, *needs: str) -> FeatureTask:
+    return FeatureTask(id=task_id, name=task_id, path="", status="", dependencies=needs)
+
+
+def after(*endings: tuple[str, Ending], stop: bool = False) -> Results:
+    results = Results(7, stop=stop)
+    for task_id, ending in endings:
+        results.end(Result(task_id=task_id, ending=ending, tip=f"{task_id}-tip"))
+    return results
+
+
+def test_how_far_a_feature_is_stands_in_a_line() -> None:
+    results = after(("T1", "completed"), ("T2", "completed"), ("T3", "failed"))
+    assert results.message == "2 of 7 tasks"
+    results.begin("T4")
+    results.begin("T5")
+    assert results.message == "2 of 7 tasks; running T4, T5"
+    results.end(Result(task_id="T4", ending="completed"))
+    assert results.message == "3 of 7 tasks; running T5"
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        ("completed", ""),
+        ("failed", "T1 has failed"),
+        ("refused", "T1 was not built here"),
+        ("not started", "T1 was not started"),
+    ],
+)
+def test_a_task_starts_when_all_that_it_depends_on_is_completed(ending: Ending, why: str) -> None:
+    results = after(("T0", "completed"), ("T1", ending))
+    assert results.forbids(task("T2", "T0", "T1")) == why
+    assert results.forbids(task("T3", "T0")) == ""
+
+
+def test_after_a_failure_nothing_starts_where_that_is_wanted() -> None:
+    results = after(("T1", "failed"), stop=True)
+    assert results.forbids(task("T2")) == "T1 has failed, and --stop-on-failure is given"
+
+
+def test_a_task_begins_on_what_those_before_it_have_come_to_and_no_others() -> None:
+    results = after(("T1", "completed"), ("T2", "completed"), ("T3", "completed"))
+    results.end(Result(task_id="T4", ending="completed"))
+    assert results.tips(["T3", "T1", "T4"]) == {"T3": "T3-tip", "T1": "T1-tip"}
