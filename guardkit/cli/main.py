@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import guardkit
-from guardkit.cli import building, codes, installing, looking, mcp, nats, report, running
+from guardkit.cli import building, codes, installing, looking, mcp, nats, report, running, serving
 from guardkit.cli.parser import Commands, Parser
 from guardkit.cli.streams import complain, drop_output, flush_output, open_streams
 from guardkit.errors import GuardKitError
@@ -56,6 +56,7 @@ def make_parser() -> Parser:
     nats.add_commands(commands)
     installing.add_commands(commands)
     mcp.add_commands(commands)
+    serving.add_commands(commands)
     return parser
 
 

@@ -116,6 +116,14 @@ def run_id(text: str) -> str:
     raise ArgumentTypeError("a run is named by 16 hexadecimal digits, as --detach prints them")
 
 
+def port(text: str) -> int:
+    """Return the number of a port; 0 stands for any that is free."""
+    with suppress(ValueError):
+        if int(text) in range(2**16):
+            return int(text)
+    raise ArgumentTypeError("a port is a number from 0 to 65535")
+
+
 def project(text: str) -> str:
     """Return the name of a project, `""`: none."""
     if not text or is_task_id(text):

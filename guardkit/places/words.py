@@ -83,13 +83,22 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
 
     since: seconds for which the build has gone on since its snapshot.
     """
+    build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)}"
+    return f"{build} ({position(snapshot)}) - {elapsed(snapshot, since)}"
+
+
+def position(snapshot: Snapshot) -> str:
+    """Return what stands in the brackets of the one-line form: `Turn 2/5, Coach Validation`."""
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
     where = ", ".join(filter(None, (turn, clean(snapshot.phase))))
     if not where and snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total:
         where = tasks(snapshot)[0]
-    where = where or "starting"
-    build = f"Wave {snapshot.wave}/{snapshot.wave_total}, {clean(snapshot.task_id)} ({where})"
-    return f"{build} - {duration(snapshot.metrics.elapsed_seconds + int(since))} elapsed"
+    return where or "starting"
+
+
+def elapsed(snapshot: Snapshot, since: float = 0.0) -> str:
+    """Return for how long a build has gone on, `4m 5s elapsed`; since: as for `one_line`."""
+    return f"{duration(snapshot.metrics.elapsed_seconds + int(since))} elapsed"
 
 
 def counts(snapshot: Snapshot) -> list[str]:
