@@ -15,7 +15,7 @@ from threading import Lock
 from guardkit.clock import Clock
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.display import Display
-from guardkit.places.lines import Line
+from guardkit.places.lines import Kind, Line
 from guardkit.progress.snapshot import Snapshot
 
 PATIENCE = 1.0  # seconds in which a line is printed that was begun
@@ -61,6 +61,7 @@ class ActionsDisplay(Display):
         lines, orders = super().tell(snapshot, verdict), list[str]()
         if self.labels:
             return [*lines]
+        lines = [line for line in lines if line.kind is not Kind.TURN]  # a group has its heading
         is_at_work = snapshot.phase_status == "in_progress"
         was_at_work = before is not None and before.phase_status == "in_progress"
         begins = is_at_work and snapshot.turn > self._grouped

@@ -253,7 +253,6 @@ def test_every_real_file_is_a_task_or_refused_in_one_line() -> None:
     assert refused < 15
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real task files is not here")
 @pytest.mark.parametrize(
     "text",
     [
@@ -275,6 +274,7 @@ def test_a_broken_file_that_holds_the_id_is_named_whatever_it_is_called(
         find_task("TASK", root=tmp_path)
 
 
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real task files is not here")
 def test_real_tasks_are_found_among_broken_ones() -> None:
     root = SAMPLES.parent
     assert find_task("TASK-FB-002", root=root).title.startswith("Implement Simple Text Output")
