@@ -13,6 +13,7 @@ from guardkit.monitor.look import Look
 from guardkit.nats.board import Board, read_event
 from guardkit.nats.client import Client
 from guardkit.nats.feed import FILTERS_MAX, TICK, WAITING_MAX, Feed, Place, Queue, take_next
+from guardkit.nats.heard import Heard
 from guardkit.nats.jetstream import Message, find_last
 from guardkit.nats.line import connected, pauses
 from guardkit.nats.settings import find_project, find_settings
@@ -65,7 +66,8 @@ class NatsBuilds:
         """
         wanted = check_ids(task_ids)
         async with connected(self._settings, self.clock) as client:
-            follow = self._follow(client, self._board(wanted), Place(), wanted, past=False)
+            board, heard = self._board(wanted), Heard(self.clock)
+            follow = self._follow(client, board, Place(), wanted, heard, past=False)
             async with aclosing(follow) as batches:
                 found = {look.task_id: look for look in await anext(batches)}
         return [found[name] for name in wanted or found if name in found]
@@ -98,11 +100,12 @@ class NatsBuilds:
 
     async def _watch(self, wanted: list[str], *, past: bool) -> AsyncGenerator[Look]:
         board, place, waits = self._board(wanted), Place(), pauses()
+        heard = Heard(self.clock)
         begun = lost = False
         while True:
             try:
                 async with connected(self._settings, self.clock) as client:
-                    follow = self._follow(client, board, place, wanted, past=past)
+                    follow = self._follow(client, board, place, wanted, heard, past=past)
                     async with aclosing(follow) as batches:
                         async for looks in batches:
                             if lost:
@@ -116,30 +119,38 @@ class NatsBuilds:
                 if not lost:
                     log.warning("watching waits, and continues by itself: %s", error)
                 lost = True
-            board.lose(self.clock.monotonic())
+            board.lose(heard.seconds())
             await self.clock.sleep(next(waits))
 
     async def _follow(
-        self, client: Client, board: Board, place: Place, wanted: list[str], *, past: bool
+        self,
+        client: Client,
+        board: Board,
+        place: Place,
+        wanted: list[str],
+        heard: Heard,
+        *,
+        past: bool,
     ) -> AsyncGenerator[list[Look]]:
         """Yield the looks that are new, over one connection; raises NatsError when it is lost.
 
         place: how far the events were read.
         wanted: the ids of tasks; as soon as a feature among them runs, all are read.
+        heard: tells the board's time.
         past: as for `watch`.
         """
         await ensure_streams(client)
         queue, clock = Queue(WAITING_MAX), self.clock
 
         def take(stream: Stream, message: Message, time: datetime | None = None) -> None:
-            board.take(stream, message, clock.monotonic(), time=time)
+            board.take(stream, message, heard.seconds(), time=time)
 
         while True:
             asked = [] if board.needs_tasks else wanted
             events = Feed(client, EVENTS, queue, place, self._subjects(EVENTS, asked))
             documents = Feed(client, DOCUMENTS, queue, None, self._subjects(DOCUMENTS, asked))
             async with events, documents:
-                board.join(clock.monotonic(), afresh=events.afresh)
+                board.join(heard.seconds(), afresh=events.afresh)
                 if not (wanted or self.project) and documents.awaited > LOOK_MAX:
                     raise NatsError(
                         f"{documents.awaited} builds are on {client.server}: give the ids of "
@@ -151,7 +162,7 @@ class NatsBuilds:
                 await self._ask_of_others(client, board)
                 if past:
                     await self._add_history(client, board, wanted)
-                yield board.tell(clock.monotonic(), all_=True)
+                yield board.tell(heard.seconds(), all_=True)
                 past, tick = False, clock.monotonic() + TICK
                 while not (asked and board.needs_tasks):
                     await take_next(client, queue, take)
@@ -160,7 +171,7 @@ class NatsBuilds:
                     is_time = clock.monotonic() >= tick
                     tick += TICK * is_time
                     await self._ask_of_others(client, board)
-                    yield board.tell(clock.monotonic(), all_=is_time)
+                    yield board.tell(heard.seconds(), all_=is_time)
 
     async def _add_history(self, client: Client, board: Board, wanted: list[str]) -> None:
         """Bring the events of the runs that are shown to a board, if these are not too many."""

@@ -751,6 +751,30 @@ async def test_a_builder_that_died_while_the_server_was_away_is_lost_some_time_a
         assert (await watched.next()).verdict.state == "lost"
 
 
+class Stoppable(FakeClock):
+    """A clock that moves on while nothing runs by it, as for a process that was stopped."""
+
+    stopped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.stopped
+
+
+async def test_a_watcher_that_was_stopped_takes_that_for_no_silence(
+    peer: Peer, nats_server: NatsServer
+) -> None:
+    clock = Stoppable(hung_after=0.2)
+    await peer.put(step(1))
+    async with watching(NatsBuilds(nats_server.url, clock=clock)) as watched:
+        assert (await watched.next()).verdict.state == "running"
+        await watched.until_it_watches(peer)
+        clock.stopped = 3600.0
+        await clock.advance(5.0)
+        await peer.put(step(2))
+        look = await watched.next()
+        assert (look.snapshot, look.verdict.state) == (step(2), "running")
+
+
 def beating(heartbeat: float) -> Snapshot:
     return document(tracker=replace(TRACKER, heartbeat_seconds=heartbeat))
 

@@ -99,7 +99,7 @@ def test_all_that_looks_says_the_same_over_nats(nats_server: NatsServer, tmp_pat
             for number, process in enumerate((watching_here, watching_there)):
                 assert process.stdout
                 told[number] += process.stdout.read().splitlines()
-                assert process.wait() == 1
+                assert process.wait() == 1, told
             assert without_next("\n".join(told[0])) == without_next("\n".join(told[1]))
             assert waiting.wait() == 1
         until_published(nats_server, tmp_path)
