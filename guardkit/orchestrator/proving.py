@@ -61,7 +61,7 @@ async def prove(
             before = await observe(tree)
             content = await write_tree(tree.git, tree.index, {})
             changes = await compare(tree.git, tree.baseline, content)
-            found = Findings(changes, (), MERGED, tree=content)
+            found = Findings(changes, (), MERGED, tree=content, after=content)
             found = await turns.run_tests(turn, found, budget, limit)
             judged = turns.judge(turn, found, before, await observe(tree))
             judged = without_secrets(judged)

@@ -48,8 +48,8 @@ def test_a_build_of_two_turns_the_second_one_in_the_same_session(
     api.enqueue(first, Say("Done."), second, Say("Now it is doubled."))
     ended = build(home, player=kind)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"Turn 1/5: feedback: {FAILED}" in ended.stdout
-    assert "Turn 2/5: approve: 1 test passing" in ended.stdout
+    assert f"feedback: {FAILED}" in ended.stdout
+    assert "approve: 1 test passing" in ended.stdout
     told = json.dumps(api.history[2])
     assert "with_tax(cents) is doubled" in told  # what it was told in turn 1 it still knows
     assert FAILED in told
@@ -66,8 +66,8 @@ def test_a_build_of_two_turns_by_acp(home: Home, project: Path) -> None:
         env = set_up_gemini(home, url)
         ended = build(home, player="acp:gemini --acp -m gemini-2.5-flash", env=env)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"Turn 1/5: feedback: {FAILED}" in ended.stdout
-    assert "Turn 2/5: approve: 1 test passing" in ended.stdout
+    assert f"feedback: {FAILED}" in ended.stdout
+    assert "approve: 1 test passing" in ended.stdout
 
 
 @pytest.mark.parametrize("kind", CLIS)
@@ -83,7 +83,7 @@ def test_a_judging_coach_refuses_once_and_then_approves(
     player = f"printf '%s' '{RIGHT}' > prices.py; date +%N > log.txt"
     ended = build(home, "--coach", kind, player=player)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Turn 1/5: feedback: no docs" in ended.stdout
+    assert "feedback: no docs" in ended.stdout
     assert document(project, "coach_turn_2.json")["criteria_verification"] == ["it is doubled"]
     assert "+    return cents * 2" in json.dumps(api.history[0])
 

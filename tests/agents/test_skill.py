@@ -45,4 +45,4 @@ def test_a_task_is_built_followed_and_reported(
     started, _, log = api.tool_results()
     run = read_progress(TASK_ID, root=project).tracker.run_id
     assert started == f'"{run}"'
-    assert "Turn 2/5: Player Implementation starting" in log
+    assert "Turn 2 of 5" in log

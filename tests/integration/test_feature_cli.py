@@ -143,7 +143,7 @@ def test_each_event_is_a_line_that_names_its_task(root: Path) -> None:
     lines = [line.partition("] ")[2] for line in feature(root).stdout.splitlines()]
     assert "FEAT-1 Wave 2/2 starting..." in lines
     assert "FEAT-1 2 of 3 tasks; running T3" in lines
-    assert "T3 Turn 1/5: Player Implementation starting..." in lines
+    assert "T3 Player Implementation starting..." in lines
 
 
 def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_the_demo_of_a_feature_is_approved(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Tasks: 5 completed" in done.stdout
-    assert "TASK-1 Turn 1/5: feedback: failed: test_tax" in done.stdout
+    assert "TASK-1 feedback: failed: test_tax" in done.stdout
     found = read_progress("FEAT-DEMO", root=tmp_path / "demo")
     assert (found.status, found.wave, found.wave_total) == ("completed", 3, 3)
     assert read_progress("TASK-1", root=tmp_path / "demo").turn == 2

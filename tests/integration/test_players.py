@@ -400,8 +400,8 @@ def test_a_build_whose_builder_was_killed_goes_on_after_its_last_complete_turn(
     folder = claude(f"{WRONG}\nif number == 0: end()\nedit('new.py', '', pause=1000)")
     with started(*autobuild(root)) as process:
         assert process.stdout
-        lines_until(process.stdout, "Turn 2/5: Player Implementation starting")
-        lines_until(process.stdout, "Turn 2/5: Edit new.py")
+        lines_until(process.stdout, "Turn 2 of 5")
+        lines_until(process.stdout, "Edit new.py")
         process.send_signal(signal.SIGKILL)
         process.wait()
     refused = subprocess.run(autobuild(root), capture_output=True, text=True, check=False)
@@ -411,8 +411,8 @@ def test_a_build_whose_builder_was_killed_goes_on_after_its_last_complete_turn(
     ended = subprocess.run(autobuild(root, "--resume"), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "after 1 turn of an earlier run" in ended.stdout
-    assert "Turn 2/5: Player Implementation starting" in ended.stdout
-    assert "Turn 1/5" not in ended.stdout
+    assert "Turn 2 of 5" in ended.stdout
+    assert "Turn 1 of 5" not in ended.stdout
     last = calls(folder)[-1]
     assert "--resume=session-0" in last["words"]
     assert git(root, "diff", "--name-only", "main", "autobuild/T1").split() == [
