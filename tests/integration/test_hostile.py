@@ -18,8 +18,9 @@ from .test_cli import GUARDKIT, guardkit, ignore, on_terminal
 
 EVIL = "a\x1b[2J\x1b]0;title\x07\x9b31m\x08\x7f\u202e\u2066\u2028\nb\rc\x1b"
 NOW = datetime(2025, 1, 31, 12, 34, 56, tzinfo=UTC)
-# What rich says to a terminal: colours, the cursor, lines that are wiped out.
-OURS = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[hl]|2K|1A)|\r")
+# What a terminal is told: colours, the cursor, lines that are wiped out, a title that is plain.
+TITLE = r"\x1b\[2[23];2t|\x1b\]2;[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*\x07"
+OURS = re.compile(rf"\x1b\[(?:[0-9;]*m|\?25[hl]|2K|1A)|\r|{TITLE}")
 
 
 def evil(task_id: str, status: str = "running") -> Snapshot:

@@ -280,7 +280,7 @@ async def test_a_receiver_that_is_overloaded_gets_all_of_it_later(
         await take_turn(build)
     assert receiver.spans == []
     [warning] = [it.getMessage() for it in caplog.records if it.name == "guardkit.progress"]
-    assert warning.startswith(f"TraceSink({receiver.url}), the build goes on: not all traces could")
+    assert warning.startswith(f"TraceSink({receiver.url}): not all traces could be sent: ")
     receiver.refuses = False
     async with track_build("TASK-1", root=tmp_path, sinks=[TraceSink()]):
         pass
