@@ -242,7 +242,7 @@ async def test_one_that_ignores_sigterm_is_killed_after_the_grace(
 ) -> None:
     command = python(
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        'print(os.getpid()); print("ready", flush=True); time.sleep(1000)'
+        'os.write(1, f"{os.getpid()}\\nready\\n".encode()); time.sleep(1000)'  # in one piece
     )
     async with anyio.create_task_group() as tasks:
         await timed.start(tasks, f"{command} & wait", budget=10)
