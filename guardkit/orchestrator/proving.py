@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from guardkit import Build
 from guardkit.orchestrator.budgets import Ledger, begin
-from guardkit.orchestrator.coach import CoachTurn, Findings, without_secrets
+from guardkit.orchestrator.coach import without_secrets
 from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.findings import CoachTurn, Findings
 from guardkit.orchestrator.outside import observe
 from guardkit.orchestrator.prompts import Prompts
 from guardkit.orchestrator.tasks import Task

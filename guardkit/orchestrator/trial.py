@@ -1,0 +1,67 @@
+"""How a turn's tests are run, and what is found out of what they have come to."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from msgspec.structs import replace
+
+from guardkit.orchestrator import workspace
+from guardkit.orchestrator.apart import find_apart
+from guardkit.orchestrator.commands import Seat, run_command
+from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.findings import Findings
+from guardkit.orchestrator.imported import read_imported, search_path
+from guardkit.orchestrator.runners import JUNIT
+from guardkit.orchestrator.trees import compare, write_tree
+from guardkit.orchestrator.weaker import find_weaker
+from guardkit.orchestrator.workspace import Worktree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """The tests of a build.
+
+    test: the command. scratch: a folder of our own, outside of the repository.
+    """
+
+    tree: Worktree
+    test: str
+    documents: Documents
+    scratch: Path
+
+    async def run(self, number: int, found: Findings, seat: Seat) -> Findings:
+        """Run the tests of a turn, and read their report, whatever their exit code.
+
+        found: what the Player has come to. seat: in which they run.
+        Raises GitError.
+        """
+        tree = self.tree
+        since, in_the_way = await self.documents.make_room(number)
+        told = self.scratch / f"imported-{number}"
+        told.touch(mode=0o600)
+        path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
+        seat = dataclasses.replace(seat, env={**seat.env, **search_path(tree.path, told=told)})
+        tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
+        report, trouble = await self.documents.read(number, since)
+        if in_the_way:
+            report, trouble = None, f"an old report cannot be removed: {in_the_way}"
+        skipped = report.skipped if report else 0
+        weaker = await find_weaker(
+            tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
+        )
+        after = await write_tree(tree.git, tree.index, {})
+        await workspace.keep(tree, f"after-{number}", after)
+        touched = await compare(tree.git, found.after, after)
+        return replace(
+            found,
+            tests=tests,
+            report=report,
+            trouble=trouble,
+            imported=read_imported(told, tree.path, tree.place.root),
+            apart=await find_apart(tree.git, tree.index, tree.inner),
+            weaker=weaker,
+            after=after,
+            spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
+        )
