@@ -279,6 +279,17 @@ async def test_no_setting_of_the_user_s_hides_a_change(root: Path, build: Build)
     assert "cents * 2" in git(root, "show", "autobuild/T1:src/shop/prices.py")
 
 
+async def test_what_others_read_in_place_of_what_was_tested_is_refused(
+    root: Path, build: Build
+) -> None:
+    new = "$(echo 1 | git hash-object -w --stdin)"
+    swap = f"git replace $(git hash-object -w src/shop/prices.py) {new}"
+    result = await build(f"{RIGHT}; {swap}")
+    assert result.decision == "max_turns_exceeded"
+    assert "changed outside the worktree, put it back: refs/replace/" in result.summary
+    assert git(root, "rev-list", "--count", "autobuild/T1").strip() == "1"
+
+
 async def test_a_remote_that_is_added_meanwhile_is_named_and_not_refused(build: Build) -> None:
     result = await build(f"{RIGHT}; git remote add fork https://example.invalid/fork")
     assert result.decision == "approved"
