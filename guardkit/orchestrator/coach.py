@@ -26,6 +26,8 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     if found.spoiled:
         what = "the tests have changed files, so what was tested is not what is there"
         issues.append(f"{what}: {some(found.spoiled)}")
+    if found.cached:
+        issues.append(f"Python may have run a cache that cannot be removed: {some(found.cached)}")
     issues += [f"changed outside the worktree, put it back: {each}" for each in found.refused]
     if other := not_tested(found.changes, found.imported):
         issues.append(f"the tests ran the checkout's code, not the worktree's: {some(other)}")

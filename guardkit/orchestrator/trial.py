@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from guardkit.orchestrator import workspace
 from guardkit.orchestrator.apart import find_apart
+from guardkit.orchestrator.caches import clear_caches
 from guardkit.orchestrator.commands import Seat, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.findings import Findings
@@ -43,6 +44,7 @@ class Trial:
         told.touch(mode=0o600)
         path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
         seat = dataclasses.replace(seat, env={**seat.env, **search_path(tree.path, told=told)})
+        cached = await clear_caches(tree.git, tree.index, seat.env)
         tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
         report, trouble = await self.documents.read(number, since)
         if in_the_way:
@@ -64,4 +66,5 @@ class Trial:
             weaker=weaker,
             after=after,
             spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
+            cached=cached,
         )

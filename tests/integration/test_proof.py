@@ -414,3 +414,41 @@ async def test_a_sitecustomize_of_the_user_s_is_run_as_well(
     use = "printf '\\ndef test_mine():\\n    import os; assert os.environ[\"MINE\"]\\n'"
     result = await build(f"{RIGHT}; {use} >> tests/test_prices.py")
     assert (result.decision, result.summary) == ("approved", "3 tests passing")
+
+
+CACHED = """\
+import importlib.util, os, py_compile
+path = "src/shop/prices.py"
+to = importlib.util.cache_from_source(os.path.abspath(path))
+os.makedirs(os.path.dirname(to), exist_ok=True)
+right = path + ".right"
+open(right, "w").write("def with_tax(cents):\\n    return cents * 2\\n")
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+py_compile.compile(right, to, dfile=path, invalidation_mode=mode)
+os.remove(right)
+open(path, "a").write("\\n# done\\n")
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "caches"])
+async def test_what_a_player_has_left_in_a_cache_is_not_what_the_tests_run(
+    root: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    if prefix:
+        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / prefix))
+    (tmp_path / "cached.py").write_text(CACHED)
+    result = await build(f"{quote(sys.executable)} {tmp_path}/cached.py")
+    assert result.decision == "max_turns_exceeded"
+    assert "test_tax_is_added: AssertionError: assert 100 == 200" in result.summary
+
+
+async def test_a_cache_that_is_committed_stays(root: Path, build: Build) -> None:
+    for name in ("src/shop/__pycache__/kept.pyc", "src/shop/__pycache__/gone.pyc"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+    git(root, "add", "--force", "src/shop/__pycache__/kept.pyc")
+    git(root, "commit", "-q", "-m", "Keep")
+    result = await build(f"{RIGHT}; touch src/shop/__pycache__/gone.pyc")
+    assert result.decision == "approved"
+    left = [path.name for path in (result.worktree / "src/shop/__pycache__").iterdir()]
+    assert left == ["kept.pyc"]
