@@ -12,6 +12,8 @@ from guardkit.orchestrator.judge import Opinion
 from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.phrases import many, some
 
+STARTABLE = "the tests can be started without what the Player has changed"
+
 
 def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     """Approve a turn only where something has changed and passing tests prove it."""
@@ -20,6 +22,7 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
         issues = [f"the Player {found.player.ending}"]
     else:
         issues += _doubt(found.tests, found.report, found.trouble)
+        issues += [STARTABLE] if found.startable else []
     ran = (("the Player", found.player), ("the test command", found.tests))
     issues += [f"{who} {it.ending}" for who, it in ran if it and it.decision and not it.exit_code]
     issues += [found.weaker] if found.weaker else []

@@ -25,6 +25,7 @@ def conclude(
         return "approved", why
     # The shell's codes for what it cannot run, unless it could before: then they are its own.
     ran_before = any(each.tests for each in found[:-1]) if tests else len(turns) > 1
+    ran_before = ran_before or found[-1].startable
     has_run = ran_before or (tests and found[-1].report)
     if (tests or player).exit_code in BY_SHELL and not has_run:
         return "configuration_error", f"mend --{'test' if tests else 'player'}: {why}"

@@ -28,6 +28,7 @@ class Findings(msgspec.Struct, frozen=True):
     own: what the Player itself has changed in this turn.
     after: all that was in the worktree in the end, as git names it.
     spoiled: what the tests have changed or deleted of it.
+    startable: whether the tests can be started without these changes, where they left no report.
     cached: caches that could not be removed before the tests, which may have run them.
     """
 
@@ -45,6 +46,7 @@ class Findings(msgspec.Struct, frozen=True):
     own: Sequence[str] = ()
     after: str = ""
     spoiled: Sequence[str] = ()
+    startable: bool = False
     cached: Sequence[str] = ()
 
 

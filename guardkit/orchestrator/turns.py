@@ -14,7 +14,7 @@ from guardkit import Clock, Turn
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator import coach, judge
 from guardkit.orchestrator.agents.agent import Agent
-from guardkit.orchestrator.budgets import Deadlines, Ledger
+from guardkit.orchestrator.budgets import LEAST, Deadlines, Ledger
 from guardkit.orchestrator.commands import Seat
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.environment import Env
@@ -24,6 +24,7 @@ from guardkit.orchestrator.outside import Observation, changed, observe
 from guardkit.orchestrator.telling import Telling
 from guardkit.orchestrator.trees import Changes, look, of_kind, read_patch
 from guardkit.orchestrator.trial import Trial
+from guardkit.orchestrator.unchanged import can_start, is_in_doubt
 from guardkit.orchestrator.work import measure
 from guardkit.orchestrator.workspace import Worktree
 
@@ -64,7 +65,7 @@ class Turns:
         before = await observe(tree)
         found = await self._play(turn, taken, until)
         if found.player.exit_code == 0:
-            judged = await self._validate(turn, found, before, until)
+            judged = await self._validate(turn, found, before, until, taken=taken)
         else:
             judged = self.judge(turn, found, before, await observe(tree))
         judged = coach.without_secrets(judged)
@@ -92,13 +93,20 @@ class Turns:
         return found
 
     async def _validate(
-        self, turn: Turn, found: Findings, before: Observation, until: Deadlines
+        self,
+        turn: Turn,
+        found: Findings,
+        before: Observation,
+        until: Deadlines,
+        *,
+        taken: Sequence[CoachTurn],
     ) -> CoachTurn:
         """Run the tests, and the judging Coach where they approve."""
         budget, limit = until.left(until.budgets.tests, "--test-timeout")
         turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            found = await self.run_tests(turn, found, budget, limit)
+            ran_before = any(each.validation_results.tests for each in taken)
+            found = await self.run_tests(turn, found, budget, limit, ran_before=ran_before)
             if report := found.report:
                 total = report.passed + len(report.failures)
                 phase.update(tests_passed=report.passed, tests_total=total)
@@ -109,12 +117,22 @@ class Turns:
                 judged = await self._review(turn, self.coach, judged, until)
         return judged
 
-    async def run_tests(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
-        """Run the tests, and read their report, whatever their exit code."""
-        trial = Trial(
-            tree=self.tree, test=self.test, documents=self.documents, scratch=self.scratch
-        )
-        return await trial.run(turn.number, found, self._seat(turn, budget, limit, {}))
+    async def run_tests(
+        self, turn: Turn, found: Findings, budget: float, limit: str, *, ran_before: bool = True
+    ) -> Findings:
+        """Run the tests, and read their report, whatever their exit code.
+
+        ran_before: whether they were run in a turn before: else it is found out whose fault it is
+            where they cannot be started.
+        """
+        tree, seat = self.tree, self._seat(turn, budget, limit, {})
+        until = self.clock.monotonic() + budget
+        trial = Trial(tree=tree, test=self.test, documents=self.documents, scratch=self.scratch)
+        found = await trial.run(turn.number, found, seat)
+        if ran_before or not is_in_doubt(found):
+            return found
+        rest = dataclasses.replace(seat, budget=max(until - self.clock.monotonic(), LEAST))
+        return replace(found, startable=await can_start(tree, self.test, found, self.scratch, rest))
 
     def judge(
         self, turn: Turn, found: Findings, before: Observation, after: Observation

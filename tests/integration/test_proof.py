@@ -324,6 +324,54 @@ async def test_a_build_beside_which_the_user_and_others_work_is_approved_and_nam
     assert not any("T2" in each for each in evidence(root)["outside"])
 
 
+# whose fault it is that no test was run
+
+MENDS = f"""test $GUARDKIT_TURN = 1 && {{ %s; exit; }}; {RIGHT}; git checkout -q HEAD -- :/tests; \\
+rm -f pytest.ini; git checkout -q HEAD -- run.sh"""
+
+
+@pytest.mark.parametrize(
+    ("breaks", "test"),
+    [
+        pytest.param("echo 'import nothing_such' > tests/conftest.py", PYTEST, id="conftest.py"),
+        pytest.param(
+            "printf '[pytest]\\naddopts = --no-such\\n' > pytest.ini", PYTEST, id="settings"
+        ),
+        pytest.param("rm run.sh", f"JUNIT={{junit}} ./run.sh {PYTEST}", id="no such command"),
+        pytest.param("chmod -x run.sh", f"JUNIT={{junit}} ./run.sh {PYTEST}", id="not executable"),
+        pytest.param(
+            "printf '[pytest]\\naddopts = --no-such\\n' > pytest.ini",
+            f"../../../beside {PYTEST}",
+            id="settings, and a command beside the worktree",
+        ),
+    ],
+)
+async def test_a_player_that_breaks_how_tests_are_run_is_told_so_and_may_mend_it(
+    root: Path, build: Build, breaks: str, test: str
+) -> None:
+    for name in ("run.sh", "beside"):
+        (root / name).write_text('#!/bin/sh\nexec "$@"\n')
+        (root / name).chmod(0o755)
+    (root / "tests/conftest.py").write_text("")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "More")
+    result = await build(MENDS % breaks, test, max_turns=2)
+    assert (result.decision, len(result.turns)) == ("approved", 2)
+    first = result.turns[0].issues
+    assert "the tests can be started without what the Player has changed" in first
+
+
+async def test_a_test_command_that_could_not_be_run_before_is_the_user_s_fault(
+    root: Path, build: Build
+) -> None:
+    (root / "tests/conftest.py").write_text("import nothing_such\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Break")
+    result = await build(f"{RIGHT}; echo '# nothing' >> tests/conftest.py", max_turns=3)
+    assert (result.decision, len(result.turns)) == ("configuration_error", 1)
+    assert "mend --test, as " in result.summary
+
+
 # which code was tested
 
 
