@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Coroutine
@@ -370,6 +371,17 @@ async def test_a_test_command_that_could_not_be_run_before_is_the_user_s_fault(
     result = await build(f"{RIGHT}; echo '# nothing' >> tests/conftest.py", max_turns=3)
     assert (result.decision, len(result.turns)) == ("configuration_error", 1)
     assert "mend --test, as " in result.summary
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="it takes Node")
+async def test_a_file_without_a_test_is_no_test_that_ran(root: Path, build: Build) -> None:
+    (root / "sum.test.js").write_text("require('node:test')('adds', () => { throw Error('x'); });")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Sum")
+    node = "node --test --test-reporter=junit --test-reporter-destination={junit}"
+    result = await build(": > sum.test.js; echo > sum.js", node)
+    assert result.decision == "max_turns_exceeded"
+    assert "exited with 0, 0 tests passed, none failed, 1 skipped" in result.summary
 
 
 # which code was tested
