@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from guardkit.orchestrator.commands import BY_SHELL, CommandResult
 from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn, Findings
-from guardkit.orchestrator.imported import not_tested
+from guardkit.orchestrator.imported import Imported, not_tested
 from guardkit.orchestrator.judge import Opinion
 from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.phrases import many, some
@@ -32,10 +32,7 @@ def judge(task_id: str, turn: int, found: Findings) -> CoachTurn:
     if found.cached:
         issues.append(f"Python may have run a cache that cannot be removed: {some(found.cached)}")
     issues += [f"changed outside the worktree, put it back: {each}" for each in found.refused]
-    if other := not_tested(found.changes, found.imported):
-        issues.append(f"the tests ran the checkout's code, not the worktree's: {some(other)}")
-    if used := not_tested(found.outside, found.imported):
-        issues.append(f"changed outside the worktree, and run by the tests: {some(used)}")
+    issues += _untested(found, found.imported) if found.imported else []
     decision = "feedback" if issues else "approve"
     rationale = reason(issues, found, found.outside)
     return CoachTurn(task_id, turn, decision, rationale, issues, found)
@@ -90,6 +87,19 @@ def _doubt(tests: CommandResult, report: Report | None, trouble: str) -> list[st
         skipped = f", {report.skipped} skipped" if report.skipped else ""
         issues.append(f"the test command {ended}, {counts}, none failed{skipped}")
     return issues + [f"the report contradicts itself: {doubt}" for doubt in report.doubts]
+
+
+def _untested(found: Findings, imported: Imported) -> list[str]:
+    """Return what the tests have used that is not what will be committed."""
+    used = {
+        "the tests ran the checkout's code, not the worktree's": (found.changes, imported.checkout),
+        "the tests read the checkout's files, not the worktree's": (found.changes, imported.read),
+        "changed outside the worktree, and run by the tests": (found.outside, imported.checkout),
+        "changed outside the worktree, and read by the tests": (found.outside, imported.read),
+    }
+    named = {what: not_tested(*which) for what, which in used.items()}
+    named["the tests ran code that will not be committed, add it or remove it"] = [*imported.loose]
+    return [f"{what}: {some(paths)}" for what, paths in named.items() if paths]
 
 
 def unproven(tests: CommandResult, trouble: str) -> str:

@@ -63,7 +63,7 @@ async def prove(
             content = await write_tree(tree.git, tree.index, {})
             changes = await compare(tree.git, tree.baseline, content)
             found = Findings(changes, (), MERGED, tree=content, after=content)
-            found = await turns.run_tests(turn, found, budget, limit)
+            found = await turns.run_tests(turn, found, budget, limit, ())
             judged = turns.judge(turn, found, before, await observe(tree))
             judged = without_secrets(judged)
             if judged.decision != "approve":

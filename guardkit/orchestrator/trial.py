@@ -1,6 +1,7 @@
 """How a turn's tests are run, and what is found out of what they have come to."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -13,7 +14,8 @@ from guardkit.orchestrator.caches import clear_caches
 from guardkit.orchestrator.commands import Seat, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.findings import Findings
-from guardkit.orchestrator.imported import read_imported, search_path
+from guardkit.orchestrator.imported import Imported, State, read_told, search_path, summarise
+from guardkit.orchestrator.loose import with_loose
 from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.trees import compare, write_tree
 from guardkit.orchestrator.weaker import find_weaker
@@ -32,10 +34,13 @@ class Trial:
     documents: Documents
     scratch: Path
 
-    async def run(self, number: int, found: Findings, seat: Seat) -> Findings:
+    async def run(
+        self, number: int, found: Findings, seat: Seat, made: Mapping[str, State]
+    ) -> Findings:
         """Run the tests of a turn, and read their report, whatever their exit code.
 
         found: what the Player has come to. seat: in which they run.
+        made: code that tests before have made.
         Raises GitError.
         """
         tree = self.tree
@@ -43,7 +48,8 @@ class Trial:
         told = self.scratch / f"imported-{number}"
         told.touch(mode=0o600)
         path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
-        seat = dataclasses.replace(seat, env={**seat.env, **search_path(tree.path, told=told)})
+        env = search_path(tree.path, told=told, below=tree.place.root)
+        seat = dataclasses.replace(seat, env={**seat.env, **env})
         cached = await clear_caches(tree.git, tree.index, seat.env)
         tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
         report, trouble = await self.documents.read(number, since)
@@ -61,10 +67,20 @@ class Trial:
             tests=tests,
             report=report,
             trouble=trouble,
-            imported=read_imported(told, tree.path, tree.place.root),
+            imported=await self._imported(told, found, made, since),
             apart=await find_apart(tree.git, tree.index, tree.inner),
             weaker=weaker,
             after=after,
             spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
             cached=cached,
         )
+
+    async def _imported(
+        self, file: Path, found: Findings, made: Mapping[str, State], since: int
+    ) -> Imported | None:
+        """Return what the probe has told in a file, None where it has told nothing."""
+        told, tree = read_told(file), self.tree
+        if told is None:
+            return None
+        imported = summarise(told, tree.path, tree.place.root)
+        return await with_loose(imported, told, tree, found.tree, made=made, since=since)

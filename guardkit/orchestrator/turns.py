@@ -1,6 +1,7 @@
 """One turn: the Player writes, its tests are run, and what both have come to is found out."""
 
 import dataclasses
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -105,8 +106,7 @@ class Turns:
         budget, limit = until.left(until.budgets.tests, "--test-timeout")
         turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            ran_before = any(each.validation_results.tests for each in taken)
-            found = await self.run_tests(turn, found, budget, limit, ran_before=ran_before)
+            found = await self.run_tests(turn, found, budget, limit, taken)
             if report := found.report:
                 total = report.passed + len(report.failures)
                 phase.update(tests_passed=report.passed, tests_total=total)
@@ -118,18 +118,24 @@ class Turns:
         return judged
 
     async def run_tests(
-        self, turn: Turn, found: Findings, budget: float, limit: str, *, ran_before: bool = True
+        self,
+        turn: Turn,
+        found: Findings,
+        budget: float,
+        limit: str,
+        taken: Sequence[CoachTurn],
     ) -> Findings:
         """Run the tests, and read their report, whatever their exit code.
 
-        ran_before: whether they were run in a turn before: else it is found out whose fault it is
-            where they cannot be started.
+        taken: the turns before this one.
         """
         tree, seat = self.tree, self._seat(turn, budget, limit, {})
         until = self.clock.monotonic() + budget
         trial = Trial(tree=tree, test=self.test, documents=self.documents, scratch=self.scratch)
-        found = await trial.run(turn.number, found, seat)
-        if ran_before or not is_in_doubt(found):
+        before = [each.validation_results for each in taken]
+        made = ChainMap(*(dict(each.imported.made) for each in before[::-1] if each.imported))
+        found = await trial.run(turn.number, found, seat, made)
+        if any(each.tests for each in before) or not is_in_doubt(found):
             return found
         rest = dataclasses.replace(seat, budget=max(until - self.clock.monotonic(), LEAST))
         return replace(found, startable=await can_start(tree, self.test, found, self.scratch, rest))

@@ -1,76 +1,34 @@
 """What is approved, and what never is: with real git and the real pytest."""
 
 import json
-import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import anyio
 import pytest
 
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.loop import BuildResult
 
 from ..repositories import git
+from ..shop import PYTEST, RIGHT, build_shop, evidence, make_shop
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
-
-PYTEST = f"{quote(sys.executable)} -B -m pytest -q -p no:cacheprovider --junitxml={{junit}}"
-PRICES = "def with_tax(cents):\n    return cents\n"
-RIGHT = "printf 'def with_tax(cents):\\n    return cents * 2\\n' > src/shop/prices.py"
-TESTS = """\
-import shop.prices
-
-def test_tax_is_added():
-    assert shop.prices.with_tax(100) == 200
-
-def test_nothing_costs_nothing():
-    assert shop.prices.with_tax(0) == 0
-"""
 
 Build = Callable[..., Coroutine[Any, Any, BuildResult]]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Make a repository with a package in `src`, one test of which fails."""
-    folder = tmp_path / "project"
-    files = {
-        "tasks/T1.md": "---\nid: T1\ntitle: Add tax\n---\n",
-        "src/shop/__init__.py": "",
-        "src/shop/prices.py": PRICES,
-        "tests/test_prices.py": TESTS,
-        "pyproject.toml": "[project]\nname = 'shop'\nversion = '1'\n",
-        ".gitignore": "*.log\n",
-    }
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", "Begin")
-    return folder
+    return make_shop(tmp_path / "project")
 
 
 @pytest.fixture
 def build(root: Path) -> Build:
-    async def run(player: str, test: str = PYTEST, **options: Any) -> BuildResult:
-        options.setdefault("max_turns", 1)
-        with anyio.fail_after(60):
-            return await AutoBuildOrchestrator(root, player=player, test=test, **options).run("T1")
-
-    return run
-
-
-def evidence(root: Path) -> dict[str, Any]:
-    path = root / ".guardkit/autobuild/T1/coach_turn_1.json"
-    found: dict[str, Any] = json.loads(path.read_text())["validation_results"]
-    return found
+    return partial(build_shop, root)
 
 
 async def test_a_change_that_the_tests_prove_is_approved_with_its_evidence(
@@ -384,97 +342,7 @@ async def test_a_file_without_a_test_is_no_test_that_ran(root: Path, build: Buil
     assert "exited with 0, 0 tests passed, none failed, 1 skipped" in result.summary
 
 
-# which code was tested
-
-
-def editable(folder: Path, root: Path, how: str) -> Path:
-    """Make an environment in which the package is installed from the checkout, as `pip -e` does."""
-    place = folder / "site"
-    place.mkdir()
-    if how == "by a path":
-        (place / "shop.pth").write_text(f"{root}/src\n")
-    else:
-        (place / "shop.pth").write_text("import shop_finder; shop_finder.install()\n")
-        place_of = {"by a finder before all others": 0, "by a finder behind all others": 99}
-        finder = f"""\
-            import importlib.machinery, sys
-
-            class Finder:
-                @staticmethod
-                def find_spec(name, path=None, target=None):
-                    if name == "shop":
-                        return importlib.machinery.PathFinder.find_spec(name, ["{root}/src"])
-
-            def install():
-                sys.meta_path.insert({place_of[how]}, Finder)
-            """
-        (place / "shop_finder.py").write_text(textwrap.dedent(finder))
-    return place
-
-
-def with_site(place: Path) -> str:
-    """Return a test command in whose Python a folder of packages is a site of its own."""
-    code = f"import site, sys; site.addsitedir({str(place)!r}); import pytest;"
-    code += "sys.exit(pytest.main(sys.argv[1:]))"
-    options = "-q -p no:cacheprovider --junitxml={junit}"
-    return f"{quote(sys.executable)} -B -c {quote(code)} {options}"
-
-
-@pytest.mark.parametrize("how", ["by a path", "by a finder behind all others"])
-async def test_the_worktree_s_code_comes_before_an_editable_install(
-    root: Path, build: Build, tmp_path: Path, how: str
-) -> None:
-    (root / "src/shop/prices.py").write_text("raise SystemError\n")  # the user's own, uncommitted
-    result = await build(RIGHT, with_site(editable(tmp_path, root, how)))
-    assert result.decision == "approved"
-    assert evidence(root)["imported"]["checkout"] == []
-
-
-async def test_where_the_tests_ran_the_checkout_s_code_it_is_said_and_not_approved(
-    root: Path, build: Build, tmp_path: Path
-) -> None:
-    (root / "src/shop/prices.py").write_text("def with_tax(cents):\n    return cents * 2\n")
-    place = editable(tmp_path, root, "by a finder before all others")
-    result = await build("echo 'raise SystemError' > src/shop/prices.py", with_site(place))
-    assert result.decision == "max_turns_exceeded"
-    why = "the tests ran the checkout's code, not the worktree's: src/shop/prices.py"
-    assert why in result.summary
-    assert "src/shop/prices.py" in evidence(root)["imported"]["checkout"]
-
-
-async def test_what_a_subprocess_of_the_tests_runs_is_seen_too(
-    root: Path, build: Build, tmp_path: Path
-) -> None:
-    place = editable(tmp_path, root, "by a finder before all others")
-    code = f"import site; site.addsitedir({str(place)!r}); import shop.prices"
-    run = f"import subprocess, sys; subprocess.check_call([sys.executable, '-c', {code!r}])"
-    (tmp_path / "run.py").write_text(run)
-    result = await build(RIGHT, f"{PYTEST} && {quote(sys.executable)} {tmp_path}/run.py")
-    assert "the tests ran the checkout's code" in result.summary
-
-
-async def test_a_file_outside_that_the_tests_ran_may_not_be_changed_meanwhile(
-    root: Path, build: Build, tmp_path: Path
-) -> None:
-    (root / "helpers.py").write_text("def help(): pass\n")
-    change = f"echo 'def help(): return 1' > {root}/helpers.py"
-    test = f"PYTHONPATH=$PYTHONPATH:{root} {PYTEST}"
-    use = "printf 'import helpers\\n' >> tests/test_prices.py"
-    result = await build(f"{RIGHT}; {use}; {change}", test)
-    assert "changed outside the worktree, and run by the tests: helpers.py" in result.summary
-
-
-async def test_a_sitecustomize_of_the_user_s_is_run_as_well(
-    root: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import os; os.environ['MINE'] = 'run'\n")
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    )
-    use = "printf '\\ndef test_mine():\\n    import os; assert os.environ[\"MINE\"]\\n'"
-    result = await build(f"{RIGHT}; {use} >> tests/test_prices.py")
-    assert (result.decision, result.summary) == ("approved", "3 tests passing")
-
+# what is cached
 
 CACHED = """\
 import importlib.util, os, py_compile
