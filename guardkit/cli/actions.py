@@ -8,8 +8,8 @@ from guardkit.cli.streams import complain
 from guardkit.cli.told import proof
 from guardkit.cli.told_of_features import outcome
 from guardkit.errors import GuardKitError
-from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.course import FeatureResult
+from guardkit.orchestrator.findings import CoachTurn
 from guardkit.orchestrator.locations import Location, locate
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.places.github import command

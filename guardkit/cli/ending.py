@@ -78,7 +78,7 @@ def _signal(snapshot: Snapshot, root: str) -> str:
     from signal import SIGINT, SIGTERM
 
     from guardkit.monitor.holder import find_builder, ignores
-    from guardkit.orchestrator.documents import REQUEST
+    from guardkit.orchestrator.turn_files import REQUEST
     from guardkit.progress.folder import open_builds
 
     task_id, tracker = snapshot.task_id, snapshot.tracker

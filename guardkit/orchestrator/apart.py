@@ -36,7 +36,7 @@ def _walk(folder: Path, inside: list[str]) -> dict[str, Inner]:
             for file in _files(folder / path):
                 if len(found) == MAX_FILES:
                     return found
-                found[shown(str(file.relative_to(folder)))] = _state(file)
+                found[shown(str(file.relative_to(folder)))] = state_of(file)
     return found
 
 
@@ -47,7 +47,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(at, name) for name in sorted([*names, *links]) if name != ".git")
 
 
-def _state(file: Path) -> Inner:
+def state_of(file: Path) -> Inner:
+    """Return what tells that a file has changed."""
     try:
         found = file.lstat()
     except OSError:

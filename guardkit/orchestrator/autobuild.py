@@ -18,6 +18,7 @@ from guardkit.orchestrator.agents.command_lines import Permissions
 from guardkit.orchestrator.budgets import Budgets
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.environment import Env
+from guardkit.orchestrator.home import is_being_built
 from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.loop import BuildResult, Loop, Plan
 from guardkit.orchestrator.outside import uncommitted
@@ -70,7 +71,7 @@ class AutoBuildOrchestrator:
         await wait_for_agents(root, task.id, self.clock)
         base = find_base if self.resume else None
         place = await workspace.plan_workspace(root, task.id, self.clock, base=base)
-        if alone and await to_thread.run_sync(workspace.is_being_built, root, task.id):
+        if alone and await to_thread.run_sync(is_being_built, root, task.id):
             what = f"{task.id} is being built: see guardkit status {task.id}"
             raise BuildAlreadyRunningError(what)
         return Plan(task, place, await uncommitted(place.git))

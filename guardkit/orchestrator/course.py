@@ -11,9 +11,9 @@ from anyio import to_thread
 
 from guardkit import Build
 from guardkit import Wave as WaveScope
-from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.feature_file import FeatureTask
+from guardkit.orchestrator.findings import CoachTurn
 from guardkit.orchestrator.phrases import many
 from guardkit.orchestrator.proving import prove
 from guardkit.orchestrator.results import WORDS, Result, Results

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from guardkit.clock import Clock
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
 from guardkit.orchestrator.git import Git, GitError, pin
+from guardkit.orchestrator.home import delete, is_being_built
 from guardkit.orchestrator.lease import wait_for_agents
 from guardkit.orchestrator.leftovers import known
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.trees import compare, make_tree, shown
-from guardkit.orchestrator.workspace import REFS, delete, is_being_built, open_git
+from guardkit.orchestrator.workspace import REFS, open_git
 from guardkit.progress.paths import HOME, WORKTREES
 
 PREFIX = "refs/heads/autobuild/"

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from guardkit import Build
-from guardkit.orchestrator import coach, commits, workspace
+from guardkit.orchestrator import commits, workspace
 from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.apart import find_apart, named
 from guardkit.orchestrator.budgets import Deadlines, Ledger, begin
-from guardkit.orchestrator.coach import CoachTurn
+from guardkit.orchestrator.conclusion import conclude
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.findings import CoachTurn
 from guardkit.orchestrator.outside import observe
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.prompts import Prompts
@@ -180,7 +181,7 @@ class Loop:
         over = "--build-budget is used up" if until.is_over else ""
         over = "--max-cost is used up" if ledger.enough.is_set() else over
         how = recipe(self.plan.place.root)
-        return coach.conclude(taken, self.settings.max_turns, how, over=over)
+        return conclude(taken, self.settings.max_turns, how, over=over)
 
 
 async def _commit(task: Task, tree: Worktree, turn: CoachTurn) -> tuple[str, str]:

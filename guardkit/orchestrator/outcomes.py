@@ -1,5 +1,6 @@
 """How a test case of a JUnit report went: what runners write for passed is passed, no more."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +20,8 @@ MAY_FAIL = {("type", "todo"), ("message", "TEST_CASE tagged with !mayfail")}
 PASSED_WORDS = {"", "completed", "ok", "pass", "passed", "run", "succeeded", "success"}
 FAILED_WORDS = {"aborted", "error", "errored", "fail", "failed", "failure", "panicked", "timedout"}
 SKIPPED_WORDS = SKIPS | {"ignore", "inconclusive", "suppressed", "untested"}
+# A file that has begun no test is a case of `node --test`, by its path, and of this class.
+FILE_CLASS, FILE_NAME = "test", re.compile(r".*\.[cm]?[jt]sx?", re.DOTALL)
 NO = {"", "0", "false", "no"}
 _ESCAPE = "\N{SYMBOL FOR ESCAPE}"  # as which an escape character is read
 
@@ -67,6 +70,8 @@ def begin(attributes: Mapping[str, str]) -> Case:
     """Return the case with these attributes, and what they say of its outcome."""
     get = attributes.get
     case = Case((get("file", ""), get("classname", ""), get("name", ""), get("line", "")))
+    if _is_file(*case.key[:3]):
+        case.turn(Outcome.SKIPPED)
     for outcome, why in _by_attributes(attributes):
         if outcome > case.outcome:
             case.outcome, case.hint = outcome, why
@@ -134,6 +139,12 @@ def line_of(text: str) -> str:
 
 def _plain(text: str) -> str:
     return plain(text[:MAX_WHY].replace(_ESCAPE, "\x1b"))
+
+
+def _is_file(file: str, cls: str, name: str) -> bool:
+    """Return whether a case is only the file in which there may be tests."""
+    is_own = name.startswith("/") or file.endswith(f"/{name}")
+    return cls == FILE_CLASS and is_own and bool(FILE_NAME.fullmatch(name))
 
 
 def _by_attributes(attributes: Mapping[str, str]) -> Iterator[tuple[Outcome, str]]:

@@ -2,7 +2,7 @@
 
 Nobody can tell the Player's hand from the user's, who works on meanwhile: so changes are named.
 Refused is only what would change what git says of this task: its branch, where its worktree leads,
-the configuration of the repository, hooks and `info/*`.
+the configuration of the repository, hooks, `info/*`, and objects that others are to stand for.
 
 Not seen: files outside of the checkout, what lies deeper in folders that are ignored, caches of
 Python's, other worktrees, and branches and folders of other builds.
@@ -29,6 +29,7 @@ MAX_BYTES = 2**20  # of a hook that are looked at
 INFO = ("exclude", "attributes", "grafts")
 KINDS = {"refs/heads/": "branch ", "refs/tags/": "tag "}
 PASSED_OVER = ("refs/guardkit/", "refs/heads/autobuild/")  # other builds', and what we keep
+REPLACED = "refs/replace/"  # our own git passes these over; who merges the branch does not
 # `git push -u`, `git switch` and `git submodule update` write these: they change nothing for us.
 FREE = re.compile(r"(branch|remote|lfs)\..*|submodule\..*\.(url|active)", re.DOTALL)
 STATUS = (
@@ -53,7 +54,9 @@ async def observe(tree: Worktree) -> Observation:
     """Look at what is outside of a worktree; raises GitError."""
     git = tree.place.git
     free, guarded = await _configuration(tree.git)
-    named = {**await _refs(git), **await _files(git), **await _flags(git), **free}
+    refs = await _refs(git)
+    guarded |= {name: refs.pop(name) for name in [*refs] if name.startswith(REPLACED)}
+    named = {**refs, **await _files(git), **await _flags(git), **free}
     named.pop(f"branch {await current_branch(tree.git)}", None)  # told already: it is there now
     guarded |= await to_thread.run_sync(_metadata, tree)
     for name in KEPT:

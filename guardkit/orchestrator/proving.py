@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from guardkit import Build
 from guardkit.orchestrator.budgets import Ledger, begin
-from guardkit.orchestrator.coach import CoachTurn, Findings, without_secrets
+from guardkit.orchestrator.coach import without_secrets
 from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.documents import Documents
+from guardkit.orchestrator.findings import CoachTurn, Findings
 from guardkit.orchestrator.outside import observe
 from guardkit.orchestrator.prompts import Prompts
 from guardkit.orchestrator.tasks import Task
@@ -62,7 +63,7 @@ async def prove(
             content = await write_tree(tree.git, tree.index, {})
             changes = await compare(tree.git, tree.baseline, content)
             found = Findings(changes, (), MERGED, tree=content, after=content)
-            found = await turns.run_tests(turn, found, budget, limit)
+            found = await turns.run_tests(turn, found, budget, limit, ())
             judged = turns.judge(turn, found, before, await observe(tree))
             judged = without_secrets(judged)
             if judged.decision != "approve":

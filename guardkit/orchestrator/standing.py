@@ -12,7 +12,7 @@ from guardkit import Snapshot, read_progress
 from guardkit.errors import GuardKitError
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.git import Git
-from guardkit.orchestrator.workspace import open_worktrees
+from guardkit.orchestrator.home import open_worktrees
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import is_taken
 

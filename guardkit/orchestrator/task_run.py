@@ -9,13 +9,14 @@ from guardkit import Wave
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.gathering import gather
+from guardkit.orchestrator.home import is_being_built
 from guardkit.orchestrator.lease import wait_for_agents
 from guardkit.orchestrator.leftovers import set_aside
 from guardkit.orchestrator.loop import Plan
 from guardkit.orchestrator.reopen import go_on
 from guardkit.orchestrator.results import Result, Results
 from guardkit.orchestrator.standing import Standing, find_facts, stand
-from guardkit.orchestrator.workspace import Workspace, check_free, is_being_built, place_of
+from guardkit.orchestrator.workspace import Workspace, check_free, place_of
 from guardkit.progress.snapshot import Usage
 
 if TYPE_CHECKING:

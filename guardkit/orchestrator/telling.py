@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
 
-from guardkit.orchestrator.coach import MAX_ISSUES, CoachTurn
+from guardkit.orchestrator.findings import CoachTurn
+from guardkit.orchestrator.handed import MAX_ISSUES
 from guardkit.orchestrator.phrases import many
 from guardkit.orchestrator.prompts import Prompts
 from guardkit.orchestrator.tasks import Task

@@ -1,40 +1,32 @@
 """One turn: the Player writes, its tests are run, and what both have come to is found out."""
 
 import dataclasses
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from anyio import sleep_forever
 from msgspec.structs import replace
 
 from guardkit import Clock, Turn
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import coach, judge, workspace
+from guardkit.orchestrator import coach, judge
 from guardkit.orchestrator.agents.agent import Agent
-from guardkit.orchestrator.apart import find_apart
-from guardkit.orchestrator.budgets import Deadlines, Ledger
-from guardkit.orchestrator.coach import CoachTurn, Findings
-from guardkit.orchestrator.commands import CommandResult, Seat, run_command
+from guardkit.orchestrator.budgets import LEAST, Deadlines, Ledger
+from guardkit.orchestrator.commands import Seat
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.environment import Env
-from guardkit.orchestrator.imported import read_imported, search_path
+from guardkit.orchestrator.findings import CoachTurn, Findings
+from guardkit.orchestrator.imported import search_path
 from guardkit.orchestrator.outside import Observation, changed, observe
-from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.telling import Telling
-from guardkit.orchestrator.trees import (
-    Changes,
-    compare,
-    find_litter,
-    look,
-    of_kind,
-    read_patch,
-    write_tree,
-)
-from guardkit.orchestrator.weaker import find_weaker
+from guardkit.orchestrator.trees import Changes, look, of_kind, read_patch
+from guardkit.orchestrator.trial import Trial
+from guardkit.orchestrator.unchanged import can_start, is_in_doubt
+from guardkit.orchestrator.work import measure
 from guardkit.orchestrator.workspace import Worktree
 
 POLL = 2.0  # seconds between two looks at what the Player has changed so far
@@ -74,7 +66,7 @@ class Turns:
         before = await observe(tree)
         found = await self._play(turn, taken, until)
         if found.player.exit_code == 0:
-            judged = await self._validate(turn, found, before, until)
+            judged = await self._validate(turn, found, before, until, taken=taken)
         else:
             judged = self.judge(turn, found, before, await observe(tree))
         judged = coach.without_secrets(judged)
@@ -95,45 +87,26 @@ class Turns:
                 spend=self.ledger.of("player"),
             )
             log.close()
-            found = await self._measure(turn, player, taken)
+            found = await measure(tree, turn.number, player, taken)
             _show(turn, found.changes)
             if player.exit_code != 0:
                 phase.fail(f"the Player {player.ending}")
         return found
 
-    async def _measure(
-        self, turn: Turn, player: CommandResult, taken: Sequence[CoachTurn]
-    ) -> Findings:
-        """Return what the Player has changed: what tests have left or changed is not its work."""
-        tree = self.tree
-        litter = await self._litter(taken)
-        content = await write_tree(tree.git, tree.index, litter)
-        whole = await write_tree(tree.git, tree.index, {})
-        await workspace.keep(tree, f"turn-{turn.number}", content)
-        since = taken[-1].validation_results.after if taken else tree.baseline
-        own = sorted(await compare(tree.git, since, whole))
-        theirs = {*own, *(path for each in taken for path in each.validation_results.own)}
-        changes = await compare(tree.git, tree.baseline, content)
-        changes = {path: kind for path, kind in changes.items() if path in theirs}
-        return Findings(changes, (), player, tree=content, own=own, after=whole)
-
-    async def _litter(self, taken: Sequence[CoachTurn]) -> dict[str, str]:
-        """Return the objects that tests have left at new paths."""
-        litter = dict[str, str]()
-        for each in taken:
-            found = each.validation_results
-            if found.tests:
-                litter |= await find_litter(self.tree.git, found.tree, found.after)
-        return litter
-
     async def _validate(
-        self, turn: Turn, found: Findings, before: Observation, until: Deadlines
+        self,
+        turn: Turn,
+        found: Findings,
+        before: Observation,
+        until: Deadlines,
+        *,
+        taken: Sequence[CoachTurn],
     ) -> CoachTurn:
         """Run the tests, and the judging Coach where they approve."""
         budget, limit = until.left(until.budgets.tests, "--test-timeout")
         turn.update(tests_passed=0, tests_total=0)  # else those of the turn before are shown
         async with turn.phase("Coach Validation", budget=budget) as phase:
-            found = await self.run_tests(turn, found, budget, limit)
+            found = await self.run_tests(turn, found, budget, limit, taken)
             if report := found.report:
                 total = report.passed + len(report.failures)
                 phase.update(tests_passed=report.passed, tests_total=total)
@@ -144,36 +117,28 @@ class Turns:
                 judged = await self._review(turn, self.coach, judged, until)
         return judged
 
-    async def run_tests(self, turn: Turn, found: Findings, budget: float, limit: str) -> Findings:
-        """Run the tests, and read their report, whatever their exit code."""
-        tree, number = self.tree, turn.number
-        since, in_the_way = await self.documents.make_room(number)
-        told = self.scratch / f"imported-{number}"
-        told.touch(mode=0o600)
-        path = self.scratch / "nowhere" if in_the_way else self.documents.report(number)
-        seat = self._seat(turn, budget, limit, search_path(tree.path, told=told))
-        tests = await run_command(self.test.replace(JUNIT, quote(str(path))), seat)
-        report, trouble = await self.documents.read(number, since)
-        if in_the_way:
-            report, trouble = None, f"an old report cannot be removed: {in_the_way}"
-        skipped = report.skipped if report else 0
-        weaker = await find_weaker(
-            tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
-        )
-        after = await write_tree(tree.git, tree.index, {})
-        await workspace.keep(tree, f"after-{number}", after)
-        touched = await compare(tree.git, found.after, after)
-        return replace(
-            found,
-            tests=tests,
-            report=report,
-            trouble=trouble,
-            imported=read_imported(told, tree.path, tree.place.root),
-            apart=await find_apart(tree.git, tree.index, tree.inner),
-            weaker=weaker,
-            after=after,
-            spoiled=sorted(path for path, kind in touched.items() if kind != "A"),
-        )
+    async def run_tests(
+        self,
+        turn: Turn,
+        found: Findings,
+        budget: float,
+        limit: str,
+        taken: Sequence[CoachTurn],
+    ) -> Findings:
+        """Run the tests, and read their report, whatever their exit code.
+
+        taken: the turns before this one.
+        """
+        tree, seat = self.tree, self._seat(turn, budget, limit, {})
+        until = self.clock.monotonic() + budget
+        trial = Trial(tree=tree, test=self.test, documents=self.documents, scratch=self.scratch)
+        before = [each.validation_results for each in taken]
+        made = ChainMap(*(dict(each.imported.made) for each in before[::-1] if each.imported))
+        found = await trial.run(turn.number, found, seat, made)
+        if any(each.tests for each in before) or not is_in_doubt(found):
+            return found
+        rest = dataclasses.replace(seat, budget=max(until - self.clock.monotonic(), LEAST))
+        return replace(found, startable=await can_start(tree, self.test, found, self.scratch, rest))
 
     def judge(
         self, turn: Turn, found: Findings, before: Observation, after: Observation

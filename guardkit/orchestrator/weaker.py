@@ -50,6 +50,12 @@ def _is_test(path: PurePosixPath) -> bool:
     return not FOLDERS.isdisjoint(path.parts[:-1]) or bool(NAMED.fullmatch(path.name))
 
 
+def find_settings(paths: Iterable[str]) -> list[str]:
+    """Return those paths that may say which tests run, and how."""
+    named = ((path, PurePosixPath(path).name) for path in paths)
+    return [path for path, name in named if ONLY_TESTS.fullmatch(name) or SETTINGS.fullmatch(name)]
+
+
 async def find_weaker(git: Git, before: str, after: str, changes: Changes, *, skipped: int) -> str:
     """Return why passing tests are no proof of a change from one tree to another, "" if they are.
 

@@ -1,6 +1,5 @@
 """Where a build works: a git worktree, and the branch and the refs that belong to it."""
 
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,10 @@ from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.apart import Inner, walk
 from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
+from guardkit.orchestrator.home import delete, is_being_built, is_there, make_home, unusable
 from guardkit.orchestrator.leftovers import remedy, worktrees
 from guardkit.orchestrator.submodules import fill
 from guardkit.orchestrator.trees import copy_index, first_tree
-from guardkit.progress.folder import Folder, open_builds, open_root
-from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
 
 REFS = "refs/guardkit"
@@ -84,7 +82,7 @@ async def plan_workspace(
     head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
     place = place_of(git, root, task_id, head)
     if base:
-        await to_thread.run_sync(_is_there, root, task_id)
+        await to_thread.run_sync(is_there, root, task_id)
         return replace(place, base=await base(git, place.path, place.branch))
     if not await to_thread.run_sync(is_being_built, root, task_id):
         await check_free(place)
@@ -104,7 +102,7 @@ async def check_free(place: Workspace) -> None:
         words = f"git -C {quote(str(root))} branch -m autobuild autobuild-1"
         raise WorkspaceError(f"a branch is called autobuild, where ours are: rename it: {words}")
     await git.run("check-ref-format", "--branch", place.branch)
-    await to_thread.run_sync(_is_there, root, name)
+    await to_thread.run_sync(is_there, root, name)
     if aside := await remedy(place.git, place.path, place.branch):
         kept = await git.asks("rev-parse", "-q", "--verify", f"{REFS}/{name}/baseline")
         ways = "go on with it by --resume, or move it aside" if kept else "move it aside"
@@ -132,39 +130,14 @@ async def open_git(root: Path, clock: Clock) -> Git:
     return await pin(git)
 
 
-def open_worktrees(root: Path, *, make: bool = False) -> Folder:
-    """Return the folder of all worktrees; `make`: make it first. Raises OSError."""
-    with open_root(root) as top, top.folder(HOME, make=make) as home:
-        return home.folder(WORKTREES, make=make)
-
-
-def _is_there(root: Path, task_id: str) -> bool:
-    """Return whether something is where a worktree is to be; raises WorkspaceError."""
-    try:
-        with open_worktrees(root) as folder:
-            folder.status(task_id)
-    except FileNotFoundError:
-        return False
-    except OSError as error:  # such as a link: no command is to be given that follows it
-        raise _unusable(error) from error
-    return True
-
-
-def is_being_built(root: Path, task_id: str) -> bool:
-    """Return whether a living builder, of whatever run, has taken a task."""
-    with suppress(OSError), open_builds(root) as builds:
-        return is_taken(builds, task_id)
-    return False
-
-
 async def open_workspace(place: Workspace, index: Path) -> Worktree:
     """Make the worktree that was planned; nothing is left of one that cannot be made.
 
     index: where our own index is to be.
     Raises WorkspaceError.
     """
-    await to_thread.run_sync(_make_home, place.root)
-    if await to_thread.run_sync(_is_there, place.root, place.path.name):
+    await to_thread.run_sync(make_home, place.root)
+    if await to_thread.run_sync(is_there, place.root, place.path.name):
         raise WorkspaceError(f"{place.path} was made by somebody else just now: try again")
     await _shelve(place)  # first: what was half made must not be taken for an earlier run's
     # In two steps: only a branch that we have made ourselves is ever taken back.
@@ -177,7 +150,7 @@ async def open_workspace(place: Workspace, index: Path) -> Worktree:
         with CancelScope(shield=True):
             await _undo(place)
         if isinstance(error, OSError):
-            raise _unusable(error) from error
+            raise unusable(error) from error
         raise
 
 
@@ -229,27 +202,6 @@ async def _undo(place: Workspace) -> None:
     await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
     for name in KEPT:
         await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/{name}")
-
-
-def delete(root: Path, task_id: str) -> None:
-    """Delete the folder of a worktree, whatever git knows of it; raises OSError."""
-    with open_worktrees(root) as folder:
-        shutil.rmtree(task_id, dir_fd=folder.fd)
-
-
-def _make_home(root: Path) -> None:
-    """Make the folder of all worktrees, of which git is to show nothing."""
-    try:
-        with open_worktrees(root, make=True) as folder:
-            folder.ignore()
-    except OSError as error:
-        raise _unusable(error) from error
-
-
-def _unusable(error: OSError) -> WorkspaceError:
-    """Return what to raise where a folder of ours is none, is a link, or cannot be written."""
-    what = f"{error.filename} cannot be used: {error.strerror}"
-    return WorkspaceError(f"{what}: make it a folder that can be written, or remove it")
 
 
 async def current_branch(git: Git) -> str:

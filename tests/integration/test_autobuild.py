@@ -309,6 +309,8 @@ async def test_the_files_of_a_turn_have_the_published_shape(root: Path, build: B
         "weaker": "",
         "own": ["old.py", "test_it.py"],
         "spoiled": [],
+        "startable": False,
+        "cached": [],
     }
     assert left(root, "feedback.json") == {
         "turn": 1,

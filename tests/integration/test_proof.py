@@ -1,75 +1,34 @@
 """What is approved, and what never is: with real git and the real pytest."""
 
 import json
-import os
+import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import anyio
 import pytest
 
-from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.loop import BuildResult
 
 from ..repositories import git
+from ..shop import PYTEST, RIGHT, build_shop, evidence, make_shop
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
-
-PYTEST = f"{quote(sys.executable)} -B -m pytest -q -p no:cacheprovider --junitxml={{junit}}"
-PRICES = "def with_tax(cents):\n    return cents\n"
-RIGHT = "printf 'def with_tax(cents):\\n    return cents * 2\\n' > src/shop/prices.py"
-TESTS = """\
-import shop.prices
-
-def test_tax_is_added():
-    assert shop.prices.with_tax(100) == 200
-
-def test_nothing_costs_nothing():
-    assert shop.prices.with_tax(0) == 0
-"""
 
 Build = Callable[..., Coroutine[Any, Any, BuildResult]]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Make a repository with a package in `src`, one test of which fails."""
-    folder = tmp_path / "project"
-    files = {
-        "tasks/T1.md": "---\nid: T1\ntitle: Add tax\n---\n",
-        "src/shop/__init__.py": "",
-        "src/shop/prices.py": PRICES,
-        "tests/test_prices.py": TESTS,
-        "pyproject.toml": "[project]\nname = 'shop'\nversion = '1'\n",
-        ".gitignore": "*.log\n",
-    }
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", "Begin")
-    return folder
+    return make_shop(tmp_path / "project")
 
 
 @pytest.fixture
 def build(root: Path) -> Build:
-    async def run(player: str, test: str = PYTEST, **options: Any) -> BuildResult:
-        options.setdefault("max_turns", 1)
-        with anyio.fail_after(60):
-            return await AutoBuildOrchestrator(root, player=player, test=test, **options).run("T1")
-
-    return run
-
-
-def evidence(root: Path) -> dict[str, Any]:
-    path = root / ".guardkit/autobuild/T1/coach_turn_1.json"
-    found: dict[str, Any] = json.loads(path.read_text())["validation_results"]
-    return found
+    return partial(build_shop, root)
 
 
 async def test_a_change_that_the_tests_prove_is_approved_with_its_evidence(
@@ -279,6 +238,17 @@ async def test_no_setting_of_the_user_s_hides_a_change(root: Path, build: Build)
     assert "cents * 2" in git(root, "show", "autobuild/T1:src/shop/prices.py")
 
 
+async def test_what_others_read_in_place_of_what_was_tested_is_refused(
+    root: Path, build: Build
+) -> None:
+    new = "$(echo 1 | git hash-object -w --stdin)"
+    swap = f"git replace $(git hash-object -w src/shop/prices.py) {new}"
+    result = await build(f"{RIGHT}; {swap}")
+    assert result.decision == "max_turns_exceeded"
+    assert "changed outside the worktree, put it back: refs/replace/" in result.summary
+    assert git(root, "rev-list", "--count", "autobuild/T1").strip() == "1"
+
+
 async def test_a_remote_that_is_added_meanwhile_is_named_and_not_refused(build: Build) -> None:
     result = await build(f"{RIGHT}; git remote add fork https://example.invalid/fork")
     assert result.decision == "approved"
@@ -313,93 +283,100 @@ async def test_a_build_beside_which_the_user_and_others_work_is_approved_and_nam
     assert not any("T2" in each for each in evidence(root)["outside"])
 
 
-# which code was tested
+# whose fault it is that no test was run
+
+MENDS = f"""test $GUARDKIT_TURN = 1 && {{ %s; exit; }}; {RIGHT}; git checkout -q HEAD -- :/tests; \\
+rm -f pytest.ini; git checkout -q HEAD -- run.sh"""
 
 
-def editable(folder: Path, root: Path, how: str) -> Path:
-    """Make an environment in which the package is installed from the checkout, as `pip -e` does."""
-    place = folder / "site"
-    place.mkdir()
-    if how == "by a path":
-        (place / "shop.pth").write_text(f"{root}/src\n")
-    else:
-        (place / "shop.pth").write_text("import shop_finder; shop_finder.install()\n")
-        place_of = {"by a finder before all others": 0, "by a finder behind all others": 99}
-        finder = f"""\
-            import importlib.machinery, sys
-
-            class Finder:
-                @staticmethod
-                def find_spec(name, path=None, target=None):
-                    if name == "shop":
-                        return importlib.machinery.PathFinder.find_spec(name, ["{root}/src"])
-
-            def install():
-                sys.meta_path.insert({place_of[how]}, Finder)
-            """
-        (place / "shop_finder.py").write_text(textwrap.dedent(finder))
-    return place
-
-
-def with_site(place: Path) -> str:
-    """Return a test command in whose Python a folder of packages is a site of its own."""
-    code = f"import site, sys; site.addsitedir({str(place)!r}); import pytest;"
-    code += "sys.exit(pytest.main(sys.argv[1:]))"
-    options = "-q -p no:cacheprovider --junitxml={junit}"
-    return f"{quote(sys.executable)} -B -c {quote(code)} {options}"
-
-
-@pytest.mark.parametrize("how", ["by a path", "by a finder behind all others"])
-async def test_the_worktree_s_code_comes_before_an_editable_install(
-    root: Path, build: Build, tmp_path: Path, how: str
+@pytest.mark.parametrize(
+    ("breaks", "test"),
+    [
+        pytest.param("echo 'import nothing_such' > tests/conftest.py", PYTEST, id="conftest.py"),
+        pytest.param(
+            "printf '[pytest]\\naddopts = --no-such\\n' > pytest.ini", PYTEST, id="settings"
+        ),
+        pytest.param("rm run.sh", f"JUNIT={{junit}} ./run.sh {PYTEST}", id="no such command"),
+        pytest.param("chmod -x run.sh", f"JUNIT={{junit}} ./run.sh {PYTEST}", id="not executable"),
+        pytest.param(
+            "printf '[pytest]\\naddopts = --no-such\\n' > pytest.ini",
+            f"../../../beside {PYTEST}",
+            id="settings, and a command beside the worktree",
+        ),
+    ],
+)
+async def test_a_player_that_breaks_how_tests_are_run_is_told_so_and_may_mend_it(
+    root: Path, build: Build, breaks: str, test: str
 ) -> None:
-    (root / "src/shop/prices.py").write_text("raise SystemError\n")  # the user's own, uncommitted
-    result = await build(RIGHT, with_site(editable(tmp_path, root, how)))
-    assert result.decision == "approved"
-    assert evidence(root)["imported"]["checkout"] == []
+    for name in ("run.sh", "beside"):
+        (root / name).write_text('#!/bin/sh\nexec "$@"\n')
+        (root / name).chmod(0o755)
+    (root / "tests/conftest.py").write_text("")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "More")
+    result = await build(MENDS % breaks, test, max_turns=2)
+    assert (result.decision, len(result.turns)) == ("approved", 2)
+    first = result.turns[0].issues
+    assert "the tests can be started without what the Player has changed" in first
 
 
-async def test_where_the_tests_ran_the_checkout_s_code_it_is_said_and_not_approved(
-    root: Path, build: Build, tmp_path: Path
+async def test_a_test_command_that_could_not_be_run_before_is_the_user_s_fault(
+    root: Path, build: Build
 ) -> None:
-    (root / "src/shop/prices.py").write_text("def with_tax(cents):\n    return cents * 2\n")
-    place = editable(tmp_path, root, "by a finder before all others")
-    result = await build("echo 'raise SystemError' > src/shop/prices.py", with_site(place))
+    (root / "tests/conftest.py").write_text("import nothing_such\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Break")
+    result = await build(f"{RIGHT}; echo '# nothing' >> tests/conftest.py", max_turns=3)
+    assert (result.decision, len(result.turns)) == ("configuration_error", 1)
+    assert "mend --test, as " in result.summary
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="it takes Node")
+async def test_a_file_without_a_test_is_no_test_that_ran(root: Path, build: Build) -> None:
+    (root / "sum.test.js").write_text("require('node:test')('adds', () => { throw Error('x'); });")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Sum")
+    node = "node --test --test-reporter=junit --test-reporter-destination={junit}"
+    result = await build(": > sum.test.js; echo > sum.js", node)
     assert result.decision == "max_turns_exceeded"
-    why = "the tests ran the checkout's code, not the worktree's: src/shop/prices.py"
-    assert why in result.summary
-    assert "src/shop/prices.py" in evidence(root)["imported"]["checkout"]
+    assert "exited with 0, 0 tests passed, none failed, 1 skipped" in result.summary
 
 
-async def test_what_a_subprocess_of_the_tests_runs_is_seen_too(
-    root: Path, build: Build, tmp_path: Path
+# what is cached
+
+CACHED = """\
+import importlib.util, os, py_compile
+path = "src/shop/prices.py"
+to = importlib.util.cache_from_source(os.path.abspath(path))
+os.makedirs(os.path.dirname(to), exist_ok=True)
+right = path + ".right"
+open(right, "w").write("def with_tax(cents):\\n    return cents * 2\\n")
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+py_compile.compile(right, to, dfile=path, invalidation_mode=mode)
+os.remove(right)
+open(path, "a").write("\\n# done\\n")
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "caches"])
+async def test_what_a_player_has_left_in_a_cache_is_not_what_the_tests_run(
+    root: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
-    place = editable(tmp_path, root, "by a finder before all others")
-    code = f"import site; site.addsitedir({str(place)!r}); import shop.prices"
-    run = f"import subprocess, sys; subprocess.check_call([sys.executable, '-c', {code!r}])"
-    (tmp_path / "run.py").write_text(run)
-    result = await build(RIGHT, f"{PYTEST} && {quote(sys.executable)} {tmp_path}/run.py")
-    assert "the tests ran the checkout's code" in result.summary
+    if prefix:
+        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / prefix))
+    (tmp_path / "cached.py").write_text(CACHED)
+    result = await build(f"{quote(sys.executable)} {tmp_path}/cached.py")
+    assert result.decision == "max_turns_exceeded"
+    assert "test_tax_is_added: AssertionError: assert 100 == 200" in result.summary
 
 
-async def test_a_file_outside_that_the_tests_ran_may_not_be_changed_meanwhile(
-    root: Path, build: Build, tmp_path: Path
-) -> None:
-    (root / "helpers.py").write_text("def help(): pass\n")
-    change = f"echo 'def help(): return 1' > {root}/helpers.py"
-    test = f"PYTHONPATH=$PYTHONPATH:{root} {PYTEST}"
-    use = "printf 'import helpers\\n' >> tests/test_prices.py"
-    result = await build(f"{RIGHT}; {use}; {change}", test)
-    assert "changed outside the worktree, and run by the tests: helpers.py" in result.summary
-
-
-async def test_a_sitecustomize_of_the_user_s_is_run_as_well(
-    root: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import os; os.environ['MINE'] = 'run'\n")
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    )
-    use = "printf '\\ndef test_mine():\\n    import os; assert os.environ[\"MINE\"]\\n'"
-    result = await build(f"{RIGHT}; {use} >> tests/test_prices.py")
-    assert (result.decision, result.summary) == ("approved", "3 tests passing")
+async def test_a_cache_that_is_committed_stays(root: Path, build: Build) -> None:
+    for name in ("src/shop/__pycache__/kept.pyc", "src/shop/__pycache__/gone.pyc"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+    git(root, "add", "--force", "src/shop/__pycache__/kept.pyc")
+    git(root, "commit", "-q", "-m", "Keep")
+    result = await build(f"{RIGHT}; touch src/shop/__pycache__/gone.pyc")
+    assert result.decision == "approved"
+    left = [path.name for path in (result.worktree / "src/shop/__pycache__").iterdir()]
+    assert left == ["kept.pyc"]

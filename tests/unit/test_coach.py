@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from guardkit.orchestrator.coach import CoachTurn, Findings, conclude, judge
+from guardkit.orchestrator.coach import judge
 from guardkit.orchestrator.commands import CommandResult
+from guardkit.orchestrator.conclusion import conclude
+from guardkit.orchestrator.findings import CoachTurn, Findings
 from guardkit.orchestrator.imported import Imported
 from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.trees import Changes

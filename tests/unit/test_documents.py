@@ -11,10 +11,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from guardkit.orchestrator.coach import Findings, judge
+from guardkit.orchestrator.coach import judge
 from guardkit.orchestrator.commands import CommandResult
-from guardkit.orchestrator.documents import LIMIT, Documents, clear_turns, remove, write_turn
+from guardkit.orchestrator.documents import LIMIT, Documents
+from guardkit.orchestrator.findings import Findings
 from guardkit.orchestrator.junit import Report
+from guardkit.orchestrator.turn_files import clear_turns, remove, write_turn
 from guardkit.progress.folder import Folder, open_root
 from guardkit.testing import FakeClock
 

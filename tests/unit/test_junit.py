@@ -54,8 +54,10 @@ COUNTED = {
     "nextest-flaky": (4, 0, 1),
     "nextest-green": (4, 0, 0),
     "node": (13, 6, 7),
+    "node-files": (1, 3, 0),  # what is only a file is no test
     "node-green": (8, 6, 0),
     "node20": (13, 6, 7),
+    "node20-files": (1, 3, 0),
     "node20-green": (8, 6, 0),
     "nose2": (2, 4, 8),
     "phpunit": (3, 3, 7),

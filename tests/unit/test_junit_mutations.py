@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from guardkit.orchestrator.junit import ReportError, read_junit
 
 REPORTS = Path(__file__).parents[1] / "reports"
-GREEN = ("-green", "-flaky", "-unbuilt")
+GREEN = ("-green", "-flaky", "-unbuilt", "-files")
 RED = sorted(path.stem for path in REPORTS.glob("*.xml") if not path.stem.endswith(GREEN))
 FAILS = {"failure", "error", "rerunFailure", "rerunError", "flakyFailure", "flakyError"}
 FAILING = ("failures", "errors")

@@ -1,29 +1,67 @@
-"""Tells the Coach which files Python has imported, in each process of the tests.
+"""Tells the Coach which code Python has run, and which files it has read, in the tests' processes.
 
 Python imports this module as it starts, whatever runs in it, by PYTHONPATH. It is written for any
 version that a repository may be tested with, and hands on to the module that it hides.
 """
 
-# ruff: noqa: PTH100, PTH120 - for a Python without annotations, that is to start at once
+# ruff: noqa: PTH100, PTH114, PTH118, PTH120 - for a Python without annotations, that is to start at once
 
 import atexit
 import os
 import sys
 
+TO, BELOW = os.environ.get("GUARDKIT_IMPORTED_FILE"), os.environ.get("GUARDKIT_READ_BELOW")
+NOT_READ = os.O_WRONLY | os.O_TRUNC | os.O_EXCL
+CODE, READ = "", "<"  # before a path
+
+ran, read, written = set(), set(), set()
+
+
+def hear(event, arguments):
+    """Take an event of Python's, such as that code of a file is run; whatever is wrong with it."""
+    try:
+        if event == "open":
+            path, flags = arguments[0], arguments[2]
+            if isinstance(path, (str, bytes)):
+                path = os.path.abspath(os.fsdecode(path))
+                if not path.startswith(BELOW):
+                    return
+                if flags & NOT_READ:
+                    written.add(path)
+                elif path not in written:
+                    read.add(path)
+        elif event == "exec":
+            path = getattr(arguments[0], "co_filename", "")
+            if path.startswith(os.sep):
+                ran.add(path)
+        elif event == "import" and arguments[1]:  # an extension module
+            ran.add(os.path.abspath(arguments[1]))
+        elif event == "os.rename":
+            written.add(os.path.abspath(os.fsdecode(arguments[1])))
+    except Exception:  # of whatever stands in for a path: the tests are to see that themselves
+        return
+
 
 def tell():
-    """Append the files of all modules, each ended by a NUL, to the file that is asked for."""
-    to = os.environ.get("GUARDKIT_IMPORTED_FILE")
-    if not to:
-        return
-    files = set()
+    """Append what was run, and read, as paths ended by a NUL, to the file that is asked for."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str):
-            files.add(os.path.realpath(file))
-    text = "".join(file + "\0" for file in sorted(files))
+            ran.add(os.path.abspath(file))
+    folders = {}
+
+    def with_real(path):
+        above, name = os.path.split(path)
+        if above not in folders:
+            folders[above] = os.path.realpath(above)
+        real = os.path.join(folders[above], name)
+        return {path, os.path.realpath(real) if os.path.islink(real) else real}
+
+    told = {CODE + each for path in list(ran) for each in with_real(path)}
+    told |= {READ + each for path in read - ran for each in with_real(path)}
+    text = "".join(path + "\0" for path in sorted(told))
     try:
-        fd = os.open(to, os.O_WRONLY | os.O_APPEND)
+        fd = os.open(TO, os.O_WRONLY | os.O_APPEND)
     except OSError:  # the tests are over, or run elsewhere
         return
     os.write(fd, text.encode("utf-8", "surrogateescape"))
@@ -45,5 +83,9 @@ def hand_on():
         spec.loader.exec_module(module)
 
 
-atexit.register(tell)
+if TO:
+    BELOW = BELOW or os.sep
+    if hasattr(sys, "addaudithook"):  # since Python 3.8
+        sys.addaudithook(hear)
+    atexit.register(tell)
 hand_on()
