@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from guardkit import Clock, Turn
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import coach, judge, workspace
+from guardkit.orchestrator import coach, judge
 from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.budgets import Deadlines, Ledger
@@ -22,6 +22,7 @@ from guardkit.orchestrator.commands import CommandResult, Seat, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.imported import read_imported, search_path
+from guardkit.orchestrator.kept import keep
 from guardkit.orchestrator.outside import Observation, changed, observe
 from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.telling import Telling
@@ -109,7 +110,7 @@ class Turns:
         litter = await self._litter(taken)
         content = await write_tree(tree.git, tree.index, litter)
         whole = await write_tree(tree.git, tree.index, {})
-        await workspace.keep(tree, f"turn-{turn.number}", content)
+        await keep(tree.git, tree.path.name, f"turn-{turn.number}", content)
         since = taken[-1].validation_results.after if taken else tree.baseline
         own = sorted(await compare(tree.git, since, whole))
         theirs = {*own, *(path for each in taken for path in each.validation_results.own)}
@@ -161,7 +162,7 @@ class Turns:
             tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
         )
         after = await write_tree(tree.git, tree.index, {})
-        await workspace.keep(tree, f"after-{number}", after)
+        await keep(tree.git, tree.path.name, f"after-{number}", after)
         touched = await compare(tree.git, found.after, after)
         return replace(
             found,

@@ -336,6 +336,18 @@ def test_what_an_earlier_run_was_moved_aside_to_is_removed_by_its_name(root: Pat
     assert [name for name in left(root) if "kept" in name] == []
 
 
+def test_the_trees_of_all_earlier_runs_are_removed_with_the_task(root: Path) -> None:
+    for _ in range(3):
+        build(root, "echo 1 > prices.py; exit 1")
+        git(root, "worktree", "remove", "--force", ".guardkit/worktrees/TASK-1")
+        git(root, "branch", "-q", "-D", "autobuild/TASK-1")
+    kept = [ref for ref in left(root) if ref.endswith("/turn-1")]
+    place = "refs/guardkit/TASK-1"
+    assert kept == [f"{place}/earlier/{run}/turn-1" for run in (1, 2)] + [f"{place}/turn-1"]
+    assert drop(root, "TASK-1") == (0, "TASK-1: removed the trees that were kept\n", [])
+    assert left(root) == []
+
+
 def test_what_is_being_built_is_not_removed(root: Path) -> None:
     with busy(root):
         code, _, [why] = drop(root, "TASK-1", "--force")
