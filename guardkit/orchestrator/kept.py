@@ -25,7 +25,7 @@ async def is_kept(git: Git, task_id: str, name: str) -> bool:
 
 
 async def shelve(git: Git, task_id: str) -> None:
-    """Move what is kept of the newest run of a task to that of the earlier ones; raises GitError."""
+    """Move what is kept of the newest run of a task to that of earlier ones; raises GitError."""
     found = await find_kept(git, task_id)
     runs = [name.split("/")[1] for name in found if name.startswith(EARLIER)]
     number = 1 + max((int(run) for run in runs if run.isdecimal()), default=0)
