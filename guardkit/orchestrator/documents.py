@@ -7,7 +7,6 @@ report that cannot be read is no proof.
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ import msgspec
 from guardkit.clock import Clock
 from guardkit.orchestrator.coach import NO_REPORT, CoachTurn, feedback, player_turn
 from guardkit.orchestrator.environment import Secrets
+from guardkit.orchestrator.folders import delete
 from guardkit.orchestrator.junit import Report, ReportError, read_junit
 from guardkit.orchestrator.rawlog import RawLog
 from guardkit.progress.folder import Folder, open_builds, temporary
@@ -223,7 +223,7 @@ def write_turn(folder: Folder, judged: CoachTurn) -> str:
 def remove(folder: Folder, name: str) -> None:
     """Remove whatever the Player has made of a file: a fifo, a link, a folder.
 
-    A folder gets another name first, as what is in it may be too deep, or forbid to be removed.
+    A folder gets another name first, as what is in it may forbid to be removed.
     Raises OSError.
     """
     try:
@@ -233,8 +233,8 @@ def remove(folder: Folder, name: str) -> None:
     except OSError:  # Linux and macOS do not agree on which
         aside = temporary()
         folder.rename(name, aside)
-        with suppress(RecursionError):
-            shutil.rmtree(aside, ignore_errors=True, dir_fd=folder.fd)
+        with suppress(OSError):
+            delete(aside, folder.fd)
 
 
 def _write(folder: Folder, name: str, document: bytes) -> None:

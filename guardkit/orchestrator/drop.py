@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 
 from guardkit.clock import Clock
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
+from guardkit.orchestrator import folders
 from guardkit.orchestrator.git import Git, GitError, pin
 from guardkit.orchestrator.kept import REFS, find_kept, find_tasks, forget
 from guardkit.orchestrator.lease import wait_for_agents
@@ -84,14 +84,13 @@ async def find_left(root: Path, name: str, clock: Clock) -> Left:
 async def drop(left: Left) -> None:
     """Remove a worktree, its branch, and the trees that were kept of it; raise WorkspaceError."""
     git, name = left.git, left.name
-    if name in await known(git, left.path.parent):
-        await git.asks("worktree", "remove", "--force", "--force", str(left.path))
     if await to_thread.run_sync(os.path.lexists, left.path):
         try:
             await to_thread.run_sync(delete, left.git.folder, name)
         except OSError as error:
             raise WorkspaceError(f"{left.path} cannot be removed: {error.strerror}") from error
-        await git.asks("worktree", "prune")
+    if name in await known(git, left.path.parent):
+        await git.asks("worktree", "remove", "--force", "--force", str(left.path))
     if left.has_branch:
         await git.run("branch", "-q", "-D", f"autobuild/{name}")
     await forget(git, name, left.kept)
@@ -139,14 +138,12 @@ async def _find_changes(git: Git, path: Path, branch: str) -> list[str]:
     ]
 
 
-def _find_inner(folder: Path) -> list[str]:
+def _find_inner(top: Path) -> list[str]:
     """Return the repositories in a worktree, also in what git ignores, and its submodules."""
-    found, below = list[str](), [folder]
-    while below and len(found) < MAX_INNER:
-        with suppress(OSError), os.scandir(below.pop()) as entries:
-            for entry in entries:
-                if entry.name == ".git" and Path(entry).parent != folder:
-                    found.append(shown(str(Path(entry).parent.relative_to(folder))))
-                elif entry.is_dir(follow_symlinks=False):
-                    below.append(Path(entry))
+    found = list[str]()
+    for at, inside in folders.walk(str(top)):
+        if len(found) == MAX_INNER:
+            break
+        if at and not isinstance(inside, OSError) and any(each.name == ".git" for each in inside):
+            found.append(shown(at.rstrip("/")))
     return sorted(found)

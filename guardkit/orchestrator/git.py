@@ -173,9 +173,10 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         """Return git, and the descriptor at whose end git, and all in its group, is killed."""
         env = environment(self._own())
         more = (word for setting in self.config for word in ("-c", setting))
-        command = (shutil.which("git", path=env.get("PATH")), *OPTIONS, *more, *arguments)
-        if not command[0]:
+        program = shutil.which("git", path=env.get("PATH"))
+        if not program:
             raise GitError(f"git cannot be run in {self._where}, is it installed?")
+        command = (program, *OPTIONS, *more, *arguments)
         theirs, ours = os.pipe()
         try:
             process = Popen(

@@ -1,6 +1,5 @@
 """Where a build works: a git worktree, and the branch and the refs that belong to it."""
 
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 
 from guardkit.clock import Clock
 from guardkit.errors import WorkspaceError
+from guardkit.orchestrator import folders
 from guardkit.orchestrator.apart import Inner, walk
 from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
 from guardkit.orchestrator.kept import KEPT, forget, is_kept, keep, shelve
@@ -217,7 +217,7 @@ async def _undo(place: Workspace) -> None:
 def delete(root: Path, task_id: str) -> None:
     """Delete the folder of a worktree, whatever git knows of it; raises OSError."""
     with open_worktrees(root) as folder:
-        shutil.rmtree(task_id, dir_fd=folder.fd)
+        folders.delete(task_id, folder.fd)
 
 
 def _make_home(root: Path) -> None:
