@@ -82,12 +82,16 @@ def _signal(snapshot: Snapshot, root: str) -> str:
     from guardkit.progress.folder import open_builds
 
     task_id, tracker = snapshot.task_id, snapshot.tracker
-    pid = find_builder(tracker)
+    pid = 0
+    with suppress(OSError), open_builds(root) as builds:
+        pid = find_builder(builds, snapshot)
+        if pid:
+            with suppress(OSError), builds.folder(task_id) as folder:
+                folder.replace(REQUEST, f"by {getuser()}, with guardkit cancel".encode())
+            pid = find_builder(builds, snapshot)  # again: to write may have taken long
     if not pid:
         who = f"process {tracker.pid} on {tracker.host}"
         return f"{task_id} is built by {who}, which is not seen from here: end it there"
-    with suppress(OSError), open_builds(root) as builds, builds.folder(task_id) as folder:
-        folder.replace(REQUEST, f"by {getuser()}, with guardkit cancel".encode())
     try:
         os.kill(pid, SIGTERM if ignores(pid, SIGINT) else SIGINT)
     except OSError as error:

@@ -1,26 +1,47 @@
-"""Which process builds a task: proven, as a number alone may be anybody's."""
+"""Which process builds a task: proven by the locks that it holds, as anybody may write a number."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 
-from guardkit.progress.lock import boot_id
-from guardkit.progress.snapshot import Tracker
+from guardkit.progress.folder import Folder
+from guardkit.progress.lock import place_of
+from guardkit.progress.paths import LOCK
+from guardkit.progress.snapshot import Snapshot
+
+KIND = ("OFDLCK", "WRITE")  # of a lock, as a builder takes it
 
 
-def find_builder(tracker: Tracker) -> int:
-    """Return the process that has the lock file of a living build open, 0 where none is seen.
+def find_builder(builds: Folder, snapshot: Snapshot) -> int:
+    """Return the process of a living build, 0 where none is seen that is proven to be it.
 
-    It is seen on Linux alone, and not in another container or on another machine.
+    builds: the folder of the builds below the root.
+    The process that the document names has locked the bytes of the task and the run in the lock
+    file of that folder. To have the file open, or a read lock, is no proof, nor is what the
+    document says of the file. It is seen on Linux alone, and not in another container or on
+    another machine. The kernel shows the locks of a descriptor in proc_pid_fdinfo(5).
     """
-    if not tracker.lock or tracker.boot_id != boot_id():
-        return 0
+    pid, task_id = snapshot.tracker.pid, snapshot.task_id
+    wanted = place_of(task_id), place_of(task_id, snapshot.tracker.run_id)
     with suppress(OSError):
-        for entry in os.scandir(f"/proc/{tracker.pid}/fd"):
-            with suppress(OSError):
-                found = os.stat(entry.path)
-                if f"{found.st_dev}:{found.st_ino}" == tracker.lock:
-                    return tracker.pid
+        ranges = [*_locked(pid, builds.status(LOCK))]
+        if all(any(first <= byte <= last for first, last in ranges) for byte in wanted):
+            return pid
     return 0
+
+
+def _locked(pid: int, file: os.stat_result) -> Iterator[tuple[int, float]]:
+    """Yield the first and the last byte of what a process has write-locked in a file."""
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            if not os.path.samestat(os.stat(entry.path), file):
+                continue
+            with open(f"/proc/{pid}/fdinfo/{entry.name}", encoding="ascii") as told:
+                lines = [line.split() for line in told if line.startswith("lock:")]
+            for words in lines:
+                if (words[2], words[4]) == KIND:
+                    first, last = words[7:9]
+                    yield int(first), float("inf") if last == "EOF" else int(last)
 
 
 def ignores(pid: int, signal: int) -> bool:

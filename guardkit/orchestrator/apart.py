@@ -1,14 +1,14 @@
 """What lies in a worktree and is no part of its branch: ignored files, and inner repositories."""
 
-import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from anyio import to_thread
 from msgspec.structs import replace
 
+from guardkit.orchestrator import folders
 from guardkit.orchestrator.git import Git, GitError
 from guardkit.orchestrator.phrases import some
 from guardkit.orchestrator.trees import GITLINK, OURS, entries, others, shown
@@ -29,28 +29,38 @@ async def walk(git: Git) -> dict[str, Inner]:
     return await to_thread.run_sync(_walk, git.folder, [*made, *linked])
 
 
-def _walk(folder: Path, inside: list[str]) -> dict[str, Inner]:
+def _walk(top: Path, inside: Iterable[str]) -> dict[str, Inner]:
     found = dict[str, Inner]()
-    with suppress(RecursionError):  # nobody makes folders so deep to work in them
-        for path in inside:
-            for file in _files(folder / path):
-                if len(found) == MAX_FILES:
-                    return found
-                found[shown(str(file.relative_to(folder)))] = state_of(file)
+    for path in inside:
+        for file, state in _files(top, path.rstrip("/")):
+            if len(found) == MAX_FILES:
+                return found
+            found[shown(file)] = state
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in {".git", CACHE})
-        links = [name for name in folders if Path(at, name).is_symlink()]
-        yield from (Path(at, name) for name in sorted([*names, *links]) if name != ".git")
+def _files(top: Path, path: str) -> Iterator[tuple[str, Inner]]:
+    """Yield the files in a folder; of one in it that cannot be looked into, that itself."""
+    for at, found in folders.walk(f"{top}/{path}"):
+        if isinstance(found, OSError):
+            if at and not isinstance(found, FileNotFoundError):
+                yield f"{path}/{at}", ()
+            continue
+        found[:] = [entry for entry in found if not _is_passed_over(entry)]
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                yield f"{path}/{at}{entry.name}", state_of(entry)
 
 
-def state_of(file: Path) -> Inner:
+def _is_passed_over(entry: folders.Entry) -> bool:
+    is_cache = entry.name == CACHE and entry.is_dir(follow_symlinks=False)
+    return entry.name == ".git" or is_cache
+
+
+def state_of(entry: folders.Entry | Path) -> Inner:
     """Return what tells that a file has changed."""
     try:
-        found = file.lstat()
+        found = entry.stat(follow_symlinks=False)
     except OSError:
         return ()
     return stat.S_IFMT(found.st_mode), found.st_size, found.st_mtime_ns, found.st_ino

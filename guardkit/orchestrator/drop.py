@@ -1,8 +1,7 @@
 """Removes what a build has left, unless there is work in it that is nowhere else."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,13 +12,15 @@ from msgspec.structs import replace
 
 from guardkit.clock import Clock
 from guardkit.errors import BuildAlreadyRunningError, WorkspaceError
+from guardkit.orchestrator import folders
 from guardkit.orchestrator.git import Git, GitError, pin
 from guardkit.orchestrator.home import delete, is_being_built
+from guardkit.orchestrator.kept import REFS, find_kept, find_tasks, forget
 from guardkit.orchestrator.lease import wait_for_agents
 from guardkit.orchestrator.leftovers import known
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.trees import compare, make_tree, shown
-from guardkit.orchestrator.workspace import REFS, open_git
+from guardkit.orchestrator.workspace import open_git
 from guardkit.progress.paths import HOME, WORKTREES
 
 PREFIX = "refs/heads/autobuild/"
@@ -33,6 +34,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     name: of its worktree and its branch; the task's id, or what an earlier one was renamed to.
     path: of the worktree.
     is_there: whether there is a folder. has_branch: whether there is a branch.
+    kept: the names of what is kept of it in refs, also of earlier runs.
     work: what is nowhere else, a line each.
     """
 
@@ -41,11 +43,12 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     git: Git
     is_there: bool
     has_branch: bool
+    kept: Collection[str]
     work: Sequence[str]
 
     def __str__(self) -> str:
         what = "worktree" * self.is_there, f"branch autobuild/{self.name}" * self.has_branch
-        return " and ".join(filter(None, what))
+        return " and ".join(filter(None, what)) or "the trees that were kept"
 
 
 async def find_left(root: Path, name: str, clock: Clock) -> Left:
@@ -61,31 +64,37 @@ async def find_left(root: Path, name: str, clock: Clock) -> Left:
     await wait_for_agents(root, name, clock)
     is_there = await to_thread.run_sync(os.path.lexists, path)
     has_branch = await git.shared.asks("rev-parse", "-q", "--verify", branch)
-    if not (is_there or has_branch):
+    kept = await find_kept(git, name)
+    if not (is_there or has_branch or kept):
         raise WorkspaceError(f"{name} has left neither a worktree nor a branch below {root}")
     work = [
         *(await _find_commits(git.shared, branch, but=branch) if has_branch else ()),
         *(await _find_changes(git, path, branch if has_branch else "HEAD") if is_there else ()),
     ]
-    return Left(name=name, path=path, git=git, is_there=is_there, has_branch=has_branch, work=work)
+    return Left(
+        name=name,
+        path=path,
+        git=git,
+        is_there=is_there,
+        has_branch=has_branch,
+        kept=kept.keys(),
+        work=work,
+    )
 
 
 async def drop(left: Left) -> None:
     """Remove a worktree, its branch, and the trees that were kept of it; raise WorkspaceError."""
     git, name = left.git, left.name
-    if name in await known(git, left.path.parent):
-        await git.asks("worktree", "remove", "--force", "--force", str(left.path))
     if await to_thread.run_sync(os.path.lexists, left.path):
         try:
             await to_thread.run_sync(delete, left.git.folder, name)
         except OSError as error:
             raise WorkspaceError(f"{left.path} cannot be removed: {error.strerror}") from error
-        await git.asks("worktree", "prune")
+    if name in await known(git, left.path.parent):
+        await git.asks("worktree", "remove", "--force", "--force", str(left.path))
     if left.has_branch:
         await git.run("branch", "-q", "-D", f"autobuild/{name}")
-    refs = await git.shared.run("for-each-ref", "--format=delete %(refname)", f"{REFS}/{name}")
-    if refs:
-        await git.shared.run("update-ref", "--stdin", stdin=refs.encode())
+    await forget(git, name, left.kept)
 
 
 async def names(root: Path, clock: Clock) -> list[str]:
@@ -93,7 +102,7 @@ async def names(root: Path, clock: Clock) -> list[str]:
     git = await open_git(root, clock)
     refs = await git.shared.run("for-each-ref", "--format=%(refname)", PREFIX)
     folder = anyio.Path(root, HOME, WORKTREES)
-    found = {ref.removeprefix(PREFIX) for ref in refs.splitlines()}
+    found = {ref.removeprefix(PREFIX) for ref in refs.splitlines()} | await find_tasks(git)
     if await folder.is_dir():
         found |= {path.name async for path in folder.iterdir() if await path.is_dir()}
     return sorted(found)
@@ -130,14 +139,12 @@ async def _find_changes(git: Git, path: Path, branch: str) -> list[str]:
     ]
 
 
-def _find_inner(folder: Path) -> list[str]:
+def _find_inner(top: Path) -> list[str]:
     """Return the repositories in a worktree, also in what git ignores, and its submodules."""
-    found, below = list[str](), [folder]
-    while below and len(found) < MAX_INNER:
-        with suppress(OSError), os.scandir(below.pop()) as entries:
-            for entry in entries:
-                if entry.name == ".git" and Path(entry).parent != folder:
-                    found.append(shown(str(Path(entry).parent.relative_to(folder))))
-                elif entry.is_dir(follow_symlinks=False):
-                    below.append(Path(entry))
+    found = list[str]()
+    for at, inside in folders.walk(str(top)):
+        if len(found) == MAX_INNER:
+            break
+        if at and not isinstance(inside, OSError) and any(each.name == ".git" for each in inside):
+            found.append(shown(at.rstrip("/")))
     return sorted(found)

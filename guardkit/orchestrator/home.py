@@ -1,10 +1,10 @@
 """The folder of all worktrees, in which no link is followed."""
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from guardkit.errors import WorkspaceError
+from guardkit.orchestrator import folders
 from guardkit.progress.folder import Folder, open_builds, open_root
 from guardkit.progress.lock import is_taken
 from guardkit.progress.paths import HOME, WORKTREES
@@ -38,7 +38,7 @@ def is_being_built(root: Path, task_id: str) -> bool:
 def delete(root: Path, task_id: str) -> None:
     """Delete the folder of a worktree, whatever git knows of it; raises OSError."""
     with open_worktrees(root) as folder:
-        shutil.rmtree(task_id, dir_fd=folder.fd)
+        folders.delete(task_id, folder.fd)
 
 
 def make_home(root: Path) -> None:

@@ -21,8 +21,9 @@ from anyio import to_thread
 from guardkit.orchestrator.apart import CACHE
 from guardkit.orchestrator.commits import unfit
 from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.kept import KEPT, REFS, find_kept
 from guardkit.orchestrator.trees import OURS, shown
-from guardkit.orchestrator.workspace import KEPT, REFS, Worktree, current_branch
+from guardkit.orchestrator.workspace import Worktree, current_branch
 from guardkit.progress.folder import read_file
 
 MAX_BYTES = 2**20  # of a hook that are looked at
@@ -59,11 +60,8 @@ async def observe(tree: Worktree) -> Observation:
     named = {**refs, **await _files(git), **await _flags(git), **free}
     named.pop(f"branch {await current_branch(tree.git)}", None)  # told already: it is there now
     guarded |= await to_thread.run_sync(_metadata, tree)
-    for name in KEPT:
-        ref = f"{REFS}/{tree.path.name}/{name}"
-        guarded[ref] = await git.asks("rev-parse", "-q", "--verify", ref) and await git.line(
-            "rev-parse", ref
-        )
+    kept = await find_kept(git, tree.path.name)
+    guarded |= {f"{REFS}/{tree.path.name}/{name}": kept.get(name) for name in KEPT}
     if why := await unfit(tree):
         guarded[why] = True
     return Observation(named, guarded)

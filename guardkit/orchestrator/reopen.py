@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.apart import walk
 from guardkit.orchestrator.git import Git, GitError, pin
+from guardkit.orchestrator.kept import KEPT, REFS, find_kept
 from guardkit.orchestrator.leftovers import known, set_aside
-from guardkit.orchestrator.workspace import KEPT, REFS, Workspace, Worktree
+from guardkit.orchestrator.workspace import Workspace, Worktree
 
 
 async def find_base(git: Git, path: Path, branch: str) -> str:
@@ -23,16 +24,12 @@ async def find_base(git: Git, path: Path, branch: str) -> str:
         f"the worktree {path}": name in there and await anyio.Path(path).is_dir(),
         f"the branch {branch}": await git.shared.asks("rev-parse", "-q", "--verify", branch),
     }
-    wanted |= {
-        f"{REFS}/{name}/{ref}": await git.shared.asks(
-            "rev-parse", "-q", "--verify", f"{REFS}/{name}/{ref}"
-        )
-        for ref in KEPT
-    }
+    kept = await find_kept(git, name)
+    wanted |= {f"{REFS}/{name}/{each}": each in kept for each in KEPT}
     missing = next((what for what, is_there in wanted.items() if not is_there), None)
     if missing:
         raise WorkspaceError(f"{name} cannot be resumed: {missing} is gone; start without --resume")
-    return await git.shared.line("rev-parse", f"{REFS}/{name}/base")
+    return kept["base"]
 
 
 async def go_on(place: Workspace) -> Workspace | None:
@@ -61,6 +58,6 @@ async def reopen(place: Workspace, index: Path) -> Worktree:
     if (git.common or git.git_dir) != (place.git.common or place.git.git_dir):
         raise WorkspaceError(f"the .git of {place.path} leads to another repository: drop it")
     own = replace(git, index=index)
-    baseline = await git.shared.line("rev-parse", f"{REFS}/{place.path.name}/baseline")
+    baseline = (await find_kept(git, place.path.name))["baseline"]
     await own.run("read-tree", baseline)
     return Worktree(place=place, git=git, baseline=baseline, index=index, inner=await walk(own))

@@ -8,13 +8,13 @@ from shlex import quote
 
 from msgspec.structs import replace
 
-from guardkit.orchestrator import workspace
 from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.caches import clear_caches
 from guardkit.orchestrator.commands import Seat, run_command
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.findings import Findings
 from guardkit.orchestrator.imported import Imported, State, read_told, search_path, summarise
+from guardkit.orchestrator.kept import keep
 from guardkit.orchestrator.loose import with_loose
 from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.trees import compare, write_tree
@@ -60,7 +60,7 @@ class Trial:
             tree.git, tree.baseline, found.tree, found.changes, skipped=skipped
         )
         after = await write_tree(tree.git, tree.index, {})
-        await workspace.keep(tree, f"after-{number}", after)
+        await keep(tree.git, tree.path.name, f"after-{number}", after)
         touched = await compare(tree.git, found.after, after)
         return replace(
             found,

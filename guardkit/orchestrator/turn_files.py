@@ -2,12 +2,12 @@
 
 import os
 import re
-import shutil
 from contextlib import suppress
 from io import FileIO
 
 import msgspec
 
+from guardkit.orchestrator import folders
 from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn
 from guardkit.orchestrator.handed import feedback, player_turn
@@ -94,7 +94,7 @@ def write_turn(folder: Folder, judged: CoachTurn) -> str:
 def remove(folder: Folder, name: str) -> None:
     """Remove whatever the Player has made of a file: a fifo, a link, a folder.
 
-    A folder gets another name first, as what is in it may be too deep, or forbid to be removed.
+    A folder gets another name first, as what is in it may forbid to be removed.
     Raises OSError.
     """
     try:
@@ -104,8 +104,8 @@ def remove(folder: Folder, name: str) -> None:
     except OSError:  # Linux and macOS do not agree on which
         aside = temporary()
         folder.rename(name, aside)
-        with suppress(RecursionError):
-            shutil.rmtree(aside, ignore_errors=True, dir_fd=folder.fd)
+        with suppress(OSError):
+            folders.delete(aside, folder.fd)
 
 
 def _write(folder: Folder, name: str, document: bytes) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from guardkit.orchestrator import workspace
 from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.findings import CoachTurn, Findings
+from guardkit.orchestrator.kept import keep
 from guardkit.orchestrator.trees import compare, find_litter, write_tree
 from guardkit.orchestrator.workspace import Worktree
 
@@ -19,7 +19,7 @@ async def measure(
     litter = await _litter(tree, taken)
     content = await write_tree(tree.git, tree.index, litter)
     whole = await write_tree(tree.git, tree.index, {})
-    await workspace.keep(tree, f"turn-{number}", content)
+    await keep(tree.git, tree.path.name, f"turn-{number}", content)
     since = taken[-1].validation_results.after if taken else tree.baseline
     own = sorted(await compare(tree.git, since, whole))
     theirs = {*own, *(path for each in taken for path in each.validation_results.own)}

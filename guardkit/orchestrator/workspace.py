@@ -15,13 +15,11 @@ from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.apart import Inner, walk
 from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
 from guardkit.orchestrator.home import delete, is_being_built, is_there, make_home, unusable
+from guardkit.orchestrator.kept import KEPT, forget, is_kept, keep, shelve
 from guardkit.orchestrator.leftovers import remedy, worktrees
 from guardkit.orchestrator.submodules import fill
 from guardkit.orchestrator.trees import copy_index, first_tree
 from guardkit.progress.paths import HOME, WORKTREES
-
-REFS = "refs/guardkit"
-KEPT = ("base", "baseline")  # what a build is measured against, by which it may be resumed
 
 FindBase = Callable[[Git, Path, str], Awaitable[str]]
 
@@ -104,8 +102,8 @@ async def check_free(place: Workspace) -> None:
     await git.run("check-ref-format", "--branch", place.branch)
     await to_thread.run_sync(is_there, root, name)
     if aside := await remedy(place.git, place.path, place.branch):
-        kept = await git.asks("rev-parse", "-q", "--verify", f"{REFS}/{name}/baseline")
-        ways = "go on with it by --resume, or move it aside" if kept else "move it aside"
+        goes_on = await is_kept(git, name, "baseline")
+        ways = "go on with it by --resume, or move it aside" if goes_on else "move it aside"
         what = f"{place.branch} is of an earlier run: {ways}: "
         raise WorkspaceError(what + aside)
 
@@ -139,9 +137,12 @@ async def open_workspace(place: Workspace, index: Path) -> Worktree:
     await to_thread.run_sync(make_home, place.root)
     if await to_thread.run_sync(is_there, place.root, place.path.name):
         raise WorkspaceError(f"{place.path} was made by somebody else just now: try again")
-    await _shelve(place)  # first: what was half made must not be taken for an earlier run's
+    await shelve(
+        place.git, place.path.name
+    )  # first: what was half made must not be taken for an earlier run's
     # In two steps: only a branch that we have made ourselves is ever taken back.
-    await place.git.shared.run("update-ref", f"refs/heads/{place.branch}", place.base, "")
+    branch = f"refs/heads/{place.branch}"
+    await place.git.shared.run("update-ref", "--no-deref", branch, place.base, "")
     try:
         add = ("worktree", "add", str(place.path), place.branch)
         await place.git.run(*add, limit=LIMIT_CHECKOUT)
@@ -170,27 +171,9 @@ async def _measure(place: Workspace, index: Path) -> Worktree:
         missing=missing,
         inner=await walk(own),
     )
-    await keep(tree, "base", place.base)
-    await keep(tree, "baseline", tree.baseline)
+    await keep(git, place.path.name, "base", place.base)
+    await keep(git, place.path.name, "baseline", tree.baseline)
     return tree
-
-
-async def _shelve(place: Workspace) -> None:
-    """Move the trees of an earlier run of the task out of the way."""
-    refs = f"{REFS}/{place.path.name}"
-    fields = "%(refname) %(objectname)"
-    git = place.git.shared
-    listed = (await git.run("for-each-ref", f"--format={fields}", refs)).splitlines()
-    pairs = [line.removeprefix(f"{refs}/").partition(" ") for line in listed]
-    new = [(name, value) for name, _, value in pairs if not name.startswith("earlier/")]
-    lines = [f"delete {refs}/{name}\nupdate {refs}/earlier/{name} {value}\n" for name, value in new]
-    if lines:
-        await git.run("update-ref", "--stdin", stdin="".join(lines).encode())
-
-
-async def keep(tree: Worktree, name: str, content: str) -> None:
-    """Keep a tree, or a commit, as `refs/guardkit/TASK/name`; raises GitError."""
-    await tree.git.shared.run("update-ref", f"{REFS}/{tree.place.path.name}/{name}", content)
 
 
 async def _undo(place: Workspace) -> None:
@@ -199,9 +182,9 @@ async def _undo(place: Workspace) -> None:
         await to_thread.run_sync(delete, place.root, place.path.name)
     await place.git.asks("worktree", "remove", "--force", "--force", str(place.path))
     git = place.git.shared
-    await git.asks("update-ref", "-d", f"refs/heads/{place.branch}", place.base)
-    for name in KEPT:
-        await git.asks("update-ref", "-d", f"{REFS}/{place.path.name}/{name}")
+    await git.asks("update-ref", "--no-deref", "-d", f"refs/heads/{place.branch}", place.base)
+    with suppress(GitError):
+        await forget(git, place.path.name, KEPT)
 
 
 async def current_branch(git: Git) -> str:

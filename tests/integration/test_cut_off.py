@@ -15,7 +15,7 @@ from guardkit import assess, read_progress
 from guardkit.errors import GuardKitError
 
 from ..agent_scripts import PLAYERS, TEST, install, make_project
-from ..repositories import git
+from ..repositories import git, has_said
 from .test_cli import GUARDKIT
 
 pytestmark = pytest.mark.usefixtures("git_identity")
@@ -137,3 +137,29 @@ def test_a_build_that_is_cut_off_leaves_nothing_behind_and_goes_on(
         check_worktree(root)
         go_on(root, kind, marked)
         until_gone(mark, within=5.0)
+
+
+@pytest.mark.parametrize("kind", ["smudge", "process", "clean"])
+def test_of_a_filter_at_work_in_setup_nothing_is_left_when_guardkit_is_killed(
+    tmp_path: Path, kind: str
+) -> None:
+    root, pid = make_project(tmp_path / "project"), tmp_path / "pid"
+    (root / ".gitattributes").write_text("*.md filter=slow\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "Slow")
+    git(root, "config", f"filter.slow.{kind}", f"sleep 1000 & echo $$ > {pid}; exec sleep 1000")
+    mark = f"{MARK}={os.urandom(8).hex()}"
+    env = {**install(tmp_path / "bin"), MARK: mark.partition("=")[2]}
+    null = subprocess.DEVNULL
+    with subprocess.Popen(autobuild(root, "plain"), env=env, stdout=null, stderr=null) as process:
+        until_said(pid, process)
+        assert len(processes(mark)) > 2
+        process.kill()
+    until_gone(mark, within=1.0)
+
+
+def until_said(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Return once something is in a file."""
+    while not has_said(path):
+        assert process.poll() is None
+        time.sleep(0.02)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import read_events, read_progress
+from guardkit.progress.lock import place_of
 
 from ..repositories import git
 from .test_cli import GUARDKIT, building, complaint, guardkit, lines_until, started
@@ -125,6 +126,54 @@ def test_no_process_is_ended_that_does_not_hold_the_lock(tmp_path: Path) -> None
             assert ended.returncode == 7
             assert f"process {bystander.pid} on " in complaint(ended)
             assert bystander.poll() is None
+        assert process.poll() is other.poll() is None
+
+
+READER = """
+import fcntl, struct, sys
+file = open(sys.argv[1], "rb")
+for first in map(int, sys.argv[2:]):
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_RDLCK, 0, first, 1, 0))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("lock", ["of the root", "of its own"])
+def test_a_process_that_somebody_has_named_in_the_file_is_not_ended(
+    tmp_path: Path, lock: str
+) -> None:
+    """It has the lock file open, and even bytes of it locked, as anybody may who can read it."""
+    builds = tmp_path / ".guardkit/autobuild"
+    with building(tmp_path, "TASK-1") as process:
+        path = builds / "TASK-1/progress.json"
+        document = json.loads(path.read_text())
+        file = builds / ".lock" if lock == "of the root" else tmp_path / "own"
+        file.touch()
+        command = (sys.executable, "-c", READER, str(file), str(place_of("TASK-1") + 1))
+        with started(*command) as bystander:
+            assert bystander.stdout
+            assert bystander.stdout.readline() == "ready\n"
+            found = file.stat()
+            forged = {"pid": bystander.pid, "lock": f"{found.st_dev}:{found.st_ino}"}
+            document["tracker"] |= forged
+            path.write_text(json.dumps(document))
+            ended = guardkit("cancel", "TASK-1", *at(tmp_path))
+            assert ended.returncode == 7
+            assert f"TASK-1 is built by process {bystander.pid} on " in complaint(ended)
+            assert bystander.poll() is None
+        assert process.poll() is None
+        assert not (builds / "TASK-1/cancel").exists()
+
+
+def test_the_builder_of_another_task_that_somebody_has_named_is_not_ended(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1") as process, building(tmp_path, "TASK-2") as other:
+        paths = [tmp_path / f".guardkit/autobuild/TASK-{n}/progress.json" for n in (1, 2)]
+        document, forged = (json.loads(path.read_text()) for path in paths)
+        for tracker in (document["tracker"] | {"pid": other.pid}, forged["tracker"]):
+            paths[0].write_text(json.dumps(document | {"tracker": tracker}))
+            ended = guardkit("cancel", "TASK-1", *at(tmp_path))
+            assert ended.returncode == 7
         assert process.poll() is other.poll() is None
 
 
@@ -285,6 +334,18 @@ def test_what_an_earlier_run_was_moved_aside_to_is_removed_by_its_name(root: Pat
     subprocess.run(remedy, shell=True, check=True)  # noqa: S602
     assert drop(root, "TASK-1.kept-1")[0] == 0
     assert [name for name in left(root) if "kept" in name] == []
+
+
+def test_the_trees_of_all_earlier_runs_are_removed_with_the_task(root: Path) -> None:
+    for _ in range(3):
+        build(root, "echo 1 > prices.py; exit 1")
+        git(root, "worktree", "remove", "--force", ".guardkit/worktrees/TASK-1")
+        git(root, "branch", "-q", "-D", "autobuild/TASK-1")
+    kept = [ref for ref in left(root) if ref.endswith("/turn-1")]
+    place = "refs/guardkit/TASK-1"
+    assert kept == [f"{place}/earlier/{run}/turn-1" for run in (1, 2)] + [f"{place}/turn-1"]
+    assert drop(root, "TASK-1") == (0, "TASK-1: removed the trees that were kept\n", [])
+    assert left(root) == []
 
 
 def test_what_is_being_built_is_not_removed(root: Path) -> None:

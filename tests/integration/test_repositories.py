@@ -14,6 +14,7 @@ from guardkit.orchestrator import workspace
 from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.commits import LIMIT_SIGNING, Commit, commit, unfit
+from guardkit.orchestrator.kept import find_kept, forget, keep
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.orchestrator.submodules import told
 from guardkit.orchestrator.workspace import Worktree, plan_workspace
@@ -686,7 +687,7 @@ async def test_where_the_player_points_the_worktree_the_branch_of_the_checkout_i
     assert tree.git.git_dir
     (tree.git.git_dir / "commondir").write_text(f"{evil}/.git\n")
     (tree.path / "new.py").touch()
-    await workspace.keep(tree, "turn-1", await tree_of(tree))
+    await keep(tree.git, "TASK-1", "turn-1", await tree_of(tree))
     await approve(tree)
     assert git(root, "log", "--format=%s", BRANCH) == "TASK-1: Do it\nBegin\n"
     assert git(evil, "log", "--format=%s", BRANCH) == "Begin\n"
@@ -749,7 +750,7 @@ async def test_the_baseline_and_the_tree_of_each_turn_are_kept(root: Path) -> No
     tree = await open_workspace(root)
     (tree.path / "new.py").touch()
     content = await tree_of(tree)
-    await workspace.keep(tree, "turn-1", content)
+    await keep(tree.git, "TASK-1", "turn-1", content)
     git(root, "gc", "-q", "--prune=now")
     kept = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/guardkit")
     assert kept.splitlines() == [
@@ -759,22 +760,39 @@ async def test_the_baseline_and_the_tree_of_each_turn_are_kept(root: Path) -> No
     ]
 
 
-async def test_the_trees_of_an_earlier_run_are_kept_apart(root: Path) -> None:
-    tree = await open_workspace(root)
-    (tree.path / "new.py").touch()
-    content = await tree_of(tree)
-    await workspace.keep(tree, "turn-2", content)
-    git(root, "worktree", "remove", "--force", tree.path)
-    git(root, "branch", "-q", "-D", BRANCH)
+async def test_the_trees_of_all_earlier_runs_are_kept_apart(root: Path) -> None:
+    earlier = list[str]()
+    for number in (1, 2, 3):
+        tree = await open_workspace(root)
+        (tree.path / "new.py").write_text(f"run {number}")
+        content = await tree_of(tree)
+        await keep(tree.git, "TASK-1", "turn-2", content)
+        git(root, "worktree", "remove", "--force", tree.path)
+        git(root, "branch", "-q", "-D", BRANCH)
+        kept = f"refs/guardkit/TASK-1/earlier/{number}"
+        earlier += [f"{kept}/base {tree.place.base}", f"{kept}/baseline {tree.baseline}"]
+        earlier.append(f"{kept}/turn-2 {content}")
     again = await open_workspace(root)
-    kept = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/guardkit")
-    assert kept.splitlines() == [
+    found = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/guardkit")
+    assert found.splitlines() == [
         f"refs/guardkit/TASK-1/base {again.place.base}",
         f"refs/guardkit/TASK-1/baseline {again.baseline}",
-        f"refs/guardkit/TASK-1/earlier/base {tree.place.base}",
-        f"refs/guardkit/TASK-1/earlier/baseline {tree.baseline}",
-        f"refs/guardkit/TASK-1/earlier/turn-2 {content}",
+        *earlier,
     ]
+
+
+async def test_what_is_kept_is_not_written_or_deleted_through_a_ref_that_stands_for_another(
+    root: Path,
+) -> None:
+    tree = await open_workspace(root)
+    content, main = await tree_of(tree), git(root, "rev-parse", "main")
+    git(root, "tag", "v1")
+    for name, other in (("turn-1", "refs/tags/v1"), ("turn-2", "refs/heads/main")):
+        git(root, "symbolic-ref", f"refs/guardkit/TASK-1/{name}", other)
+    await keep(tree.git, "TASK-1", "turn-1", content)
+    await forget(tree.git, "TASK-1", await find_kept(tree.git, "TASK-1"))
+    assert git(root, "rev-parse", "main") == git(root, "rev-parse", "v1") == main
+    assert git(root, "for-each-ref", "refs/guardkit") == ""
 
 
 async def test_the_remedy_for_an_earlier_run_deletes_nothing(root: Path) -> None:
