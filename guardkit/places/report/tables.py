@@ -124,7 +124,7 @@ def _turns(build: Lane) -> Table:
         inner.setdefault(bar.turn, []).append(bar)
     rows: list[tuple[str, ...]] = []
     for turn in build.of_kind("turn"):
-        marks = [it for it in build.marks if it.turn == turn.turn and it.at <= turn.end]
+        marks = [it for it in build.marks if it.turn == turn.turn]
         what = ", ".join(_took(bar) for bar in inner.get(turn.turn, ()) if _within(bar, turn))
         said = (marks[-1].text, marks[-1].why) if marks else ("", "")
         rows.append((turn.name, duration(turn.seconds), what, *said))
