@@ -172,6 +172,16 @@ def test_whatever_a_build_says_is_no_markup(shop: Shop) -> None:
         assert not {*"\x1b\u202e"} & {*html}
 
 
+def test_tasks_of_a_feature_have_links_if_they_can_be_named() -> None:
+    tasks = [task("TASK-1", 0), task("../etc", 0)]
+    events = [make_event("build.started", START, each) for each in (feature(), *tasks)]
+    run, *others = runs(events)
+    told = make_history(feature(), Seeing(0.0, [], [run, *others]).timeline(run))
+    html = Pages().history("shop:FEAT-1", told, {})
+    assert 'href="/builds/shop/TASK-1"' in html
+    assert "<td>../etc</td>" in html
+
+
 def test_a_folder_may_be_called_anything(clock: FakeClock) -> None:
     [odd] = name_projects([Builds(f"/home/{EVIL}", clock=clock)])
     assert re.fullmatch(r"[A-Za-z0-9._-]+", odd.slug)

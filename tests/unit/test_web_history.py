@@ -76,11 +76,11 @@ def history(journal: Journal, *, since: float = 0.0, past: tuple[Journal, ...] =
 
 def test_phases_have_their_turns_and_what_they_made() -> None:
     told = history(two_turns(), since=5.0)
-    assert [(it.turn, it.name, it.began, it.took, it.status, it.made) for it in told.phases] == [
-        (0, "Setup", "1s", "2s", "completed", ""),
-        (1, PLAYER, "3s", "1m 0s", "completed", "2 files created"),
-        (1, COACH, "1m 3s", "7s", "completed", "6 of 9 tests passing"),
-        (2, PLAYER, "1m 11s", "5s", "in_progress", ""),
+    assert [(it.turn, it.name, it.start, it.seconds, it.status, it.made) for it in told.phases] == [
+        (0, "Setup", 1.0, 2.0, "completed", ""),
+        (1, PLAYER, 3.0, 60.0, "completed", "2 files created"),
+        (1, COACH, 63.0, 7.0, "completed", "6 of 9 tests passing"),
+        (2, PLAYER, 71.0, 5.0, "in_progress", ""),
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_phase_that_a_dead_builder_left_open_is_not_in_progress() -> None:
     journal = two_turns()
     journal.add("build.ended", 90, status="failed", error="out of ideas")
     last = history(journal).phases[-1]
-    assert (last.status, last.took, last.made) == ("failed", "19s", "out of ideas")
+    assert (last.status, last.seconds, last.made) == ("failed", 19.0, "out of ideas")
 
 
 def test_a_phase_that_failed_says_why() -> None:
@@ -151,26 +151,6 @@ def test_of_many_turns_and_phases_the_newest_are_told_of() -> None:
     told = history(journal)
     assert (len(told.turns), len(told.phases), told.left_out) == (TURNS_MAX, PHASES_MAX, 10)
     assert told.turns[-1].number == told.phases[-1].turn == PHASES_MAX + 10
-
-
-def test_tasks_of_a_feature_have_pages_if_they_can_be_named() -> None:
-    feature = Journal("f")
-    feature.now = replace(feature.now, task_id="FEAT-1", build_id="FEAT-1", build_type="feature")
-    feature.add("build.started", 0)
-    tasks = []
-    for task_id in ("TASK-1", "../etc"):
-        task = Journal(task_id)
-        tracker = replace(task.now.tracker, parent_run="f")
-        task.now = replace(task.now, task_id=task_id, build_id="FEAT-1", tracker=tracker)
-        task.add("build.started", 2)
-        task.add("build.ended", 9, status="completed", files_created=2)
-        tasks += runs(task.events)
-    [run] = runs(feature.events)
-    told = make_history(feature.now, Seeing(0.0, [], [run, *tasks]).timeline(run))
-    assert [(it.task_id, it.has_page, it.took, it.state, it.made) for it in told.tasks] == [
-        ("../etc", False, "7s", "completed", "2 files"),
-        ("TASK-1", True, "7s", "completed", "2 files"),
-    ]
 
 
 def test_the_expected_end_is_told_as_in_status() -> None:

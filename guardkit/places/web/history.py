@@ -9,27 +9,12 @@ import msgspec
 from guardkit.places.expected import Expected, words
 from guardkit.places.runs import Run
 from guardkit.places.timeline.model import Bar, Lane, Mark, Timeline
-from guardkit.places.timeline.told import result
 from guardkit.places.words import clean, clip, duration, local, passing, used
 from guardkit.progress.paths import is_task_id
 from guardkit.progress.snapshot import Snapshot
 
 TURNS_MAX, PHASES_MAX, TASKS_MAX, RUNS_MAX = 50, 200, 400, 20  # that are shown
 TEXT_MAX = 1000  # characters of a text
-
-
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """A phase: its turn, name, when it began after the run did, how long it took, what it made.
-
-    turn: the number, 0: in none.
-    """
-
-    turn: int
-    name: str
-    began: str
-    took: str
-    status: str
-    made: str = ""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,22 +27,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     decision: str = ""
     reason: str = ""
     tests: str = ""
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A task of a feature; where it has no page, because nothing can be named so, it has no link.
-
-    began: after the feature did. made: turns, files and tests.
-    """
-
-    wave: int
-    task_id: str
-    has_page: bool
-    began: str
-    took: str
-    state: str
-    made: str
-    is_critical: bool
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -74,16 +43,16 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     about: who builds, since when. expected: how much longer it may take, or `""`.
     feature: the id of the feature that the task is part of, or `""`.
     timeline: what is drawn; None where the journal has nothing of the run.
-    turns: oldest first, then what was decided last outside of them. left_out: phases of the latest
-        run that came before those that are told of.
+    tasks, phases: what is told of in tables. left_out: how many phases came before these.
+    turns: oldest first, then what was decided last outside of them.
     """
 
     about: str = ""
     expected: str = ""
     feature: str = ""
     timeline: Timeline | None = None
-    tasks: tuple[Task, ...] = ()
-    phases: tuple[Phase, ...] = ()
+    tasks: tuple[Lane, ...] = ()
+    phases: tuple[Bar, ...] = ()
     left_out: int = 0
     turns: tuple[Turn, ...] = ()
     past: tuple[Past, ...] = ()
@@ -102,42 +71,18 @@ def make_history(
     told = tuple(_past(run) for run in reversed(past[-RUNS_MAX:]))
     if not now:
         return History(past=told)
-    build = timeline.build if timeline else Lane(task_id="")
+    build = timeline.build if timeline else Lane(task_id=now.task_id)
     phases = build.of_kind("phase")
     return History(
         about=_about(now),
         expected=words(expected) if expected else "",
         feature=now.build_id if now.tracker.parent_run and is_task_id(now.build_id) else "",
         timeline=timeline,
-        tasks=tuple(map(_task, timeline.tasks[:TASKS_MAX])) if timeline else (),
-        phases=tuple(map(_phase, phases[-PHASES_MAX:])),
+        tasks=timeline.tasks[:TASKS_MAX] if timeline else (),
+        phases=tuple(phases[-PHASES_MAX:]),
         left_out=max(0, len(phases) - PHASES_MAX),
         turns=tuple(_turns(build)),
         past=told,
-    )
-
-
-def _phase(bar: Bar) -> Phase:
-    return Phase(
-        turn=bar.turn,
-        name=bar.name,
-        began=duration(bar.start),
-        took=duration(bar.seconds),
-        status=bar.status,
-        made=bar.made,
-    )
-
-
-def _task(lane: Lane) -> Task:
-    return Task(
-        wave=lane.wave,
-        task_id=lane.task_id,
-        has_page=is_task_id(lane.task_id),
-        began=duration(lane.start),
-        took=duration(lane.seconds),
-        state=lane.state,
-        made=result(lane),
-        is_critical=lane.is_critical,
     )
 
 

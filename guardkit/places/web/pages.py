@@ -12,12 +12,14 @@ from markupsafe import Markup
 
 from guardkit.places.order import STATES, TROUBLE
 from guardkit.places.timeline.svg import STYLE, draw
+from guardkit.places.timeline.told import result
 from guardkit.places.web.groups import Group
 from guardkit.places.web.history import History
 from guardkit.places.web.papers import Paper
 from guardkit.places.web.projects import Project
 from guardkit.places.web.view import View
-from guardkit.places.words import printable
+from guardkit.places.words import duration, printable
+from guardkit.progress.paths import is_task_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Pages:
             finalize=_plain,
             auto_reload=False,
         )
+        self._env.filters |= {"duration": duration, "result": result, "nameable": is_task_id}
         macros = self._env.get_template("parts.html").module
         self._macros = {
             name: getattr(macros, name) for name in (*PARTS, "row", "kept", "own", "sum")
