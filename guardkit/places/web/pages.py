@@ -79,7 +79,6 @@ class Pages:
             finalize=_plain,
             auto_reload=False,
         )
-        self._env.filters |= {"duration": duration, "result": result, "nameable": is_task_id}
         macros = self._env.get_template("parts.html").module
         self._macros = {
             name: getattr(macros, name) for name in (*PARTS, "row", "kept", "own", "sum")
@@ -132,6 +131,9 @@ class Pages:
             picture=Markup(picture),  # noqa: S704 - made here
             papers=papers,
             trouble=trouble,
+            duration=duration,
+            result=result,
+            is_task_id=is_task_id,
         )
 
     def list_page(self, how: Sum) -> tuple[str, str]:
