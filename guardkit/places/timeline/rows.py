@@ -171,7 +171,7 @@ class Pen:
         if word not in {"running", "unknown"}:
             yield shapes.decided(x + 10, y + BAR / 2, word, title)
         said = "" if word == "completed" else f"{word} "
-        yield shapes.text(x + 18, y + 13, said + brief(lane.seconds), "soft")
+        yield shapes.text(x + 21, y + 13, said + brief(lane.seconds), "soft")
 
 
 def _grown(values: Iterable[tuple[str, str]]) -> str:
