@@ -6,6 +6,7 @@ It takes `chromium`, and of PyPI playwright and axe-playwright-python: `tox run 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import statistics
 import subprocess
@@ -25,8 +26,10 @@ from guardkit.testing import FakeClock
 
 from ..histories import build_feature
 from ..looks import Writer, document
+from ..nats_server import NatsServer
 from ..serving import Served, serving
-from .test_cli import started
+from .test_cli import guardkit, started
+from .test_serve_nats import BUSY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -403,6 +406,34 @@ def test_two_hundred_builds_are_shown_at_once(root: Path, served: Served, tab: T
     page.locator(".at", has_text="Turn 2/5").nth(199).wait_for(state="attached")
     assert page.locator("article").count() == 200
     assert tab.complaints == []
+
+
+def spent(browser: Browser) -> float:
+    """Return how many seconds of a processor all processes of a browser have had."""
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    return sum(each["cpuTime"] for each in told["processInfo"])
+
+
+def test_a_thousand_builds_that_change_each_second_leave_the_browser_at_ease(
+    nats_server: NatsServer, browser: Browser, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("long"):
+        pytest.skip("it takes half a minute: --long")
+    assert guardkit("nats", "init", "--nats", nats_server.url).returncode == 0
+    publisher = (sys.executable, "-c", BUSY, nats_server.url, "1000")
+    with started(*publisher), serving("--nats", nats_server.url) as served:
+        tab = Tab(browser, viewport={"width": 1120, "height": 900})
+        page = tab.open(served.url)
+        page.locator(".at", has_text="Turn 1/5").nth(999).wait_for(state="attached")
+        before, began = spent(browser), time.monotonic()
+        page.wait_for_timeout(20_000)
+        share = (spent(browser) - before) / (time.monotonic() - began)
+        page.locator(".made", has_text=re.compile(r"\d\d files created")).nth(999).wait_for(
+            state="attached"
+        )
+        tab.context.close()
+    print(f"{share:.0%} of a core for the browser")
+    assert share < 0.5
 
 
 WATCH = """
