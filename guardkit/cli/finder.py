@@ -57,9 +57,9 @@ class Finder:
 
     def _expected(self, snapshot: Snapshot, events: list[Event], since: float) -> str:
         """Return how much longer a build may take, in words; empty where there is no ground."""
-        from guardkit.places.expected import expect, words
+        from guardkit.places.expected import expect, learn, words
 
-        found = expect(snapshot, events, self._others(snapshot.task_id), since)
+        found = expect(snapshot, events, learn(self._others(snapshot.task_id)), since)
         return words(found) if found else ""
 
     def _others(self, task_id: str) -> Iterator[list[Event]]:

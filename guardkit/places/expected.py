@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from guardkit.progress.snapshot import Event, Snapshot
 
-    Point = tuple[object, ...]
+Point = tuple[object, ...]
 
 LEAST = 5  # builds
 SURE = 0.9  # how likely the range is meant to hold the end
@@ -43,17 +43,35 @@ class Expected(msgspec.Struct, frozen=True):
     builds: int
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What there is to learn from a run that has ended by itself.
+
+    points: that it has passed, and when; end: when it was over; both in seconds.
+    is_feature: whether it was that of a feature.
+    """
+
+    points: dict[Point, float]
+    end: float
+    is_feature: bool
+
+
+def learn(journals: Iterable[Iterable[Event]]) -> Iterator[Past]:
+    """Yield what there is to learn from journals, which are read as long as it is asked for."""
+    for journal in journals:
+        yield from map(_past, filter(_is_ground, runs(journal)))
+
+
 def expect(
     snapshot: Snapshot,
     events: Iterable[Event],
-    others: Iterable[Iterable[Event]] = (),
+    others: Iterable[Past] = (),
     since: float = 0.0,
 ) -> Expected | None:
     """Return how much longer a build may take, None where there is no ground to say so.
 
     snapshot: of a build that has not ended.
     events: of its journal. Its own earlier runs are the ground if there are enough of them,
-    others: else with those in the journals of other tasks.
+    others: else with those of other tasks.
     since: seconds for which the build has gone on since its snapshot.
     """
     own = runs(events)
@@ -62,11 +80,9 @@ def expect(
     if snapshot.terminal or current is None or current.outcome:
         return None
     now = max(current.times[-1], current.time_of(snapshot)) + since
-    earlier = [run for run in own if run is not current]
+    earlier = [_past(run) for run in own if run is not current and _is_ground(run)]
     found = _expect(current, now, earlier)
-    if found or not (rest := [run for each in others for run in runs(each)]):
-        return found
-    return _expect(current, now, [*earlier, *rest])
+    return found or _expect(current, now, [*earlier, *others])
 
 
 def words(expected: Expected) -> str:
@@ -104,15 +120,19 @@ def predict(past: Iterable[float], elapsed: float) -> Expected | None:
     return Expected(left((1 - SURE) / 2), left((1 + SURE) / 2), len(logs))
 
 
-def _expect(current: Run, now: float, earlier: Iterable[Run]) -> Expected | None:
+def _is_ground(run: Run) -> bool:
+    return run.is_whole and run.outcome in SETTLED
+
+
+def _past(run: Run) -> Past:
+    return Past(dict(_points(run)), run.times[-1], run.is_feature)
+
+
+def _expect(current: Run, now: float, earlier: Iterable[Past]) -> Expected | None:
     """Return how much longer a run may take, from the newest point at which others were, too."""
-    ground = [
-        (dict(_points(run)), run.times[-1])
-        for run in earlier
-        if run.is_whole and run.outcome in SETTLED and run.is_feature == current.is_feature
-    ]
+    ground = [past for past in earlier if past.is_feature == current.is_feature]
     for point, at in reversed([*_points(current)]):
-        past = [end - points[point] for points, end in ground if point in points]
+        past = [each.end - each.points[point] for each in ground if point in each.points]
         if len(past) >= LEAST:
             return predict(past, now - at)
         if point[0] != "phase":  # further back, it is another turn

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guardkit.progress.snapshot import Event
 
 NEAR = 50  # journals of other tasks that are read
-EVENTS_MAX = 20_000  # of all of them
+NEAR_MAX, EVENTS_MAX = 20_000, 200_000  # events of these, and of any journals that are read
 AT_ONCE = 8  # connections to a server
 
 
@@ -47,12 +47,17 @@ def read_near(task_id: str, root: str | os.PathLike[str]) -> Iterator[list[Event
             events = read_events(name, root=root)
             count += len(events)
             yield events
-        if count > EVENTS_MAX:
+        if count > NEAR_MAX:
             return
 
 
-async def read_journals(builds: Source, ids: Iterable[str]) -> dict[str, list[Event]]:
-    """Return the journals of some tasks; those that cannot be read are left out."""
+async def read_journals(
+    builds: Source, ids: Iterable[str], events_max: int = EVENTS_MAX
+) -> dict[str, list[Event]]:
+    """Return the journals of some tasks; those that cannot be read are left out.
+
+    events_max: of all of them; when there are so many, no more are read.
+    """
     from anyio import CapacityLimiter, create_task_group
 
     found: dict[str, list[Event]] = {}
@@ -60,8 +65,9 @@ async def read_journals(builds: Source, ids: Iterable[str]) -> dict[str, list[Ev
 
     async def read(name: str) -> None:
         async with limiter:
-            with suppress(GuardKitError):
-                found[name] = await builds.events(name)
+            if sum(map(len, found.values())) < events_max:
+                with suppress(GuardKitError):
+                    found[name] = await builds.events(name)
 
     async with create_task_group() as group:
         for name in ids:

@@ -127,8 +127,12 @@ def files(snapshot: Snapshot) -> list[str]:
 
 def tests(snapshot: Snapshot) -> list[str]:
     """Return how the latest tests went, such as `8 of 9 tests passing`."""
-    passed = snapshot.metrics.tests_passed
-    if not (total := max(passed, snapshot.metrics.tests_total)):
+    return passing(snapshot.metrics.tests_passed, snapshot.metrics.tests_total)
+
+
+def passing(passed: int, total: int) -> list[str]:
+    """Return how tests went, `8 of 9 tests passing`; nothing where there were none."""
+    if not (total := max(passed, total)):
         return []
     some = f"{passed:,} of " if passed < total else ""
     return [f"{some}{total:,} test{'s' * (total != 1)} passing"]

@@ -5,12 +5,15 @@ It takes `chromium`, and of PyPI playwright and axe-playwright-python: `tox run 
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
@@ -21,9 +24,12 @@ import pytest
 
 from guardkit.testing import FakeClock
 
+from ..histories import build_feature
 from ..looks import Writer, document
+from ..nats_server import NatsServer
 from ..serving import Served, serving
-from .test_cli import started
+from .test_cli import guardkit, started
+from .test_serve_nats import BUSY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -210,10 +216,52 @@ def test_the_page_of_a_build_goes_on_with_it(root: Path, served: Served, tab: Ta
         build.tell("phase Player Implementation")
         page.get_by_role("cell", name="Player Implementation").wait_for()
         assert page.title() == "running: TASK-1 - guardkit"
+        timeline = page.get_by_role("img", name="TASK-1 Print lines")
+        timeline.get_by_text("now", exact=True).wait_for()
         build.end()
         page.get_by_role("heading", name="Turn 1 approve").wait_for()
-        page.get_by_text("9 tests passing").wait_for()
+        page.get_by_text("9 tests passing", exact=True).wait_for()
         assert page.title() == "completed: TASK-1 - guardkit"
+        timeline.get_by_text("approve", exact=True).wait_for()
+        assert timeline.get_by_text("now", exact=True).count() == 0
+    assert tab.complaints == []
+
+
+def test_a_feature_leads_to_its_tasks_and_they_to_it(root: Path, served: Served, tab: Tab) -> None:
+    play_feature(root)
+    page = tab.open(f"{served.url}builds/shop/FEAT-1")
+    page.get_by_role("img", name="FEAT-1 Text everywhere").get_by_text(
+        "Wave 2/2", exact=True
+    ).wait_for()
+    page.get_by_role("link", name="TASK-02").click()
+    page.get_by_role("heading", name="TASK-02 Part 2", level=1).wait_for()
+    page.get_by_role("link", name="FEAT-1").click()
+    page.get_by_role("heading", name="FEAT-1 Text everywhere", level=1).wait_for()
+    assert tab.complaints == []
+
+
+def play_feature(root: Path) -> None:
+    """Leave a feature of three tasks in two waves; here a loop of Playwright's runs already."""
+    with ThreadPoolExecutor() as pool:
+        pool.submit(asyncio.run, build_feature(root, FakeClock(), waves=(2, 1))).result()
+
+
+def test_a_timeline_stays_where_it_was_moved_to(
+    root: Path, served: Served, browser: Browser
+) -> None:
+    tab = Tab(browser, viewport={"width": 390, "height": 844})
+    with building(root) as build:
+        build.tell("phase Setup")
+        page = tab.open(f"{served.url}builds/shop/TASK-1")
+        page.get_by_role("cell", name="Setup").wait_for()
+        region = page.get_by_role("region", name="picture of the timeline")
+        region.evaluate("it => it.scrollTo(100, 0)")
+        region.focus()
+        build.tell("phase Coach Validation")
+        page.get_by_role("cell", name="Coach Validation").wait_for()
+        assert region.evaluate("it => it.scrollLeft") == 100
+        assert page.evaluate("document.activeElement.id") == "shop:TASK-1:picture"
+    tab.context.close()
 
 
 def test_a_crash_is_in_the_title_and_in_the_icon(root: Path, served: Served, tab: Tab) -> None:
@@ -306,6 +354,10 @@ def test_without_javascript_it_is_a_plain_page(
     tab.context.close()
 
 
+PAPERS = "[...document.querySelectorAll('.gk-paper')].map(it => getComputedStyle(it).fill)"
+DAY, NIGHT = "rgb(255, 255, 255)", "rgb(27, 27, 29)"  # those of cards
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 760, 1600])
 def test_nobody_is_kept_from_reading_it(
@@ -319,6 +371,8 @@ def test_nobody_is_kept_from_reading_it(
         found = page.evaluate("axe.run()")
         assert [(it["id"], it["nodes"][0]["html"]) for it in found["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        papers = page.evaluate(PAPERS)
+        assert papers == ([] if not path else [DAY if scheme == "light" else NIGHT])
     assert page.goto(f"{served.url}nowhere")
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
     assert page.evaluate("axe.run()")["violations"] == []
@@ -332,7 +386,7 @@ def make_shop(root: Path) -> None:
     for task_id, state in states.items():
         writer.put(document(task_id, status=state, turn=2, error="out of ideas", task_name=name))
     writer.put_bytes("TASK-5", b"nonsense")
-    writer.put(document("FEAT-1", build_type="feature", wave_total=2))
+    play_feature(root)
     part = {"build_id": "FEAT-1", "build_type": "feature", "wave_total": 2}
     writer.put(document("TASK-6", turn=1, turn_max=50, **part))
     with building(root) as build:
@@ -352,6 +406,34 @@ def test_two_hundred_builds_are_shown_at_once(root: Path, served: Served, tab: T
     page.locator(".at", has_text="Turn 2/5").nth(199).wait_for(state="attached")
     assert page.locator("article").count() == 200
     assert tab.complaints == []
+
+
+def spent(browser: Browser) -> float:
+    """Return how many seconds of a processor all processes of a browser have had."""
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    return sum(each["cpuTime"] for each in told["processInfo"])
+
+
+def test_a_thousand_builds_that_change_each_second_leave_the_browser_at_ease(
+    nats_server: NatsServer, browser: Browser, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("long"):
+        pytest.skip("it takes half a minute: --long")
+    assert guardkit("nats", "init", "--nats", nats_server.url).returncode == 0
+    publisher = (sys.executable, "-c", BUSY, nats_server.url, "1000")
+    with started(*publisher), serving("--nats", nats_server.url) as served:
+        tab = Tab(browser, viewport={"width": 1120, "height": 900})
+        page = tab.open(served.url)
+        page.locator(".at", has_text="Turn 1/5").nth(999).wait_for(state="attached")
+        before, began = spent(browser), time.monotonic()
+        page.wait_for_timeout(20_000)
+        share = (spent(browser) - before) / (time.monotonic() - began)
+        page.locator(".made", has_text=re.compile(r"\d\d files created")).nth(999).wait_for(
+            state="attached"
+        )
+        tab.context.close()
+    print(f"{share:.0%} of a core for the browser")
+    assert share < 0.5
 
 
 WATCH = """

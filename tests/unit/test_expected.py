@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.places.expected import LEAST, Expected, expect, predict, words
+from guardkit.places.expected import LEAST, Expected, expect, learn, predict, words
 
 from ..simulated import Simulated, read_recorded
 
@@ -79,7 +79,7 @@ def test_the_range_holds_the_end_of_recorded_builds() -> None:
         for run in own:
             for part in (0.1, 0.5, 0.9):
                 events, seen = run.at(run.time * part)
-                if found := expect(seen, events, others):
+                if found := expect(seen, events, learn(others)):
                     cases += 1
                     held += found.low <= run.time * (1 - part) <= found.high
     assert cases > 100
@@ -94,7 +94,7 @@ def expected(
     events, seen = Simulated("now", [_turn(100, 20), _turn(100, 20)]).at(at)
     journals = [run.events for run in runs]
     before = [event for journal in journals for event in journal] if own else []
-    return expect(seen, [*before, *events], [] if own else journals)
+    return expect(seen, [*before, *events], learn([] if own else journals))
 
 
 ONE, TWO = [(100.0, 20.0)], [(100.0, 20.0), (100.0, 20.0)]

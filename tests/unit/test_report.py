@@ -81,7 +81,7 @@ async def test_the_text_tells_where_the_time_went_as_bars(tmp_path: Path, clock:
         f"{PLAYER}  7m 30s     62%      3  █████████████████████▏",
         "Run tools              2m 30s     21%      3  ███████",
     ]
-    assert "Turn 2  3m 50s" in "\n".join(lines)
+    assert "   2  3m 50s" in "\n".join(lines)
 
 
 async def test_without_block_characters_it_is_ascii(tmp_path: Path, clock: FakeClock) -> None:

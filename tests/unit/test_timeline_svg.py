@@ -22,7 +22,7 @@ from ..looks import TRACKER, document
 SVG = "{http://www.w3.org/2000/svg}"
 KINDS = {"svg", "title", "desc", "style", "defs", "pattern", "path", "circle", "rect", "text"}
 NAMES = {"class", "d", "id", "x", "y", "width", "height", "rx", "fill", "text-anchor", "viewBox"}
-NAMES |= {"role", "aria-labelledby", "patternUnits", "cx", "cy", "r"}
+NAMES |= {"role", "aria-labelledby", "aria-describedby", "patternUnits", "cx", "cy", "r"}
 
 pytestmark = pytest.mark.anyio
 
@@ -58,15 +58,19 @@ async def test_its_text_alternative_tells_all_of_it(tmp_path: Path, clock: FakeC
     await build_task(tmp_path, clock)
     root = parsed(draw(timeline_of(tmp_path), name="x"))
     title, desc = root[0], root[1]
-    assert root.attrib["aria-labelledby"].split() == [title.attrib["id"], desc.attrib["id"]]
+    assert root.attrib["aria-labelledby"] == title.attrib["id"]
+    assert root.attrib["aria-describedby"] == desc.attrib["id"]
     assert (root.attrib["role"], title.text) == ("img", "TASK-1 Implement text output fallback")
     assert (desc.text or "").splitlines()[:8] == [
         "completed after 12m 5s, 3 turns, 9 files, 9/9 tests passing",
         "Setup, 12s, from 0 on, completed",
         "Turn 1 begins at 12s",
-        f"{PLAYER}, 4m 20s, from 12s on, completed, 20s over its budget",
+        (
+            f"{PLAYER}, 4m 20s, from 12s on, completed, 20s over its budget: "
+            "2 files created, 1 modified"
+        ),
         "Run tools, 1m 5s, from 2m 22s on, completed",
-        f"{COACH}, 34s, from 4m 32s on, completed",
+        f"{COACH}, 34s, from 4m 32s on, completed: 4 of 9 tests passing",
         "feedback after 5m 6s: 4 of 9 tests passed",
         "Turn 2 begins at 5m 8s",
     ]

@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Builds, Event, Look, Snapshot, Verdict
+from guardkit.places.runs import runs
+from guardkit.places.timeline.seeing import Seeing
 from guardkit.places.web import board as module
 from guardkit.places.web.board import Board
 from guardkit.places.web.history import make_history
@@ -15,6 +17,7 @@ from guardkit.places.web.pages import Pages, summarize
 from guardkit.places.web.papers import Paper
 from guardkit.places.web.projects import Project, name_projects
 from guardkit.places.web.seen import EVENTS_MAX, Seen
+from guardkit.places.words import clean
 from guardkit.progress.snapshot import make_event
 from guardkit.testing import FakeClock
 
@@ -153,9 +156,10 @@ def test_whatever_a_build_says_is_no_markup(shop: Shop) -> None:
     shop.seen.troubles["shop"] = EVIL
     shop.board.tell()
     page, key = shop.board.whole().decode(), ("shop", "TASK-1")
-    events = [make_event("phase.started", START, seen), make_event("decided", START, seen)]
-    history = make_history(events, seen)
-    paper = Paper(decision="", issues=(EVIL,), files={EVIL: EVIL}, player=EVIL, tests=EVIL)
+    names = ("turn.started", "phase.started", "decided")
+    [run] = runs([make_event(name, START, replace(seen, decision=EVIL)) for name in names])
+    history = make_history(seen, Seeing(0.0, [], [run]).timeline(run), [run])
+    paper = Paper(decision=clean(EVIL), issues=(EVIL,), files={EVIL: EVIL}, player=EVIL, tests=EVIL)
     pages = Pages()
     told = pages.history("shop:TASK-1", history, dict.fromkeys(range(9), paper), EVIL)
     own = pages.build_page(shop.projects[0], shop.board.view(key), shop.board.render(key), told)
@@ -166,6 +170,16 @@ def test_whatever_a_build_says_is_no_markup(shop: Shop) -> None:
         assert not any(name.startswith(("on", "style")) for name in tags.attributes)
         assert "49" not in html.replace("{{ 7*7 }}", "")
         assert not {*"\x1b\u202e"} & {*html}
+
+
+def test_tasks_of_a_feature_have_links_if_they_can_be_named() -> None:
+    tasks = [task("TASK-1", 0), task("../etc", 0)]
+    events = [make_event("build.started", START, each) for each in (feature(), *tasks)]
+    run, *others = runs(events)
+    told = make_history(feature(), Seeing(0.0, [], [run, *others]).timeline(run))
+    html = Pages().history("shop:FEAT-1", told, {})
+    assert 'href="/builds/shop/TASK-1"' in html
+    assert "<td>../etc</td>" in html
 
 
 def test_a_folder_may_be_called_anything(clock: FakeClock) -> None:

@@ -1,4 +1,4 @@
-"""What the page tells of a run from its journal."""
+"""What the page tells of a build from its journal."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from guardkit import Event, Snapshot
-from guardkit.places.web.history import TURNS_MAX, make_history
+from guardkit.monitor.look import Look
+from guardkit.monitor.verdict import Verdict
+from guardkit.places.expected import Expected
+from guardkit.places.runs import runs
+from guardkit.places.timeline.seeing import Seeing
+from guardkit.places.web.history import PHASES_MAX, TURNS_MAX, History, make_history
+from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Metrics
 
 from ..looks import START, TRACKER, document
@@ -19,7 +25,7 @@ class Journal:
 
     def __init__(self, run_id: str = "r") -> None:
         self.events: list[Event] = []
-        self.now = document(tracker=replace(TRACKER, run_id=run_id, beat=100.0))
+        self.now = document(tracker=replace(TRACKER, run_id=run_id, boot_id=boot_id(), beat=100.0))
 
     def add(self, name: str, seconds: float, **changes: Any) -> Snapshot:
         counted = {
@@ -58,21 +64,31 @@ def two_turns() -> Journal:
     return journal
 
 
-def test_turns_have_their_phases_and_what_was_decided() -> None:
-    journal = two_turns()
-    setup, first, second = make_history(journal.events, journal.now, since=5.0).turns
-    assert [(each.name, each.began, each.took, each.status) for each in setup.phases] == [
-        ("Setup", "1s", "2s", "completed")
+def history(journal: Journal, *, since: float = 0.0, past: tuple[Journal, ...] = ()) -> History:
+    """Return what is told while a build runs, so many seconds after its latest event."""
+    now = journal.now
+    verdict = Verdict("running", "") if not now.terminal else Verdict(now.status, "")
+    look = Look(now.task_id, now, verdict, ".")
+    seeing = Seeing(now.tracker.beat + since, [look], own := runs(journal.events))
+    before = [run for each in past for run in runs(each.events)]
+    return make_history(now, seeing.timeline(own[-1]), before)
+
+
+def test_phases_have_their_turns_and_what_they_made() -> None:
+    told = history(two_turns(), since=5.0)
+    assert [(it.turn, it.name, it.start, it.seconds, it.status, it.made) for it in told.phases] == [
+        (0, "Setup", 1.0, 2.0, "completed", ""),
+        (1, PLAYER, 3.0, 60.0, "completed", "2 files created"),
+        (1, COACH, 63.0, 7.0, "completed", "6 of 9 tests passing"),
+        (2, PLAYER, 71.0, 5.0, "in_progress", ""),
     ]
-    assert (setup.number, first.number, second.number) == (0, 1, 2)
-    assert [(each.name, each.took, each.made) for each in first.phases] == [
-        (PLAYER, "1m 0s", "2 files created"),
-        (COACH, "7s", "6 of 9 tests passing"),
-    ]
-    assert (first.decision, first.reason) == ("feedback", "failed: test_plain")
+
+
+def test_turns_have_what_was_decided_in_them_and_how_their_tests_went() -> None:
+    first, second = history(two_turns()).turns
+    assert (first.number, first.decision, first.reason) == (1, "feedback", "failed: test_plain")
     assert first.tests == "6 of 9 tests passing"
-    assert [(each.took, each.status) for each in second.phases] == [("5s", "in_progress")]
-    assert second.decision == ""
+    assert (second.number, second.decision, second.tests) == (2, "", "")
 
 
 def test_what_is_decided_after_the_last_turn_is_outside_of_it() -> None:
@@ -84,21 +100,20 @@ def test_what_is_decided_after_the_last_turn_is_outside_of_it() -> None:
     journal.add("phase.ended", 82, phase_status="completed")
     journal.add("decided", 82, decision="approved")
     journal.add("build.ended", 82, status="completed")
-    turns = make_history(journal.events, journal.now).turns
-    assert [(each.number, each.decision) for each in turns] == [
-        (0, ""),
+    told = history(journal)
+    assert [(each.number, each.decision) for each in told.turns] == [
         (1, "feedback"),
         (2, "approve"),
         (0, "approved"),
     ]
-    assert [each.name for each in turns[-1].phases] == ["Finalize"]
+    assert (told.phases[-1].turn, told.phases[-1].name) == (0, "Finalize")
 
 
 def test_a_phase_that_a_dead_builder_left_open_is_not_in_progress() -> None:
     journal = two_turns()
-    journal.add("build.ended", 90, status="failed", error="it ended without a word")
-    last = make_history(journal.events, journal.now).turns[-1].phases[-1]
-    assert (last.status, last.took) == ("", "19s")
+    journal.add("build.ended", 90, status="failed", error="out of ideas")
+    last = history(journal).phases[-1]
+    assert (last.status, last.seconds, last.made) == ("failed", 19.0, "out of ideas")
 
 
 def test_a_phase_that_failed_says_why() -> None:
@@ -106,8 +121,8 @@ def test_a_phase_that_failed_says_why() -> None:
     journal.add("build.started", 0)
     journal.add("phase.started", 1, phase=COACH, phase_status="in_progress", number=1)
     journal.add("phase.ended", 2, phase_status="failed", error="disk 3 is full")
-    [only] = make_history(journal.events, journal.now).turns
-    assert (only.phases[0].status, only.phases[0].made) == ("failed", "disk 3 is full")
+    [only] = history(journal).phases
+    assert (only.status, only.made) == ("failed", "disk 3 is full")
 
 
 def test_earlier_runs_are_told_the_newest_first() -> None:
@@ -116,39 +131,46 @@ def test_earlier_runs_are_told_the_newest_first() -> None:
     first.add("build.ended", 65, status="failed", error="out of ideas")
     second.add("build.started", 0)
     third.add("build.started", 0)
-    events = [*first.events, *second.events, *third.events]
-    past = make_history(events, third.now).past
+    past = history(third, past=(first, second)).past
     assert [(run.run_id, run.ended) for run in past] == [
         ("b", "it has left no end"),
         ("a", "failed after 1m 5s, out of ideas"),
     ]
 
 
-def test_of_many_turns_the_newest_are_told_of() -> None:
+def test_of_many_turns_and_phases_the_newest_are_told_of() -> None:
     journal = Journal()
-    for number in range(1, TURNS_MAX + 11):
+    journal.add("build.started", 0)
+    for number in range(1, PHASES_MAX + 11):
         journal.add("turn.started", number, turn=number)
+        begun = {"phase": PLAYER, "phase_status": "in_progress", "number": number}
+        journal.add("phase.started", number, **begun)
+        journal.add("phase.ended", number, phase_status="completed")
         journal.add("decided", number, decision="feedback")
         journal.add("turn.ended", number)
-    history = make_history(journal.events, journal.now)
-    assert (len(history.turns), history.left_out) == (TURNS_MAX, 10)
-    assert history.turns[-1].number == TURNS_MAX + 10
+    told = history(journal)
+    assert (len(told.turns), len(told.phases), told.left_out) == (TURNS_MAX, PHASES_MAX, 10)
+    assert told.turns[-1].number == told.phases[-1].turn == PHASES_MAX + 10
+
+
+def test_the_expected_end_is_told_as_in_status() -> None:
+    told = make_history(two_turns().now, expected=Expected(720.0, 1500.0, 9))
+    assert told.expected == "12 to 25 min more, from 9 builds"
 
 
 def test_without_a_journal_it_is_told_who_builds() -> None:
-    history = make_history([], document())
-    assert (history.turns, history.past) == ((), ())
-    assert history.about.endswith("by process 7 on box")
+    told = make_history(document())
+    assert (told.timeline, told.turns, told.past) == (None, (), ())
+    assert told.about.endswith("by process 7 on box")
 
 
 def test_without_a_document_there_are_only_earlier_runs() -> None:
-    journal = two_turns()
-    history = make_history(journal.events, None)
-    assert (history.turns, len(history.past)) == ((), 1)
+    told = make_history(None, past=runs(two_turns().events))
+    assert (told.timeline, len(told.past)) == (None, 1)
 
 
 def test_a_task_names_its_feature_if_that_can_be_an_address() -> None:
     tracker = replace(TRACKER, parent_run="f")
-    named = make_history([], document(build_id="FEAT-1", tracker=tracker))
-    evil = make_history([], document(build_id="../etc", tracker=tracker))
+    named = make_history(document(build_id="FEAT-1", tracker=tracker))
+    evil = make_history(document(build_id="../etc", tracker=tracker))
     assert (named.feature, evil.feature) == ("FEAT-1", "")

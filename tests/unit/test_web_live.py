@@ -157,7 +157,7 @@ async def test_what_the_journal_has_is_told_to_who_looks_at_the_build(shop: Shop
         shop.go_on(turn=1, phase="Setup", phase_status="in_progress")
         shop.writer.append("phase.started", shop.seen["TASK-1"])
         news = await told.take(3.0)
-        assert re.search(r'id="shop:TASK-1:history".*<td>Setup</td>', news, re.DOTALL)
+        assert re.search(r'id="shop:TASK-1:phases".*<td>Setup</td>', news, re.DOTALL)
 
 
 async def test_the_answers_know_what_was_before_the_page(tmp_path: Path, clock: FakeClock) -> None:

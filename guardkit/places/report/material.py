@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from guardkit.errors import GuardKitError, ProgressNotFoundError
-from guardkit.places.expected import SETTLED, Expected, expect
-from guardkit.places.journals import near, read_journals
+from guardkit.places.expected import SETTLED, Expected, expect, learn
+from guardkit.places.journals import NEAR_MAX, near, read_journals
 from guardkit.places.report.compare import Compared, compare
 from guardkit.places.runs import Run, runs
-from guardkit.places.timeline.making import Seen, make_timeline
 from guardkit.places.timeline.model import Timeline
-from guardkit.places.words import age
+from guardkit.places.timeline.seeing import Seeing, tasks_of
 from guardkit.progress.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -59,14 +58,15 @@ async def make_report(
     wanted = _wanted(looks, run, scope)
     journals = await read_journals(builds, wanted)
     known = [each for journal in journals.values() for each in runs(journal)]
-    seen = _Seeing(builds.clock.monotonic(), looks, [*own, *known])
+    seen = Seeing(builds.clock.monotonic(), looks, [*own, *known])
     timeline, mine = seen.timeline(run), seen.seen(run)
     others = [*own[:index], *(known if scope == "all" else ())]
     alike = [each for each in others if _is_alike(each, run)] if scope else []
     expected = None
     if mine.newest and mine.goes_on:
-        journals |= await read_journals(builds, await _near(builds, task_id, journals))
-        expected = expect(mine.newest, events, journals.values(), mine.since)
+        others = await _near(builds, task_id, journals)
+        journals |= await read_journals(builds, others, NEAR_MAX)
+        expected = expect(mine.newest, events, learn(journals.values()), mine.since)
     last = mine.newest or run.last
     return Report(
         snapshot=last,
@@ -76,31 +76,6 @@ async def make_report(
         compared=compare(timeline, map(seen.timeline, alike)),
         expected=expected,
     )
-
-
-class _Seeing:
-    """Timelines of runs, made of what is known of all.
-
-    now: seconds of this boot's monotonic clock.
-    """
-
-    def __init__(self, now: float, looks: Iterable[Look], known: Iterable[Run]) -> None:
-        self._now = now
-        self._looks = {look.task_id: look for look in looks}
-        self._tasks: dict[str, list[Run]] = {}
-        for run in known:
-            if parent := run.last.tracker.parent_run:
-                self._tasks.setdefault(parent, []).append(run)
-
-    def seen(self, run: Run) -> Seen:
-        """Return what is known of a run."""
-        look = self._looks.get(run.last.task_id)
-        since = age(look.snapshot, self._now) if look and look.snapshot else 0.0
-        return Seen(run=run, look=look, since=since)
-
-    def timeline(self, run: Run) -> Timeline:
-        """Return the timeline of a run, with the tasks of a feature."""
-        return make_timeline(self.seen(run), map(self.seen, self._tasks.get(run.run_id, ())))
 
 
 def _pick(own: Sequence[Run], task_id: str, run_id: str | None) -> tuple[int, Run]:
@@ -121,11 +96,7 @@ def _wanted(looks: Iterable[Look], run: Run, scope: Scope) -> list[str]:
     own, seen = run.last, [look for look in looks if look.task_id != run.last.task_id]
     if scope == "all":
         return near(own.task_id, (look.task_id for look in seen), JOURNALS_MAX)
-    if not run.is_feature:
-        return []
-    return [
-        look.task_id for look in seen if look.snapshot and look.snapshot.build_id == own.build_id
-    ]
+    return tasks_of(run, seen)
 
 
 async def _near(builds: Source, task_id: str, known: Iterable[str]) -> list[str]:

@@ -124,15 +124,15 @@ def _turns(build: Lane) -> Table:
         inner.setdefault(bar.turn, []).append(bar)
     rows: list[tuple[str, ...]] = []
     for turn in build.of_kind("turn"):
-        marks = [it for it in build.marks if it.turn == turn.turn and it.at <= turn.end]
+        marks = [it for it in build.marks if it.turn == turn.turn]
         what = ", ".join(_took(bar) for bar in inner.get(turn.turn, ()) if _within(bar, turn))
         said = (marks[-1].text, marks[-1].why) if marks else ("", "")
-        rows.append((turn.name, duration(turn.seconds), what, *said))
+        rows.append((str(turn.turn), duration(turn.seconds), what, *said))
     return Table(
         title="Turns",
         head=("turn", "took", "phases", "decision", "why"),
         rows=tuple(rows),
-        numbers=frozenset({1}),
+        numbers=frozenset({0, 1}),
         said=frozenset({2, 3, 4}),
     )
 

@@ -99,7 +99,7 @@ def make_lane(seen: Seen) -> Lane:
         find = find_silence if seen.state in SILENT else find_idleness
         gaps += find(newest, heard, seen.since)
     until = heard if seen.state in SILENT else end
-    bars = reader.close(until, "in_progress" if seen.goes_on else seen.state)
+    bars = reader.close(until, "in_progress" if seen.goes_on else seen.state, newest)
     evidence = seen.look.verdict.evidence if seen.look and seen.newest else newest.error
     return Lane(
         task_id=clean(newest.task_id),

@@ -24,6 +24,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     turn: the turn that it is in, 0: in none.
     own: of a phase, the seconds for which it was the one that is shown, so no inner one was open.
     budget: what it has declared that it may take, seconds, or None.
+    made: of a phase, what was counted in it, and why it failed; may be empty.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     turn: int = 0
     own: float = 0.0
     budget: float | None = None
+    made: str = ""
 
     @property
     def seconds(self) -> float:
@@ -48,6 +50,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     kind: decided, or failed.
     text: the decision, or `failed`.
     why: what was said of it; may be empty.
+    turn: that it was in, 0: outside of turns.
     """
 
     at: float

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from guardkit.places.timeline.model import Bar, Count, Kind, Mark
-from guardkit.places.words import clean, clip
+from guardkit.places.words import clean, clip, counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,9 +28,13 @@ class Open:
         self.turn, self.start, self.row, self.own = turn, start, row, 0.0
         self.name = _name(kind, now)
         self.budget = now.tracker.budget_seconds if kind == "phase" else None
+        self._known = frozenset(counts(now))
 
-    def close(self, end: float, status: str) -> Bar:
-        """Return its bar."""
+    def close(self, end: float, status: str, newest: Snapshot | None) -> Bar:
+        """Return its bar.
+
+        newest: the document at its end, or the newest one before; None where there is none.
+        """
         return Bar(
             kind=self.kind,
             name=self.name,
@@ -41,7 +45,12 @@ class Open:
             turn=self.turn,
             own=self.own,
             budget=self.budget,
+            made=self._made(newest) if newest and self.kind == "phase" else "",
         )
+
+    def _made(self, newest: Snapshot) -> str:
+        counted = ", ".join(each for each in counts(newest) if each not in self._known)
+        return " - ".join(filter(None, (counted, _short(newest.error))))
 
 
 class Reader:
@@ -67,10 +76,10 @@ class Reader:
             elif event.event == kind + ENDS:
                 self._end(kind, event.progress, at)
 
-    def close(self, at: float, status: str) -> list[Bar]:
+    def close(self, at: float, status: str, newest: Snapshot) -> list[Bar]:
         """Return all bars in the order of their beginnings; what is open goes on until `at`."""
         self._pass_to(at)
-        self.bars += (each.close(at, status) for each in self._open)
+        self.bars += (each.close(at, status, newest) for each in self._open)
         self._open.clear()
         ranks = {"wave": 0, "turn": 1, "phase": 2}
         return sorted(self.bars, key=lambda bar: (bar.start, ranks[bar.kind], bar.row))
@@ -87,7 +96,7 @@ class Reader:
         if kind == "turn":
             self._turn = now.turn
         if len(self._open) >= OPEN_MAX:
-            self.bars.append(self._open.pop(0).close(at, ""))
+            self.bars.append(self._open.pop(0).close(at, "", None))
         self._open.append(Open(kind, now, at, turn=self._turn_of(now), row=row))
 
     def _turn_of(self, now: Snapshot) -> int:
@@ -99,13 +108,13 @@ class Reader:
         for each in reversed(self._open):
             if each.key == key:
                 self._open.remove(each)
-                self.bars.append(each.close(at, status))
+                self.bars.append(each.close(at, status, now))
                 return
         if kind == "phase" and (began := now.tracker.phase_started_at):  # before the journal's
             taken = min(max((now.updated_at - began).total_seconds(), 0.0), at)
             begun = Open(kind, now, at - taken, turn=self._turn_of(now))
             begun.own = taken
-            self.bars.append(begun.close(at, status))
+            self.bars.append(begun.close(at, status, now))
 
 
 def read_marks(run: Run, offset: float = 0.0) -> Iterator[Mark]:
@@ -113,14 +122,18 @@ def read_marks(run: Run, offset: float = 0.0) -> Iterator[Mark]:
 
     offset: when the run has begun, as in the timeline.
     """
+    turn: int | None = None  # that is open, 0: none; None: the journal begins in it
     for event, time in zip(run.events, run.times, strict=True):
         now, at = event.progress, time + offset
+        if event.event in {"build.started", "turn.started", "turn.ended"}:
+            turn = now.turn if event.event == "turn.started" else 0
+        own = now.turn if turn is None else turn
         if event.event == "decided" and now.decision:
             why = "" if now.message is None else _short(now.message)
             text = _short(now.decision)
-            yield Mark(at=at, kind="decided", text=text, why=why, turn=now.turn)
+            yield Mark(at=at, kind="decided", text=text, why=why, turn=own)
         elif event.event == "failed":
-            yield Mark(at=at, kind="failed", text="failed", why=_short(now.error), turn=now.turn)
+            yield Mark(at=at, kind="failed", text="failed", why=_short(now.error), turn=own)
 
 
 def read_counts(known: Iterable[tuple[float, Snapshot]]) -> list[Count]:

@@ -79,8 +79,7 @@ class Pen:
 
     def turns(self, lane: Lane, y: float, height: float) -> Iterator[str]:
         """Yield frames round the phases of turns, with their numbers above."""
-        ends = {bar.turn: bar.end for bar in lane.of_kind("turn")}
-        last = {it.turn: it.text for it in lane.marks if it.at <= ends.get(it.turn, -1.0)}
+        last = {it.turn: it.text for it in lane.marks if it.turn}
         for bar in sorted(lane.of_kind("turn"), key=_longest)[: self._bars_max]:
             x, width = self.scale.span(bar.start, bar.end)
             dashed = " open" * (bar.status == "in_progress")
@@ -172,7 +171,7 @@ class Pen:
         if word not in {"running", "unknown"}:
             yield shapes.decided(x + 10, y + BAR / 2, word, title)
         said = "" if word == "completed" else f"{word} "
-        yield shapes.text(x + 18, y + 13, said + brief(lane.seconds), "soft")
+        yield shapes.text(x + 21, y + 13, said + brief(lane.seconds), "soft")
 
 
 def _grown(values: Iterable[tuple[str, str]]) -> str:

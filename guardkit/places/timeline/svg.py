@@ -68,7 +68,7 @@ def draw(
 
 def _begin(name: str, width: int, height: int) -> str:
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    told = f'role="img" aria-labelledby="{name}-title {name}-desc"'
+    told = f'role="img" aria-labelledby="{name}-title" aria-describedby="{name}-desc"'
     return f'<svg class="gk-timeline" xmlns="http://www.w3.org/2000/svg" {size} {told}>'
 
 

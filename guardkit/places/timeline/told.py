@@ -60,7 +60,8 @@ def bar_words(bar: Bar) -> str:
     over = ""
     if bar.budget is not None and bar.seconds > bar.budget:
         over = f", {duration(bar.seconds - bar.budget)} over its budget"
-    return f"{bar.name}, {duration(bar.seconds)}, from {brief(bar.start)} on, {status}{over}"
+    made = f": {bar.made}" if bar.made else ""
+    return f"{bar.name}, {duration(bar.seconds)}, from {brief(bar.start)} on, {status}{over}{made}"
 
 
 def mark_words(mark: Mark) -> str:

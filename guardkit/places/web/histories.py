@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiofiles.os import wrap
@@ -12,18 +12,24 @@ from guardkit.clock import Clock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.builds import Builds
 from guardkit.monitor.look import Look
-from guardkit.places.web.history import History, make_history
+from guardkit.places.expected import Expected, Past, expect, learn
+from guardkit.places.journals import NEAR_MAX, near, read_journals
+from guardkit.places.runs import Run, runs
+from guardkit.places.timeline.seeing import Seeing, tasks_of
+from guardkit.places.web.history import TASKS_MAX, History, make_history
 from guardkit.places.web.pages import Pages
 from guardkit.places.web.papers import read_papers
 from guardkit.places.web.projects import Key, Project
 from guardkit.places.web.view import row_id
-from guardkit.places.words import age, clean, is_over
+from guardkit.places.words import clean
+from guardkit.progress.snapshot import Event
 from guardkit.progress.timer import Timer
 from guardkit.progress.worker import Worker
 
 FRESH = 1.0  # seconds for which what was read is told again
 PATIENCE = 5.0  # seconds that a disk or a server may take
 KEPT_MAX = 16  # builds of which what was read is kept
+LEARNT = 60.0  # seconds for which what earlier builds took is taken for all there is
 
 T = TypeVar("T")
 
@@ -44,6 +50,7 @@ class Histories:
         self._sources = {each.slug: each.source for each in projects}
         self._looks, self._pages, self._clock = looks, pages, clock
         self._kept: dict[Key, tuple[float, asyncio.Task[str]]] = {}
+        self._learnt: dict[Key, tuple[float, Sequence[Past]]] = {}
 
     async def read(self, key: Key) -> str:
         """Return what the journal of a build tells, as HTML."""
@@ -73,12 +80,7 @@ class Histories:
         why = "it took too long"
         history: History | None = None
         try:
-            events = await soon(self._clock, source.events(task_id), PATIENCE)
-            if events is not None:
-                look = self._looks[key]
-                since = age(look.snapshot, self._clock.monotonic()) if look.snapshot else 0.0
-                since = 0.0 if is_over(look.verdict) else since
-                history = make_history(events, look.snapshot, since)
+            history = await soon(self._clock, self._tell(key), PATIENCE)
         except (GuardKitError, OSError) as error:
             why = clean(str(error))
         if history is None:
@@ -89,6 +91,53 @@ class Histories:
             reading = _in_thread(lambda: read_papers(source.where, task_id, numbers))
             papers = await soon(self._clock, reading, PATIENCE)
         return self._pages.history(row_id(key), history, papers or {})
+
+    async def _tell(self, key: Key) -> History:
+        """Return what the journals tell; raises as `Source.events`."""
+        slug, task_id = key
+        events = await self._sources[slug].events(task_id)
+        own, snapshot = runs(events), self._looks[key].snapshot
+        run_id = snapshot.tracker.run_id if snapshot else ""
+        current = next((run for run in own if snapshot and run.run_id == run_id), None)
+        past = [run for run in own if run is not current]
+        if not (snapshot and current):
+            return make_history(snapshot, past=past)
+        seeing = await self._see(slug, current)
+        timeline = seeing.timeline(current)
+        expected = None
+        if timeline.is_live:
+            expected = await self._expect(key, events, seeing.seen(current).since)
+        return make_history(snapshot, timeline, past, expected)
+
+    async def _see(self, slug: str, run: Run) -> Seeing:
+        """Return what is known of a run and, of a feature, of its tasks."""
+        looks = [look for (of, _), look in self._looks.items() if of == slug]
+        wanted = tasks_of(run, looks)[:TASKS_MAX]
+        journals = await read_journals(self._sources[slug], wanted)
+        known = [each for journal in journals.values() for each in runs(journal)]
+        return Seeing(self._clock.monotonic(), looks, [run, *known])
+
+    async def _expect(self, key: Key, events: Sequence[Event], since: float) -> Expected | None:
+        """Return how much longer a build may take."""
+        snapshot = self._looks[key].snapshot
+        own = expect(snapshot, events, since=since) if snapshot else None
+        if own or not snapshot:
+            return own
+        return expect(snapshot, events, await self._learn(key), since)
+
+    async def _learn(self, key: Key) -> Sequence[Past]:
+        """Return what there is to learn from the journals of other tasks."""
+        (slug, task_id), now = key, self._clock.monotonic()
+        read, found = self._learnt.get(key, (now - LEARNT, ()))
+        if now - read >= LEARNT:
+            others = near(task_id, (name for of, name in self._looks if of == slug))
+            journals = await read_journals(self._sources[slug], others, NEAR_MAX)
+            found = [*learn(journals.values())]
+            self._learnt.pop(key, None)
+            self._learnt[key] = now, found
+            while len(self._learnt) > KEPT_MAX:
+                del self._learnt[next(iter(self._learnt))]
+        return found
 
 
 async def soon(clock: Clock, work: Coroutine[object, object, T], seconds: float) -> T | None:

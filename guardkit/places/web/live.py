@@ -16,7 +16,7 @@ from guardkit.places.web.pages import Pages
 from guardkit.places.web.projects import Key, Project
 from guardkit.places.web.seen import Seen
 from guardkit.places.web.stream import Browser, encode
-from guardkit.places.web.watching import TICK, Watching
+from guardkit.places.web.watching import SHARE, TICK, Watching
 from guardkit.progress.paths import is_task_id
 
 TICK_MAX = 50  # builds of which figures that grow with time are told anew, at a time
@@ -24,6 +24,7 @@ PACE = 2e-3  # seconds of rest for each build that was told of, so that many cos
 REST_MAX = 2.0  # seconds
 MOVES = 5  # builds that cost as much to put in order as to tell of one
 PATIENCE = 0.5  # seconds that a page waits for the latest figures
+BREAK_MAX = 10.0  # seconds between two times that journals are read
 GROWS = 5  # ticks after which what the journal tells of an open phase is told anew
 
 
@@ -166,6 +167,7 @@ class Live:
         while True:
             await self._stirs.wait()
             self._stirs.clear()
+            began = self._clock.monotonic()
             while self._stirred:
                 key = next(iter(self._stirred))
                 del self._stirred[key]
@@ -173,4 +175,5 @@ class Live:
                 for browser in self._browsers:
                     if browser.key == key:
                         browser.put(event)
-            await self._clock.sleep(TICK)
+            spent = self._clock.monotonic() - began
+            await self._clock.sleep(min(max(TICK, spent / SHARE), BREAK_MAX))

@@ -11,12 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from guardkit.places.order import STATES, TROUBLE
+from guardkit.places.timeline.svg import STYLE, draw
+from guardkit.places.timeline.told import result
 from guardkit.places.web.groups import Group
 from guardkit.places.web.history import History
 from guardkit.places.web.papers import Paper
 from guardkit.places.web.projects import Project
 from guardkit.places.web.view import View
-from guardkit.places.words import printable
+from guardkit.places.words import duration, printable
+from guardkit.progress.paths import is_task_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 PARTS = ("state", "name", "at", "time", "made", "why", "said")  # of a row, in its order
 NEEDS_MAX = 100  # builds in trouble that a browser is told of by name
 HERE = "<!-- builds -->"
+WIDTH = 1070  # pixels of a timeline: what a wide page has room for
 OWN = {  # what is served as it is, by its address
     "/style.css": "text/css",
     "/script.js": "text/javascript",
@@ -119,8 +123,17 @@ class Pages:
 
         papers: what was left of its turns. trouble: why it tells nothing; `""`: it does.
         """
+        drawn = history.timeline
+        picture = draw(drawn, width=WIDTH, heading=False, styled=False) if drawn else ""
         return self._env.get_template("history.html").render(
-            id=view_id, history=history, papers=papers, trouble=trouble
+            id=view_id,
+            history=history,
+            picture=Markup(picture),  # noqa: S704 - made here
+            papers=papers,
+            trouble=trouble,
+            duration=duration,
+            result=result,
+            is_task_id=is_task_id,
         )
 
     def list_page(self, how: Sum) -> tuple[str, str]:
@@ -145,7 +158,9 @@ class Pages:
     def own_files(self) -> dict[str, tuple[bytes, str]]:
         """Return what is served as it is: content and kind, by its address."""
         here = files("guardkit.places.web") / "static"
-        return {address: ((here / address[1:]).read_bytes(), kind) for address, kind in OWN.items()}
+        own = {address: ((here / address[1:]).read_bytes(), kind) for address, kind in OWN.items()}
+        style, kind = own["/style.css"]
+        return {**own, "/style.css": (STYLE.encode() + style, kind)}
 
     def _page(self, name: str, how: Sum, **context: object) -> str:
         total = Markup(self.sum(how))  # noqa: S704 - made here

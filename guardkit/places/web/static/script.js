@@ -72,10 +72,17 @@
     box.innerHTML = html;
     const focused = document.activeElement && document.activeElement.id;
     const opened = [...document.querySelectorAll("details[open]")].map((each) => each.id);
+    const moved = [...document.querySelectorAll("[tabindex][id]")].map((each) => [
+      each.id, each.scrollLeft, each.scrollTop,
+    ]);
     for (const each of [...box.content.children]) place(each);
     for (const id of opened) {
       const details = document.getElementById(id);
       if (details) details.open = true;
+    }
+    for (const [id, left, top] of moved) {
+      const region = document.getElementById(id);
+      if (region && (left || top)) region.scrollTo({ left, top, behavior: "instant" });
     }
     if (focused && (!document.activeElement || document.activeElement.id !== focused)) {
       const again = document.getElementById(focused);
