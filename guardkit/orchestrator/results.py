@@ -72,7 +72,12 @@ class Results:
     def message(self) -> str:
         """How far the feature is, such as `3 of 7 tasks; running TASK-4, TASK-5`."""
         running = f"; running {some(self._running)}" if self._running else ""
-        return f"{self._counted} of {self._total} tasks{running}"
+        return f"{self.completed}{running}"
+
+    @property
+    def completed(self) -> str:
+        """How many tasks are completed, such as `3 of 7 tasks`."""
+        return f"{self._counted} of {self._total} tasks"
 
     def tips(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the commits of what some tasks have come to, by their ids."""

@@ -87,7 +87,8 @@ class Story:
         if now.decision != before.decision or now.message != before.message:
             self._since = now
             self._turns.decide(now)
-            self._note("turn.ended", now)
+            if now.turn:
+                self._note("turn.ended", now)
             said = clean(now.message) if now.message != since.message else ""
             told = Line(Kind.DECIDED, said, title=clean(now.decision))
             return [*lines, *([told] if told.title or told.text else [])]

@@ -154,6 +154,7 @@ def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_p
     assert complaint.startswith("guardkit: FEAT-1 was cancelled; its work is kept in ")
     assert "Status: CANCELLED" in printed
     assert statuses(root) == {"FEAT-1": "cancelled", "T1": "completed", "T2": "cancelled"}
+    assert read_progress("FEAT-1", root=root).message == "1 of 3 tasks"  # and none runs
     assert not Path(f"/proc/{player}").exists()
     assert git(root, "log", "-1", "--format=%s", "autobuild/T1") == "T1: Do T1\n"
     done = feature(root, "--resume")

@@ -23,6 +23,7 @@ def test_how_far_a_feature_is_stands_in_a_line() -> None:
     assert results.message == "2 of 7 tasks; running T4, T5"
     results.end(Result(task_id="T4", ending="completed"))
     assert results.message == "3 of 7 tasks; running T5"
+    assert results.completed == "3 of 7 tasks"
 
 
 @pytest.mark.parametrize(
