@@ -8,7 +8,7 @@ from guardkit.orchestrator.course import FeatureResult
 from guardkit.orchestrator.feature import FeatureOrchestrator, FeaturePlan
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.results import WORDS
+from guardkit.orchestrator.results import WELL, WORDS
 
 Row = tuple[str, ...]
 HEADINGS: Row = ("Wave", "Task", "Depends on", "Status", "What would run")
@@ -69,7 +69,7 @@ def outcome(result: FeatureResult) -> list[str]:
     """Return the lines that tell what a feature has come to, and what to do with it."""
     numbers = Counter(each.ending for each in result.results)
     lines = [f"Tasks: {', '.join(f'{number} {ending}' for ending, number in numbers.items())}"]
-    bad = (each for each in result.results if each.ending != "completed")
+    bad = (each for each in result.results if each.ending not in WELL)
     lines += [f"{each.task_id} {WORDS[each.ending]}: {each.why}" for each in bad]
     lines += [f"{each} is left out: {why}" for each, why in result.left_out.items()]
     if not result.proof:

@@ -14,7 +14,6 @@ from guardkit import Wave as WaveScope
 from guardkit.orchestrator.coach import CoachTurn
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.feature_file import FeatureTask
-from guardkit.orchestrator.phrases import many
 from guardkit.orchestrator.proving import prove
 from guardkit.orchestrator.results import WORDS, Result, Results
 from guardkit.orchestrator.standing import Standing
@@ -105,7 +104,7 @@ class Course:
     def _take(self, task_id: str, standing: Standing) -> Result:
         """Take it that a task has ended before, or is passed over by the user's word."""
         if task_id in self.plan.passed_over and standing.kind != "completed":
-            result = Result(task_id=task_id, ending="completed", why="by --from-wave")
+            result = Result(task_id=task_id, ending="passed over", why="by --from-wave")
         else:
             result = ended(task_id, standing)
         if standing.document:
@@ -174,8 +173,7 @@ class Course:
             await self._note({self.plan.feature.id: status})
             phase.update(message=self.results.message)
         tests = f", {proof.rationale}" if proof else ""
-        done = f"{many(len(self.results.ended), 'task')} completed{tests}"
-        summary = "; ".join([*(why or [done]), *self.troubles])
+        summary = "; ".join([*(why or [f"{self.results.good}{tests}"]), *self.troubles])
         self.build.decide("approved" if status == "completed" else "not_approved", summary)
         if why:
             self.build.fail(summary)
