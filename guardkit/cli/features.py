@@ -26,7 +26,7 @@ def declare_feature(command: Parser) -> None:
     declare_how(command)
     about = "How many tasks are built at once; by default as many as there are cores, at least 2."
     command.add_argument("--max-parallel", type=at_least(1), default=0, metavar="N", help=about)
-    about = "Start no task after one has failed; by default only those that depend on it."
+    about = "Start no task after one has failed; by default those start that do not depend on it."
     command.add_flag("--stop-on-failure", about=about)
     about = "Begin with that wave, and take those before it as they are; by default 1."
     command.add_argument("--from-wave", type=at_least(1), default=1, metavar="N", help=about)
