@@ -8,7 +8,7 @@ from guardkit.orchestrator.course import FeatureResult
 from guardkit.orchestrator.feature import FeatureOrchestrator, FeaturePlan
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.results import WELL, WORDS
+from guardkit.orchestrator.results import WELL, WORDS, Ending
 
 Row = tuple[str, ...]
 HEADINGS: Row = ("Wave", "Task", "Depends on", "Status", "What would run")
@@ -73,7 +73,8 @@ def outcome(result: FeatureResult) -> list[str]:
     lines += [f"{each.task_id} {WORDS[each.ending]}: {each.why}" for each in bad]
     lines += [f"{each} is left out: {why}" for each, why in result.left_out.items()]
     if not result.proof:
-        return [*lines, "Nothing was approved that is not in the checkout already"]
+        lines.append("Nothing was approved that is not in the checkout already")
+        return [*lines, *_go_on(numbers)]
     lines.append(f"Tests of all of it: {result.proof.rationale}, by coach_turn_1.json")
     root, branch, git = result.place.root, result.place.branch, "git -C "
     git += quote(str(root))
@@ -82,4 +83,14 @@ def outcome(result: FeatureResult) -> list[str]:
         f"Worktree: {result.place.path}, branch {branch}",
         f"Review: {git} diff {result.place.base[:12]} {branch}",
         f"Merge: {git} merge {branch}",
+        *(f"Left out, by hand: {git} merge autobuild/{each}" for each in result.left_out),
+        *_go_on(numbers),
     ]
+
+
+def _go_on(numbers: Counter[Ending]) -> list[str]:
+    """Return the line that tells how to build what is not completed, by how many ended so."""
+    if not numbers.keys() - WELL:
+        return []
+    retry = ", which with --retry-failed builds again what has failed" if numbers["failed"] else ""
+    return [f"Go on: the same command with --resume{retry}"]

@@ -91,7 +91,7 @@ class Course:
             whole = await open_whole(plan.place, self.scratch / "index", is_left=is_left)
             if in_the_way := await self.documents.begin():
                 self.troubles.append(f"not cleared: {in_the_way}")
-            phase.update(message=f"worktree {shown(str(plan.place.path))}")
+            phase.update(message=f"worktree {shown(str(plan.place.near))}")
         words = dict[str, str]()
         for task in (task for wave in plan.waves for task in wave):
             if not plan.runs(task.id):

@@ -137,6 +137,20 @@ def test_a_failed_feature_ends_with_1_and_names_what_failed(root: Path) -> None:
     assert "Tasks: 1 completed, 1 failed, 1 not started" in lines
     assert any(line.startswith("T2 has failed: not approved in 1 turn") for line in lines)
     assert "T3 was not started: T2 has failed" in lines
+    again = "the same command with --resume, which with --retry-failed builds again what has failed"
+    assert lines[-1] == f"Go on: {again}"
+    assert "FEAT-1 ✓ Setup  worktree .guardkit/worktrees/FEAT-1  0:0" in done.stdout
+
+
+def test_what_conflicts_is_named_with_the_command_that_merges_it_by_hand(root: Path) -> None:
+    done = feature(root, player=f"{WRITES}; echo $GUARDKIT_TASK_ID > both.txt")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert "T2 is left out: it conflicts with those before it in both.txt" in lines
+    merge = f"git -C {root} merge autobuild/T2"
+    assert f"Left out, by hand: {merge}" in lines
+    found = subprocess.run(merge.split(), capture_output=True, text=True, check=False)
+    assert found.returncode == 0  # as nothing else was merged before
 
 
 def test_each_event_is_a_line_that_names_its_task(root: Path) -> None:
@@ -151,7 +165,10 @@ def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_p
         process.send_signal(signal.SIGINT)
         printed, complaint = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert complaint.startswith("guardkit: FEAT-1 was cancelled; its work is kept in ")
+    kept = f"{root}/.guardkit/worktrees, a worktree and a branch for each task"
+    made = "1 of 3 tasks completed, 1 cancelled, 1 pending"
+    told = f"FEAT-1 was cancelled; its work is kept in {kept}: {made}; go on with --resume"
+    assert complaint == f"guardkit: {told}\n"
     assert "Status: CANCELLED" in printed
     assert statuses(root) == {"FEAT-1": "cancelled", "T1": "completed", "T2": "cancelled"}
     assert read_progress("FEAT-1", root=root).message == "1 of 3 tasks"  # and none runs
@@ -196,15 +213,19 @@ def test_a_watch_of_a_feature_leaves_out_what_an_earlier_run_has_built(root: Pat
 def test_a_second_ctrl_c_ends_it_at_once(root: Path, tmp_path: Path) -> None:
     trap = f'trap "" TERM; {holding(tmp_path / "gate")}'
     os.mkfifo(tmp_path / "gate")
-    with subprocess.Popen(words(root, player=trap), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words(root, player=trap), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         player = int((tmp_path / "gate").read_text())
         process.send_signal(signal.SIGINT)
-        assert process.stdout
+        assert process.stderr
         while read_progress("FEAT-1", root=root).status == "running":
             process.send_signal(signal.SIGINT)
             if process.poll() is not None:
                 break
+        complaint = process.stderr.read()
     assert process.returncode == -signal.SIGINT
+    assert complaint == "guardkit: FEAT-1 was ended at once: go on with --resume\n"
     while Path(f"/proc/{player}").exists():  # its watcher ends it
         os.sched_yield()
 
