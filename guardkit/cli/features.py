@@ -51,10 +51,10 @@ def build_feature(
 ) -> int:
     """Build the tasks of a feature, wave by wave, those of a wave side by side.
 
-    Each task is built as by autobuild task, from what those have come to that it depends on. In the
-    end one branch, autobuild/FEAT-ID, holds all that was approved, in a worktree of its own, where
-    the tests run once more. Nothing is merged into your branch. The words of status in the
-    feature's file follow.
+    Each task is built as by autobuild task, from what those have come to that it depends on, within
+    budgets and --max-cost of its own. In the end one branch, autobuild/FEAT-ID, holds all that was
+    approved, in a worktree of its own, where the tests run once more. Nothing is merged into your
+    branch. The words of status in the feature's file follow.
 
     Ctrl-C ends all that runs, and keeps what was approved; a second one does not wait for that.
 

@@ -25,12 +25,14 @@ def planned(orchestrator: FeatureOrchestrator, plan: FeaturePlan) -> list[str]:
     """Return the lines that tell what a build would do: its waves, as a table."""
     feature, place, builder = plan.feature, plan.place, orchestrator.builder
     rows = [HEADINGS]
-    failed = {
-        each for each, standing in plan.standings.items() if standing.kind == "failed"
-    } - plan.passed_over
+    lacks = {
+        each: WORDS["failed"]
+        for each, standing in plan.standings.items()
+        if standing.kind == "failed" and each not in plan.passed_over
+    }
     for number, tasks in enumerate(plan.waves, 1):
         for task in tasks:
-            does = _does(task, plan, failed)
+            does = _does(task, plan, lacks, wait=orchestrator.wait)
             needs = ", ".join(task.dependencies) or "-"
             rows.append((str(number), task.id, needs, task.status or "-", does))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -51,18 +53,27 @@ def planned(orchestrator: FeatureOrchestrator, plan: FeaturePlan) -> list[str]:
     return [*lines, "Nothing speaks against it. Nothing was written."]
 
 
-def _does(task: FeatureTask, plan: FeaturePlan, failed: set[str]) -> str:
-    """Return what would be done with a task; where it cannot start, it is put to the failed."""
+def _does(task: FeatureTask, plan: FeaturePlan, lacks: dict[str, str], *, wait: bool) -> str:
+    """Return what would be done with a task.
+
+    lacks: what is with tasks that others lack, by their ids; where this one cannot start, it is
+        put to them. wait: whether who builds a task is waited for.
+    """
     standing = plan.standings[task.id]
     if task.id in plan.passed_over:
         return "nothing: it is before --from-wave"
-    if standing.runs and (before := next(filter(failed.__contains__, task.dependencies), None)):
-        failed.add(task.id)
-        return f"nothing: {before} has failed"
+    if standing.runs and (before := next(filter(lacks.__contains__, task.dependencies), None)):
+        lacks[task.id] = WORDS["not started"]
+        return f"nothing: {before} {lacks[before]}"
+    if standing.runs and standing.facts.is_taken:
+        if wait:
+            return "it is being built: what that comes to"
+        lacks[task.id] = WORDS["refused"]
+        return "nothing: it is being built; --wait waits for it"
     if standing.kind == "interrupted":
         turn = standing.facts.last.turn if standing.facts.last else 0
         return f"its build goes on, in turn {turn}" if turn else "its build goes on"
-    return "nothing: it is being built" if standing.facts.is_taken else DOES[standing.kind]
+    return DOES[standing.kind]
 
 
 def outcome(result: FeatureResult) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit import read_progress
+from guardkit import read_progress, track_build
 
 from ..features import PASSING, WRITES, make_feature
 from ..repositories import git
@@ -95,6 +95,20 @@ def test_a_plan_tells_what_would_go_on_and_what_would_not(root: Path) -> None:
     lines = feature(root, "--dry-run", "--resume", "--retry-failed").stdout.splitlines()
     assert lines[3].endswith("failed     a new build; the failed one is moved aside")
     assert lines[4].endswith("pending    a new build")
+
+
+@pytest.mark.anyio
+async def test_a_plan_tells_what_somebody_else_builds(root: Path) -> None:
+    async with track_build("T1", root=root):
+        alone, waiting = feature(root, "--dry-run"), feature(root, "--dry-run", "--wait")
+    assert [re.split(r"  +", line)[-1] for line in alone.stdout.splitlines()[2:5]] == [
+        "nothing: it is being built; --wait waits for it",
+        "a new build",
+        "nothing: T1 was not built here",
+    ]
+    lines = waiting.stdout.splitlines()
+    assert lines[2].endswith("it is being built: what that comes to")
+    assert lines[4].endswith("a new build")
 
 
 @pytest.mark.parametrize(
