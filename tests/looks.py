@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from guardkit import InvalidProgressError, Snapshot
 from guardkit.monitor.builds import Builds
 from guardkit.monitor.evidence import Examiner
-from guardkit.monitor.look import Look
+from guardkit.monitor.look import Look, Source
 from guardkit.progress.folder import open_builds
 from guardkit.progress.lock import Locks, boot_id
 from guardkit.progress.snapshot import Tracker, decode, encode, make_event
@@ -113,7 +113,7 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    builds: Builds, clock: FakeClock, *ids: str, past: bool = False
+    builds: Source, clock: FakeClock, *ids: str, past: bool = False
 ) -> AsyncIterator[Watching]:
     """Watch builds in a task; the first looks are there when this is entered."""
     watched = Watching()

@@ -26,7 +26,7 @@ def declare_feature(command: Parser) -> None:
     declare_how(command)
     about = "How many tasks are built at once; by default as many as there are cores, at least 2."
     command.add_argument("--max-parallel", type=at_least(1), default=0, metavar="N", help=about)
-    about = "Start no task after one has failed; by default only those that depend on it."
+    about = "Start no task after one has failed; by default those start that do not depend on it."
     command.add_flag("--stop-on-failure", about=about)
     about = "Begin with that wave, and take those before it as they are; by default 1."
     command.add_argument("--from-wave", type=at_least(1), default=1, metavar="N", help=about)
@@ -51,10 +51,10 @@ def build_feature(
 ) -> int:
     """Build the tasks of a feature, wave by wave, those of a wave side by side.
 
-    Each task is built as by autobuild task, from what those have come to that it depends on. In the
-    end one branch, autobuild/FEAT-ID, holds all that was approved, in a worktree of its own, where
-    the tests run once more. Nothing is merged into your branch. The words of status in the
-    feature's file follow.
+    Each task is built as by autobuild task, from what those have come to that it depends on, within
+    budgets and --max-cost of its own. In the end one branch, autobuild/FEAT-ID, holds all that was
+    approved, in a worktree of its own, where the tests run once more. Nothing is merged into your
+    branch. The words of status in the feature's file follow.
 
     Ctrl-C ends all that runs, and keeps what was approved; a second one does not wait for that.
 

@@ -65,7 +65,8 @@ def show(
     display = shown(1, labels=is_feature)
     sink = display if writer is None else Background(display, root, writer)
     work = _run(run, [sink, *builder.sinks], display)
-    status = until_signal(work, display.shown, is_patient=not is_feature)
+    at_once = f"{task_id} was ended at once: go on with --resume" if is_feature else ""
+    status = until_signal(work, display.shown, at_once=at_once)
     if status is None:
         complain(f"{task_id} was cancelled{kept(root, task_id)}")
         return codes.CANCELLED

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, raise_signal, signal
 from typing import Any, TypeVar
 
+from guardkit.cli.streams import complain
+
 T = TypeVar("T")
 
 
@@ -12,14 +14,15 @@ def until_signal(
     work: Coroutine[Any, Any, T],
     shown: AbstractContextManager[object] | None = None,
     *,
-    is_patient: bool = True,
+    at_once: str = "",
 ) -> T | None:
     """Run `work` on an event loop; SIGINT, SIGTERM and SIGHUP cancel it, and None is returned.
 
     Those that we were started to ignore, as by nohup, stay ignored.
 
     shown: is entered meanwhile.
-    is_patient: whether further ones change nothing; else a second one ends the process at once.
+    at_once: what is said when a second one ends the process at once; where that is "", further
+        ones change nothing.
     """
     try:
         import asyncio
@@ -37,7 +40,8 @@ def until_signal(
             with shown or nullcontext(), CancelScope() as scope:
 
                 def heed(number: int) -> None:
-                    if scope.cancel_called and not is_patient:
+                    if scope.cancel_called and at_once:
+                        complain(at_once)
                         loop.remove_signal_handler(number)
                         signal(number, SIG_DFL)
                         raise_signal(number)

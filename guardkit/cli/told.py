@@ -11,7 +11,7 @@ from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.runners import JUNIT
 from guardkit.orchestrator.trees import of_kind
 from guardkit.orchestrator.weaker import find_tests
-from guardkit.places.words import counts, duration
+from guardkit.places.words import counts, duration, tasks
 from guardkit.progress.paths import HOME, WORKTREES, build_dir
 from guardkit.progress.reader import read_progress
 
@@ -72,10 +72,13 @@ def kept(root: str, task_id: str) -> str:
     path = Path(root, HOME, WORKTREES, task_id).absolute()
     if not path.is_dir():
         return ""
-    what = ""
+    where, what = f"{path}, branch autobuild/{task_id}", ""
     with suppress(GuardKitError):
-        what = ", ".join(counts(read_progress(task_id, root=root)))
-    return f"; its work is kept in {path}, branch autobuild/{task_id}{': ' * bool(what)}{what}"
+        found = read_progress(task_id, root=root)
+        if found.tasks:
+            where = f"{path.parent}, a worktree and a branch for each task"
+        what = ", ".join(tasks(found) or counts(found))
+    return f"; its work is kept in {where}{': ' * bool(what)}{what}; go on with --resume"
 
 
 def near(path: Path, root: Path) -> str:

@@ -8,7 +8,7 @@ from guardkit.orchestrator.course import FeatureResult
 from guardkit.orchestrator.feature import FeatureOrchestrator, FeaturePlan
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.results import WORDS
+from guardkit.orchestrator.results import WELL, WORDS, Ending
 
 Row = tuple[str, ...]
 HEADINGS: Row = ("Wave", "Task", "Depends on", "Status", "What would run")
@@ -25,12 +25,14 @@ def planned(orchestrator: FeatureOrchestrator, plan: FeaturePlan) -> list[str]:
     """Return the lines that tell what a build would do: its waves, as a table."""
     feature, place, builder = plan.feature, plan.place, orchestrator.builder
     rows = [HEADINGS]
-    failed = {
-        each for each, standing in plan.standings.items() if standing.kind == "failed"
-    } - plan.passed_over
+    lacks = {
+        each: WORDS["failed"]
+        for each, standing in plan.standings.items()
+        if standing.kind == "failed" and each not in plan.passed_over
+    }
     for number, tasks in enumerate(plan.waves, 1):
         for task in tasks:
-            does = _does(task, plan, failed)
+            does = _does(task, plan, lacks, wait=orchestrator.wait)
             needs = ", ".join(task.dependencies) or "-"
             rows.append((str(number), task.id, needs, task.status or "-", does))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -51,29 +53,39 @@ def planned(orchestrator: FeatureOrchestrator, plan: FeaturePlan) -> list[str]:
     return [*lines, "Nothing speaks against it. Nothing was written."]
 
 
-def _does(task: FeatureTask, plan: FeaturePlan, failed: set[str]) -> str:
-    """Return what would be done with a task; where it cannot start, it is put to the failed."""
+def _does(task: FeatureTask, plan: FeaturePlan, lacks: dict[str, str], *, wait: bool) -> str:
+    """Return what would be done with a task.
+
+    lacks: what is with tasks that others lack, by their ids; where this one cannot start, it is
+        put to them. wait: whether who builds a task is waited for.
+    """
     standing = plan.standings[task.id]
     if task.id in plan.passed_over:
         return "nothing: it is before --from-wave"
-    if standing.runs and (before := next(filter(failed.__contains__, task.dependencies), None)):
-        failed.add(task.id)
-        return f"nothing: {before} has failed"
+    if standing.runs and (before := next(filter(lacks.__contains__, task.dependencies), None)):
+        lacks[task.id] = WORDS["not started"]
+        return f"nothing: {before} {lacks[before]}"
+    if standing.runs and standing.facts.is_taken:
+        if wait:
+            return "it is being built: what that comes to"
+        lacks[task.id] = WORDS["refused"]
+        return "nothing: it is being built; --wait waits for it"
     if standing.kind == "interrupted":
         turn = standing.facts.last.turn if standing.facts.last else 0
         return f"its build goes on, in turn {turn}" if turn else "its build goes on"
-    return "nothing: it is being built" if standing.facts.is_taken else DOES[standing.kind]
+    return DOES[standing.kind]
 
 
 def outcome(result: FeatureResult) -> list[str]:
     """Return the lines that tell what a feature has come to, and what to do with it."""
     numbers = Counter(each.ending for each in result.results)
     lines = [f"Tasks: {', '.join(f'{number} {ending}' for ending, number in numbers.items())}"]
-    bad = (each for each in result.results if each.ending != "completed")
+    bad = (each for each in result.results if each.ending not in WELL)
     lines += [f"{each.task_id} {WORDS[each.ending]}: {each.why}" for each in bad]
     lines += [f"{each} is left out: {why}" for each, why in result.left_out.items()]
     if not result.proof:
-        return [*lines, "Nothing was approved that is not in the checkout already"]
+        lines.append("Nothing was approved that is not in the checkout already")
+        return [*lines, *_go_on(numbers)]
     lines.append(f"Tests of all of it: {result.proof.rationale}, by coach_turn_1.json")
     root, branch, git = result.place.root, result.place.branch, "git -C "
     git += quote(str(root))
@@ -82,4 +94,14 @@ def outcome(result: FeatureResult) -> list[str]:
         f"Worktree: {result.place.path}, branch {branch}",
         f"Review: {git} diff {result.place.base[:12]} {branch}",
         f"Merge: {git} merge {branch}",
+        *(f"Left out, by hand: {git} merge autobuild/{each}" for each in result.left_out),
+        *_go_on(numbers),
     ]
+
+
+def _go_on(numbers: Counter[Ending]) -> list[str]:
+    """Return the line that tells how to build what is not completed, by how many ended so."""
+    if not numbers.keys() - WELL:
+        return []
+    retry = ", which with --retry-failed builds again what has failed" if numbers["failed"] else ""
+    return [f"Go on: the same command with --resume{retry}"]

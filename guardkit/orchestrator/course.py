@@ -14,7 +14,6 @@ from guardkit import Wave as WaveScope
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.findings import CoachTurn
-from guardkit.orchestrator.phrases import many
 from guardkit.orchestrator.proving import prove
 from guardkit.orchestrator.results import WORDS, Result, Results
 from guardkit.orchestrator.standing import Standing
@@ -92,7 +91,7 @@ class Course:
             whole = await open_whole(plan.place, self.scratch / "index", is_left=is_left)
             if in_the_way := await self.documents.begin():
                 self.troubles.append(f"not cleared: {in_the_way}")
-            phase.update(message=f"worktree {shown(str(plan.place.path))}")
+            phase.update(message=f"worktree {shown(str(plan.place.near))}")
         words = dict[str, str]()
         for task in (task for wave in plan.waves for task in wave):
             if not plan.runs(task.id):
@@ -105,7 +104,7 @@ class Course:
     def _take(self, task_id: str, standing: Standing) -> Result:
         """Take it that a task has ended before, or is passed over by the user's word."""
         if task_id in self.plan.passed_over and standing.kind != "completed":
-            result = Result(task_id=task_id, ending="completed", why="by --from-wave")
+            result = Result(task_id=task_id, ending="passed over", why="by --from-wave")
         else:
             result = ended(task_id, standing)
         if standing.document:
@@ -174,8 +173,7 @@ class Course:
             await self._note({self.plan.feature.id: status})
             phase.update(message=self.results.message)
         tests = f", {proof.rationale}" if proof else ""
-        done = f"{many(len(self.results.ended), 'task')} completed{tests}"
-        summary = "; ".join([*(why or [done]), *self.troubles])
+        summary = "; ".join([*(why or [f"{self.results.good}{tests}"]), *self.troubles])
         self.build.decide("approved" if status == "completed" else "not_approved", summary)
         if why:
             self.build.fail(summary)

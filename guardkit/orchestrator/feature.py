@@ -186,7 +186,8 @@ class FeatureOrchestrator:
                     return await course.run()
                 except asyncio.CancelledError:
                     with CancelScope(shield=True):
-                        build.decide("cancelled", await documents.cancelled_by())
+                        by = await documents.cancelled_by()
+                        build.decide("cancelled", by or course.results.completed)
                     raise
 
 

@@ -128,7 +128,7 @@ class Loop:
                 tree, taken = await reopen(place, index), await self.documents.taken()
                 while taken and taken[-1].decision == "approve":  # nothing but tests proves that
                     taken.pop()
-                phase.update(message=f"{words}, after {many(len(taken), 'turn')} of an earlier run")
+                phase.update(message=f"{words} of an earlier run, after {many(len(taken), 'turn')}")
                 return tree, taken, ""
             tree = await workspace.open_workspace(place, index)
             in_the_way = await self.documents.begin()

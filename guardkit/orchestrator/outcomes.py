@@ -123,12 +123,15 @@ def of_word(text: str) -> Outcome:
 def first_line(text: str, name: str = "") -> str:
     """Return the first line of a text that tells something, plain, cut at `MAX_LINE` characters.
 
-    A line that only repeats the name of the test (PHPUnit) tells nothing, and one that ends with a
-    colon goes on in the next.
+    A line that only repeats the name of the test (PHPUnit) tells nothing, one that ends with a
+    colon goes on in the next, and one that names a place alone (a SyntaxError of Python) tells in
+    the last line what is there.
     """
     lines = [line.strip() for line in _plain(text).splitlines() if line.strip()]
     if name and len(lines) > 1 and lines[0].startswith(name):
         lines = lines[1:]
+    if lines and lines[0].startswith('File "'):
+        lines = lines[-1:]
     return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])[:MAX_LINE]
 
 

@@ -1,16 +1,19 @@
 """What the tasks of a feature have come to so far, and what that means for the others."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from guardkit.orchestrator.feature_file import FeatureTask
-from guardkit.orchestrator.phrases import some
+from guardkit.orchestrator.phrases import many, some
 
-Ending = Literal["completed", "failed", "refused", "not started"]
+Ending = Literal["completed", "passed over", "failed", "refused", "not started"]
+WELL = {"completed", "passed over"}  # the latter by the user's word
 WORDS: dict[Ending, str] = {
     "completed": "is completed",
+    "passed over": "was passed over",
     "failed": "has failed",
     "refused": "was not built here",
     "not started": "was not started",
@@ -57,7 +60,7 @@ class Results:
     def forbids(self, task: FeatureTask) -> str:
         """Return why a task cannot start, as all before it have ended, or ""."""
         for each in task.dependencies:
-            if (before := self.ended[each]).ending != "completed":
+            if (before := self.ended[each]).ending not in WELL:
                 return f"{each} {WORDS[before.ending]}"
         if self._stop and (failed := next(iter(self.bad), None)):
             return f"{failed.task_id} {WORDS[failed.ending]}, and --stop-on-failure is given"
@@ -65,14 +68,27 @@ class Results:
 
     @property
     def bad(self) -> list[Result]:
-        """Those that are not completed, in the order in which they ended."""
-        return [each for each in self.ended.values() if each.ending != "completed"]
+        """Those that came to no good end, in the order in which they ended."""
+        return [each for each in self.ended.values() if each.ending not in WELL]
+
+    @property
+    def good(self) -> str:
+        """What became of the others, such as `3 tasks completed, 2 passed over`."""
+        found = Counter(each.ending for each in self.ended.values() if each.ending in WELL)
+        over = found["passed over"]
+        more = f", {over} passed over" if over else ""
+        return f"{many(found['completed'], 'task')} completed{more}"
 
     @property
     def message(self) -> str:
         """How far the feature is, such as `3 of 7 tasks; running TASK-4, TASK-5`."""
         running = f"; running {some(self._running)}" if self._running else ""
-        return f"{self._counted} of {self._total} tasks{running}"
+        return f"{self.completed}{running}"
+
+    @property
+    def completed(self) -> str:
+        """How many tasks are completed, such as `3 of 7 tasks`."""
+        return f"{self._counted} of {self._total} tasks"
 
     def tips(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the commits of what some tasks have come to, by their ids."""

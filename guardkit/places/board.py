@@ -20,7 +20,7 @@ from guardkit.places.short import (
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, printable
+from guardkit.places.words import clean, phase, printable
 
 GAP = "  "  # between two columns
 TITLES = ("TASK", "WAVE", "TURN", "", "PHASE", "TESTS", "FILES", "COST", "TIME", "STATE", "")
@@ -133,7 +133,7 @@ def _row(seen: Seen, marks: Marks) -> tuple[str, ...]:
         f"{snapshot.wave:,}/{snapshot.wave_total:,}" if snapshot.wave_total > 1 else "",
         turn,
         bar(snapshot, marks) if turn else "",
-        clean(snapshot.phase) or ("" if snapshot.tasks else "starting"),
+        phase(snapshot) or ("" if snapshot.tasks else "starting"),
         short_tests(snapshot),
         short_files(snapshot),
         short_cost(snapshot),

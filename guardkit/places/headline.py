@@ -9,7 +9,7 @@ from guardkit.places.board import counts
 from guardkit.places.osc import State
 from guardkit.places.screen import Headline
 from guardkit.places.short import short_turn
-from guardkit.places.words import clean
+from guardkit.places.words import clean, phase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _where(seen: Seen) -> str:
     snapshot, state = seen.snapshot, seen.verdict.state
     told = [clean(seen.task_id)]
     if snapshot:
-        told += [short_turn(snapshot), clean(snapshot.phase)]
+        told += [short_turn(snapshot), phase(snapshot)]
     return " ".join(filter(None, (*([state] if state != "running" else []), *told)))
 
 

@@ -15,7 +15,8 @@ def next_step(look: Look, here: str = ".") -> str:
 
     The journal says what has gone wrong; what was built waits in a worktree for its merge.
 
-    here: the working folder. The builds of a server have no command that is known here.
+    here: the working folder. The builds of a server have no command that is known here, nor has a
+        task that is merged with its feature.
     """
     task_id, where = clean(look.task_id), look.where
     if not Path(where).is_absolute():
@@ -24,7 +25,12 @@ def next_step(look: Look, here: str = ".") -> str:
     if look.verdict.state in NEEDS_A_LOOK:
         root = "" if is_here else f" --root {quote(where)}"
         return f"Next: guardkit log {task_id} --last{root}"
-    if look.verdict.state == "completed" and Path(where, HOME, WORKTREES, task_id).is_dir():
+    is_part = look.snapshot is not None and look.snapshot.tracker.parent_run is not None
+    if (
+        look.verdict.state == "completed"
+        and not is_part
+        and Path(where, HOME, WORKTREES, task_id).is_dir()
+    ):
         git = "git" if is_here else f"git -C {quote(where)}"
         return f"Next: {git} diff HEAD...autobuild/{task_id}, then {git} merge autobuild/{task_id}"
     return ""

@@ -20,7 +20,7 @@ from guardkit.places.short import (
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, printable, tasks
+from guardkit.places.words import clean, phase, printable, tasks
 from guardkit.progress.snapshot import Snapshot
 
 GAP = 2  # cells between two parts of a line
@@ -58,17 +58,17 @@ def _head(seen: Seen, snapshot: Snapshot, spin: str, width: int, marks: Marks) -
     elapsed, short, spent = stopwatch(seen.elapsed), short_turn(snapshot), _spent(seen, snapshot)
     turn = f"turn {snapshot.turn:,} of {snapshot.turn_max:,}" if snapshot.turn else ""
     wave = f"wave {snapshot.wave:,} of {snapshot.wave_total:,}" if snapshot.wave_total > 1 else ""
-    task, phase = clean(snapshot.task_id), clean(snapshot.phase) or "starting"
+    task, where = clean(snapshot.task_id), phase(snapshot) or ("" if snapshot.tasks else "starting")
     drawn = bar(snapshot, marks) if short else ""
     room = width - len(spin) - 1 - GAP - len(elapsed)
     text = _longest(
         room,
-        (task, wave, turn, drawn, phase, spent),
-        (task, turn, drawn, phase, spent),
-        (turn, drawn, phase, spent),
-        (turn, phase, spent),
-        (short, phase, spent),
-        (short, phase),
+        (task, wave, turn, drawn, where, spent),
+        (task, turn, drawn, where, spent),
+        (turn, drawn, where, spent),
+        (turn, where, spent),
+        (short, where, spent),
+        (short, where),
     )
     text = cut(text, room, marks.more)
     line = Text.assemble((spin, "red" if spin == "!" else "cyan"), " ", printable(text))

@@ -85,10 +85,13 @@ class Story:
         if now.phase_status in ENDS and _phase(now) != _phase(before):
             return [*lines, self._end_phase(since, now)]
         if now.decision != before.decision or now.message != before.message:
+            # Nothing that a Player was just saying is why somebody has cancelled the build.
+            stale = before.message if now.decision == "cancelled" else None
             self._since = now
             self._turns.decide(now)
-            self._note("turn.ended", now)
-            said = clean(now.message) if now.message != since.message else ""
+            if now.turn:
+                self._note("turn.ended", now)
+            said = clean(now.message) if now.message not in {since.message, stale} else ""
             told = Line(Kind.DECIDED, said, title=clean(now.decision))
             return [*lines, *([told] if told.title or told.text else [])]
         return lines

@@ -32,6 +32,7 @@ async def watch(
     display: Display,
     *,
     past: Collection[Look] = (),
+    least: int = 0,
     follow: bool = False,
     bell: Bell | None = None,
     clock: Clock | None = None,
@@ -41,13 +42,15 @@ async def watch(
     builds: where they are looked for.
     task_ids: which ones; none stands for all that run now, or begin meanwhile.
     past: looks at builds of which nothing is told if they have ended: nobody has asked for them.
+    least: how many builds have to be told of before it ends; by default those that are asked for,
+        or run by what `past` tells.
     follow: whether it goes on for ever.
     bell: is told of the looks that the display is told of.
     clock: by default the machine's.
     Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
     """
     watching = Watching(display, past=past)
-    least = len(task_ids) or sum(not is_over(each.verdict) for each in past)
+    least = least or len(task_ids) or sum(not is_over(each.verdict) for each in past)
     ticking = asyncio.create_task(_tick(builds, display, clock or SYSTEM_CLOCK))
     try:
         with CancelScope() as scope, until_unread(display.fd, scope):

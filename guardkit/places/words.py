@@ -78,8 +78,8 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
-    the brackets hold the phase alone, before the first phase the turn. Before both they hold what
-    a feature has done as soon as one of its tasks has begun, else `starting`.
+    the brackets hold the phase alone, before the first phase the turn. Before both, and between
+    the phases of a feature, they hold what its tasks have come to, else `starting`.
 
     since: seconds for which the build has gone on since its snapshot.
     """
@@ -90,10 +90,21 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
 def position(snapshot: Snapshot) -> str:
     """Return what stands in the brackets of the one-line form: `Turn 2/5, Coach Validation`."""
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
-    where = ", ".join(filter(None, (turn, clean(snapshot.phase))))
-    if not where and snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total:
+    where = ", ".join(filter(None, (turn, phase(snapshot))))
+    if not where and has_begun_tasks(snapshot):
         where = tasks(snapshot)[0]
     return where or "starting"
+
+
+def phase(snapshot: Snapshot) -> str:
+    """Return the phase that is shown; `""` between those of a feature, while its tasks run."""
+    is_over = has_begun_tasks(snapshot) and snapshot.phase_status != "in_progress"
+    return "" if is_over and not snapshot.turn else clean(snapshot.phase)
+
+
+def has_begun_tasks(snapshot: Snapshot) -> bool:
+    """Return whether a task of a feature has begun; it has none in any other build."""
+    return bool(snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total)
 
 
 def elapsed(snapshot: Snapshot, since: float = 0.0) -> str:
@@ -210,7 +221,7 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     """Return one look at some builds: a few lines about one, a line for each of several.
 
     now: seconds of this boot's monotonic clock.
-    answers: of one, further lines; its message is not repeated where they end with it.
+    answers: of one, further lines; its message is not repeated after them, or after the evidence.
     """
     snapshot = looks[0].snapshot if len(looks) == 1 else None
     if not snapshot:
@@ -220,7 +231,7 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
     message = clean(snapshot.message)
-    told = any(line.endswith(f" - {message}") for line in answers)
+    told = message in state or any(line.endswith(f" - {message}") for line in answers)
     return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 

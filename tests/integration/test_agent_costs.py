@@ -40,6 +40,16 @@ Path(os.environ["TOLD"]).write_text("over")
 """
 
 
+WRITE_ALL = """
+for n in range({number}):
+    print(json.dumps({event}), flush=n % 100 == 0)
+    if n % 1000 == 0:
+        Path(os.environ["TOLD"]).write_text(str(n))
+Path(os.environ["TOLD"]).write_text("over")
+"""
+AN_HOUR = 3600  # seconds of events
+
+
 def used(pid: int) -> tuple[float, int]:
     """Return what a process has used of the processor, in seconds, and its memory, in KiB."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -78,6 +88,28 @@ def test_a_thousand_events_a_second_take_a_tenth_of_a_core_and_no_memory(
     assert process.returncode == 0
     assert share < SHARE
     assert growth < GROWTH
+
+
+@pytest.mark.parametrize("kind", PLAYERS)
+def test_the_events_of_an_hour_take_no_memory(tmp_path: Path, kind: str) -> None:
+    env, root, told = {**install(tmp_path / "bin")}, tmp_path / "project", tmp_path / "told"
+    make_project(root)
+    (root / "tasks/T1.md").write_text(f"{TASK}failed: so that the first turn is right\n")
+    script = WRITE_ALL.format(number=RATE * AN_HOUR, event=EVENTS[kind])
+    (tmp_path / "bin/script.py").write_text(script)
+    sizes = dict[int, int]()  # KiB, by how many tenths of the events were written
+    command = autobuild(root, kind, "--max-turns", "1")
+    with subprocess.Popen(
+        command, env=env | {"TOLD": str(told)}, stdout=subprocess.DEVNULL
+    ) as process:
+        while not told.exists():
+            time.sleep(0.1)
+        while (now := told.read_text()) != "over":
+            sizes.setdefault(10 * int(now or 0) // (RATE * AN_HOUR), used(process.pid)[1])
+            time.sleep(0.1)
+    print(f"{kind}: {[*sizes.values()]} KiB")
+    assert process.returncode == 0
+    assert max(sizes.values()) - sizes[1] < GROWTH
 
 
 @pytest.mark.parametrize("kind", PLAYERS)

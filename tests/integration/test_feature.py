@@ -308,6 +308,8 @@ async def test_what_is_completed_already_is_not_built(root: Path, run: Run) -> N
 async def test_a_feature_begins_with_the_wave_that_is_wanted(root: Path, run: Run) -> None:
     result = await run(from_wave=3)
     assert [each.why for each in result.results[:4]] == ["by --from-wave"] * 4
+    assert {each.ending for each in result.results[:4]} == {"passed over"}
+    assert result.summary.startswith("1 task completed, 4 passed over, ")
     assert set(documents(root)) == {"FEAT-1", "T5"}
     assert statuses(root) == ["completed", *["pending"] * 4, "completed"]
     assert read_progress("T5", root=root).wave == 3

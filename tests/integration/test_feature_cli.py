@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit import read_progress
+from guardkit import read_progress, track_build
 
 from ..features import PASSING, WRITES, make_feature
 from ..repositories import git
@@ -97,6 +97,20 @@ def test_a_plan_tells_what_would_go_on_and_what_would_not(root: Path) -> None:
     assert lines[4].endswith("pending    a new build")
 
 
+@pytest.mark.anyio
+async def test_a_plan_tells_what_somebody_else_builds(root: Path) -> None:
+    async with track_build("T1", root=root):
+        alone, waiting = feature(root, "--dry-run"), feature(root, "--dry-run", "--wait")
+    assert [re.split(r"  +", line)[-1] for line in alone.stdout.splitlines()[2:5]] == [
+        "nothing: it is being built; --wait waits for it",
+        "a new build",
+        "nothing: T1 was not built here",
+    ]
+    lines = waiting.stdout.splitlines()
+    assert lines[2].endswith("it is being built: what that comes to")
+    assert lines[4].endswith("a new build")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -137,6 +151,20 @@ def test_a_failed_feature_ends_with_1_and_names_what_failed(root: Path) -> None:
     assert "Tasks: 1 completed, 1 failed, 1 not started" in lines
     assert any(line.startswith("T2 has failed: not approved in 1 turn") for line in lines)
     assert "T3 was not started: T2 has failed" in lines
+    again = "the same command with --resume, which with --retry-failed builds again what has failed"
+    assert lines[-1] == f"Go on: {again}"
+    assert "FEAT-1 ✓ Setup  worktree .guardkit/worktrees/FEAT-1  0:0" in done.stdout
+
+
+def test_what_conflicts_is_named_with_the_command_that_merges_it_by_hand(root: Path) -> None:
+    done = feature(root, player=f"{WRITES}; echo $GUARDKIT_TASK_ID > both.txt")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert "T2 is left out: it conflicts with those before it in both.txt" in lines
+    merge = f"git -C {root} merge autobuild/T2"
+    assert f"Left out, by hand: {merge}" in lines
+    found = subprocess.run(merge.split(), capture_output=True, text=True, check=False)
+    assert found.returncode == 0  # as nothing else was merged before
 
 
 def test_each_event_is_a_line_that_names_its_task(root: Path) -> None:
@@ -151,9 +179,13 @@ def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_p
         process.send_signal(signal.SIGINT)
         printed, complaint = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert complaint.startswith("guardkit: FEAT-1 was cancelled; its work is kept in ")
+    kept = f"{root}/.guardkit/worktrees, a worktree and a branch for each task"
+    made = "1 of 3 tasks completed, 1 cancelled, 1 pending"
+    told = f"FEAT-1 was cancelled; its work is kept in {kept}: {made}; go on with --resume"
+    assert complaint == f"guardkit: {told}\n"
     assert "Status: CANCELLED" in printed
     assert statuses(root) == {"FEAT-1": "cancelled", "T1": "completed", "T2": "cancelled"}
+    assert read_progress("FEAT-1", root=root).message == "1 of 3 tasks"  # and none runs
     assert not Path(f"/proc/{player}").exists()
     assert git(root, "log", "-1", "--format=%s", "autobuild/T1") == "T1: Do T1\n"
     done = feature(root, "--resume")
@@ -163,18 +195,51 @@ def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_p
     }
 
 
+def test_a_watch_of_a_feature_shows_its_tasks_and_ends_with_it(root: Path, tmp_path: Path) -> None:
+    watch = (*GUARDKIT, "watch", "FEAT-1", "--root", str(root))
+    with held(root, tmp_path / "gate") as (process, _):
+        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout
+            seen = [next(watching.stdout)]
+            while not any("T2 Player Implementation starting..." in line for line in seen):
+                seen.append(next(watching.stdout))
+            process.send_signal(signal.SIGINT)
+            seen += watching.stdout
+        process.communicate(timeout=60)
+    said = [line.partition("] ")[2].strip() for line in seen]
+    assert "T1 approved" in said
+    assert not any("merge autobuild/T1" in line for line in seen)
+    assert "FEAT-1 cancelled: 1 of 3 tasks" in said
+    assert watching.returncode == 3
+
+
+def test_a_watch_of_a_feature_leaves_out_what_an_earlier_run_has_built(root: Path) -> None:
+    player = f'test "$GUARDKIT_TASK_ID" = T2 && exit 1; {WRITES}'
+    assert feature(root, "--max-turns", "1", player=player).returncode == 1
+    assert feature(root, "--resume", "--retry-failed").returncode == 0
+    watch = (*GUARDKIT, "watch", "FEAT-1", "--root", str(root))
+    done = subprocess.run(watch, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    named = {name for name in ("T1", "T2", "T3") if f"== Summary of {name} ==" in done.stdout}
+    assert named == {"T2", "T3"}
+
+
 def test_a_second_ctrl_c_ends_it_at_once(root: Path, tmp_path: Path) -> None:
     trap = f'trap "" TERM; {holding(tmp_path / "gate")}'
     os.mkfifo(tmp_path / "gate")
-    with subprocess.Popen(words(root, player=trap), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words(root, player=trap), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         player = int((tmp_path / "gate").read_text())
         process.send_signal(signal.SIGINT)
-        assert process.stdout
+        assert process.stderr
         while read_progress("FEAT-1", root=root).status == "running":
             process.send_signal(signal.SIGINT)
             if process.poll() is not None:
                 break
+        complaint = process.stderr.read()
     assert process.returncode == -signal.SIGINT
+    assert complaint == "guardkit: FEAT-1 was ended at once: go on with --resume\n"
     while Path(f"/proc/{player}").exists():  # its watcher ends it
         os.sched_yield()
 

@@ -410,7 +410,7 @@ def test_a_build_whose_builder_was_killed_goes_on_after_its_last_complete_turn(
     claude(f"{RIGHT}\nend()")
     ended = subprocess.run(autobuild(root, "--resume"), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "after 1 turn of an earlier run" in ended.stdout
+    assert "worktree .guardkit/worktrees/T1 of an earlier run, after 1 turn" in ended.stdout
     assert "Turn 2 of 5" in ended.stdout
     assert "Turn 1 of 5" not in ended.stdout
     last = calls(folder)[-1]

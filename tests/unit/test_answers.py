@@ -129,6 +129,11 @@ def test_before_the_first_phase_it_is_what_the_tasks_do(
     assert does_now(at(1, turn=0, phase="", phase_status="", **changes), []) == answer
 
 
+def test_between_the_phases_of_a_feature_it_is_what_the_tasks_do() -> None:
+    now = at(1, turn=0, phase="Setup", phase_status="completed", tasks=Tasks(total=3, running=2))
+    assert does_now(now, []) == "2 tasks running"
+
+
 def test_a_phase_without_a_beginning_is_told_without_a_time() -> None:
     now = replace(at(5), tracker=replace(TRACKER, phase_number=1))
     assert does_now(now, []) == PLAYER

@@ -66,6 +66,12 @@ def test_a_feature_is_told_of_by_its_tasks() -> None:
     assert row.startswith("TASK-1  2/3   3/9   ━━───  8/9")
 
 
+def test_a_feature_whose_tasks_run_is_in_no_phase() -> None:
+    set_up: dict[str, Any] = {"turn": 0, "phase": "Setup", "phase_status": "completed"}
+    row = table(seen(tasks=Tasks(total=9, completed=3), **set_up))[-1]
+    assert "Setup" not in row
+
+
 def test_a_build_that_cannot_be_read_has_a_row() -> None:
     row = table(Seen("TASK-1", None, Verdict("unreadable", "it is no progress file"), 0.0))[-1]
     assert row == "TASK-1  unreadable  it is no progress file"

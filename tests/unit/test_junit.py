@@ -248,6 +248,15 @@ def test_what_stands_deeper_in_a_failure_is_not_its_reason() -> None:
     assert in_suite(case).failures == ["a: plain"]
 
 
+def test_of_a_syntax_error_it_is_told_what_it_is_and_not_where_alone() -> None:
+    why = (
+        'File "/shop/tax.py", line 1\n    def tax(\n           ^\nSyntaxError: it was never closed'
+    )
+    failure = f"<failure message='{why}'/>".replace("\n", "&#10;")
+    told = in_suite(f"<testcase name='a'>{failure}</testcase>").failures
+    assert told == ["a: SyntaxError: it was never closed"]
+
+
 def test_an_error_of_a_suite_is_a_failure_with_its_first_line() -> None:
     report = read(
         "<testsuites>\n<testsuite name='s'><error>\n\x09one\ntwo</error></testsuite></testsuites>"

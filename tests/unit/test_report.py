@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
+from msgspec.structs import replace
 
 from guardkit import Builds, ProgressNotFoundError, read_events, track_build
 from guardkit.places.cells import cell_len
@@ -365,7 +366,10 @@ async def test_tasks_that_an_earlier_run_built_are_missed(tmp_path: Path, clock:
             await clock.advance(5.0)
     report = await report_of(tmp_path, clock, "FEAT-1")
     assert report.missing == 1
-    assert "a task of it is not shown" in render(report, "text", width=120)
+    missing = "a task of it is not shown: of an earlier run, or its journal is elsewhere"
+    assert missing in render(report, "text", width=80)
+    several = "3 of its tasks are not shown: of an earlier run, or their journals are elsewhere"
+    assert several in render(replace(report, missing=3), "text", width=80)
 
 
 def test_the_nearest_tasks_are_those_beside_it() -> None:

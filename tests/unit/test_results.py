@@ -23,12 +23,14 @@ def test_how_far_a_feature_is_stands_in_a_line() -> None:
     assert results.message == "2 of 7 tasks; running T4, T5"
     results.end(Result(task_id="T4", ending="completed"))
     assert results.message == "3 of 7 tasks; running T5"
+    assert results.completed == "3 of 7 tasks"
 
 
 @pytest.mark.parametrize(
     ("ending", "why"),
     [
         ("completed", ""),
+        ("passed over", ""),
         ("failed", "T1 has failed"),
         ("refused", "T1 was not built here"),
         ("not started", "T1 was not started"),
@@ -38,6 +40,12 @@ def test_a_task_starts_when_all_that_it_depends_on_is_completed(ending: Ending, 
     results = after(("T0", "completed"), ("T1", ending))
     assert results.forbids(task("T2", "T0", "T1")) == why
     assert results.forbids(task("T3", "T0")) == ""
+
+
+def test_what_was_passed_over_is_not_called_completed() -> None:
+    results = after(("T1", "passed over"), ("T2", "completed"))
+    assert (results.good, results.bad) == ("1 task completed, 1 passed over", [])
+    assert after(("T1", "completed"), ("T2", "completed")).good == "2 tasks completed"
 
 
 def test_after_a_failure_nothing_starts_where_that_is_wanted() -> None:

@@ -237,6 +237,16 @@ def test_a_time_that_no_clock_shows_is_told(monkeypatch: pytest.MonkeyPatch, yea
     assert line.endswith(" Wave 1/1, TASK-FB-002 (starting) - 0s elapsed")
 
 
+def test_what_was_said_last_is_not_why_a_build_was_cancelled() -> None:
+    said = working(2, message="thinking")
+    ended = working(3, message="thinking", phase_status="cancelled")
+    cancelled: dict[str, Any] = {"decision": "cancelled", "phase_status": "cancelled"}
+    begun = at(0), working(1), said, ended
+    assert told(*begun, working(4, message="thinking", **cancelled))[-1] == "[12:35:00] cancelled"
+    by = told(*begun, working(4, message="by ann", **cancelled))[-1]
+    assert by == "[12:35:00] cancelled: by ann"
+
+
 def test_the_summary_says_what_became_of_tasks_and_what_agents_used() -> None:
     done = Tasks(total=7, completed=6, failed=1)
     ended = at(1, status="completed", tasks=done, usage=Usage(81500, 3.4))

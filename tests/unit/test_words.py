@@ -98,6 +98,16 @@ def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
             id="while tasks of a feature run",
         ),
         pytest.param(
+            {"phase": "Setup", "phase_status": "completed", "tasks": Tasks(total=3, running=1)},
+            "Wave 1/1, TASK-FB-002 (0 of 3 tasks completed) - 0s elapsed",
+            id="between the phases of a feature",
+        ),
+        pytest.param(
+            {"phase": "Finalize", "phase_status": "in_progress", "tasks": Tasks(total=3)},
+            "Wave 1/1, TASK-FB-002 (Finalize) - 0s elapsed",
+            id="in a phase of a feature",
+        ),
+        pytest.param(
             {"phase": "\x1b[31mSet\nup"},
             "Wave 1/1, TASK-FB-002 (Set up) - 0s elapsed",
             id="with a phase that would write to the terminal",
@@ -255,6 +265,12 @@ def test_one_build_is_described_in_a_few_lines() -> None:
         "2 files created",
         "writing tests",
     ]
+
+
+def test_what_the_evidence_says_is_not_said_twice() -> None:
+    snapshot = at(1, status="failed", phase="Setup", message="no turn was approved")
+    told = look(snapshot, "failed", "ended after 4 s: no turn was approved")
+    assert status_lines([told], 0.0)[1:] == ["failed: ended after 4 s: no turn was approved"]
 
 
 def test_one_build_is_described_with_all_that_its_document_has() -> None:

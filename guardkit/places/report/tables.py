@@ -56,8 +56,10 @@ def summary(report: Report) -> list[str]:
         lines.append(words(report.expected))
     lines += (sign_words(gap) for gap in report.timeline.gaps[:ROWS_MAX])
     if report.missing:
-        tasks = f"{report.missing} of its tasks are" if report.missing > 1 else "a task of it is"
-        lines.append(f"{tasks} not shown: an earlier run built it, or its journal is elsewhere")
+        many = report.missing > 1
+        tasks = f"{report.missing} of its tasks are" if many else "a task of it is"
+        journals = "their journals are" if many else "its journal is"
+        lines.append(f"{tasks} not shown: of an earlier run, or {journals} elsewhere")
     return lines
 
 
