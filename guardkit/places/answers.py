@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from guardkit.places.words import clean, counts, duration, tasks, tests, work
+from guardkit.places.words import between_phases, clean, counts, duration, tasks, tests, work
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -62,13 +62,16 @@ def does_now(snapshot: Snapshot, events: Sequence[Event], since: float = 0.0) ->
     """Return the phase that is open, for how long it has been, and its latest message.
 
     `Coach Validation for 1m 5s - running the tests`. A message that is older than the phase is left
-    out. Between phases it is the one that has ended last.
+    out. Between phases it is the one that has ended last; of a feature the tasks that run.
 
     events: of the run, oldest first. All else as in `answers`.
     """
     phase, running = clean(snapshot.phase), snapshot.tasks.running if snapshot.tasks else 0
+    if running and snapshot.phase_status != "in_progress":
+        named = between_phases(snapshot)
+        return named or f"{running:,} task{'s' * (running != 1)} running"
     if not phase:
-        return f"{running:,} task{'s' * (running != 1)} running" if running else ""
+        return ""
     number = snapshot.tracker.phase_number
     own = {each.event: each.progress for each in events if _number(each) == number}
     if snapshot.phase_status != "in_progress":
