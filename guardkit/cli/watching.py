@@ -45,6 +45,7 @@ def watch(
     meanwhile are shown as well. Ctrl-C ends only the watching. The exit code is that of status.
     """
     from guardkit.cli.signals import until_signal
+    from guardkit.places.below import is_feature
     from guardkit.places.display import Display
     from guardkit.places.watch import watch
     from guardkit.places.words import is_over, is_past_watching
@@ -57,13 +58,16 @@ def watch(
     running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
     if not (running or missing or follow):
         raise ProgressNotFoundError(f"no build is running {here.name}")
-    display = Display(1, labels=len(running) > 1, plain=plain)
+    features = any(map(is_feature, looks)) if ids else False
+    display = Display(1, labels=features or len(running) > 1, plain=plain)
     bell = None if notify is None else _make_bell(notify, display)
     wanted = ids if follow else [each.task_id for each in looks if ids]
     past = () if ids else looks
     if not (running or follow):
         return codes.worst(missing)
-    watching = watch(here.builds, wanted, display, past=past, follow=follow, bell=bell)
+    watching = watch(
+        here.builds, wanted, display, past=past, features=features, follow=follow, bell=bell
+    )
     verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED

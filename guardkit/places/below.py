@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardkit.places.order import feature_of, natural
 from guardkit.places.words import WELL, look_line
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -19,13 +20,13 @@ def is_feature(look: Look) -> bool:
 
 def tasks_of(feature: Look, looks: Iterable[Look]) -> list[Look]:
     """Return the looks at the tasks of a feature: trouble first, then in the order of the waves."""
-    found: list[tuple[bool, int, str, Look]] = []
-    for each in looks:
-        task = each.snapshot
-        if task and task.tracker.parent_run and task.build_id == feature.task_id:
-            is_well = each.verdict.state in WELL
-            found.append((is_well, task.wave, each.task_id, each))
-    return [each for *_, each in sorted(found, key=lambda row: row[:3])]
+    found = [each for each in looks if feature_of(each.snapshot) == feature.task_id]
+
+    def place(look: Look) -> tuple[object, ...]:
+        wave = look.snapshot.wave if look.snapshot else 0
+        return look.verdict.state in WELL, wave, natural(look.task_id)
+
+    return sorted(found, key=place)
 
 
 def lines_below(feature: Look, looks: Iterable[Look], now: float) -> list[str]:

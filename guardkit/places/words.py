@@ -241,7 +241,8 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
     message = clean(snapshot.message)
-    told = any(line.endswith(f" - {message}") for line in answers) or position(snapshot) == message
+    ends = any(line.endswith(f" - {message}") for line in answers)
+    told = ends or (snapshot.tasks and position(snapshot) == message)
     return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 
