@@ -142,8 +142,16 @@ def _row(seen: Seen, marks: Marks, heads: Container[str]) -> tuple[str, ...]:
         short_cost(snapshot),
         stopwatch(seen.elapsed),
         state,
-        said(seen)[0],
+        _said_besides(seen),
     )
+
+
+def _said_besides(seen: Seen) -> str:
+    """Return what a build says; of a feature not which tasks run, as those have rows."""
+    text, snapshot = said(seen)[0], seen.snapshot
+    if not (snapshot and snapshot.tasks and seen.verdict.state == "running"):
+        return text
+    return "; ".join(part for part in text.split("; ") if not part.startswith("running "))
 
 
 def _append(line: Text, seen: Seen, column: int, text: str, marks: Marks) -> None:
