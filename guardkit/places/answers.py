@@ -66,10 +66,11 @@ def does_now(snapshot: Snapshot, events: Sequence[Event], since: float = 0.0) ->
 
     events: of the run, oldest first. All else as in `answers`.
     """
-    phase, running = clean(snapshot.phase), snapshot.tasks.running if snapshot.tasks else 0
-    if running and snapshot.phase_status != "in_progress":
-        named = between_phases(snapshot)
-        return named or f"{running:,} task{'s' * (running != 1)} running"
+    phase = clean(snapshot.phase)
+    if snapshot.tasks and snapshot.tasks.total and snapshot.phase_status != "in_progress":
+        running = snapshot.tasks.running
+        counted = f"{running:,} task{'s' * (running != 1)} running" if running else ""
+        return between_phases(snapshot) or counted
     if not phase:
         return ""
     number = snapshot.tracker.phase_number
