@@ -1,4 +1,4 @@
-"""Makes the README's pictures, docs/demo.svg and docs/feature.svg, from what `guardkit demo` runs.
+"""Makes the pictures of a terminal in the README, demo.svg and feature.svg, by the demo's builds.
 
 Run: python docs/capture.py
 """
@@ -7,7 +7,7 @@ import asyncio
 import io
 import os
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ from rich.text import Text
 from guardkit.cli.told import proof
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, demo_files
+from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, TURNS, demo_files
 from guardkit.orchestrator.feature import FeatureOrchestrator
 from guardkit.places.display import Display
 from guardkit.progress.snapshot import Snapshot
 
 Run = Callable[[Path, Display], Coroutine[Any, Any, None]]
 
+FIRST = asyncio.FIRST_COMPLETED
 WIDTH = 100
-STILL = 2  # the wave of which docs/feature.svg is a picture
 SHOWN = "/tmp/demo"  # noqa: S108 - what stands in the picture for the folder
 
 
@@ -50,27 +50,34 @@ class Picture(Console):
             super().print(shown, soft_wrap=True)
 
 
-class Still:
-    """A sink that shows a display, and takes its board into the picture when two tasks run.
+class Board:
+    """A sink that draws the board of a feature once some of its tasks write, side by side.
 
-    That is once, in the second wave, and ends the picture.
+    display: what draws it. wanted: the tasks. is_drawn: set then.
     """
 
     transitions = True
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._running = set[str]()
+    def __init__(self, display: Display, wanted: Collection[str]) -> None:
+        self.is_drawn = asyncio.Event()
+        self._display, self._left = display, {*wanted}
 
     async def write(self, snapshot: Snapshot, /) -> None:
-        """Show a snapshot, of the feature or of a task."""
-        display = self._display
-        await display.write(snapshot)
-        if snapshot.wave == STILL and f"{snapshot.message}".startswith("writing "):
-            self._running.add(snapshot.task_id)
-        if len(self._running) == MAX_PARALLEL and display.console.record:
-            display.console.print(display.board())
-            display.console.record = False
+        """Draw the board when the last of the tasks has said that it writes."""
+        if (snapshot.message or "").startswith("writing "):
+            self._left.discard(snapshot.task_id)
+        if not (self._left or self.is_drawn.is_set()):
+            self._display.console.print(self._display.board())
+            self._display.console = Console(file=io.StringIO())  # the end is no part of it
+            self.is_drawn.set()
+
+
+def make_display(null: int, folder: Path, command: str, *, labels: bool = False) -> Display:
+    """Return a display that is recorded, below a command."""
+    display = Display(null, labels=labels)
+    display.console = Picture(str(folder))
+    display.print(f"$ {command}", "")
+    return display
 
 
 async def build(folder: Path, display: Display) -> None:
@@ -80,27 +87,28 @@ async def build(folder: Path, display: Display) -> None:
 
 
 async def build_feature(folder: Path, display: Display) -> None:
-    """Run the feature of the demo until two of its tasks run."""
-    builder = AutoBuildOrchestrator(folder, player=player(), test=TEST, sinks=[Still(display)])
-    await FeatureOrchestrator(builder, max_parallel=MAX_PARALLEL).run(FEATURE_ID)
+    """Run the demo's feature until both tasks of its second wave are at work."""
+    board = Board(display, ("TASK-3", "TASK-4"))
+    slow = player(slow=True, turns=TURNS)
+    builder = AutoBuildOrchestrator(folder, player=slow, test=TEST, sinks=[display, board])
+    orchestrator = FeatureOrchestrator(builder, max_parallel=MAX_PARALLEL)
+    running = asyncio.create_task(orchestrator.run(FEATURE_ID))
+    await asyncio.wait({running, asyncio.create_task(board.is_drawn.wait())}, return_when=FIRST)
+    running.cancel()
+    await asyncio.wait({running})
 
 
-def draw(name: str, command: str, files: dict[str, str] | None, run: Run) -> None:
-    """Write a picture next to this file.
-
-    files: of the repository, by their paths, None for those of a single task.
-    """
+def capture(name: str, command: str, files: Mapping[str, str] | None, run: Run) -> None:
+    """Write the picture of a command next to this file."""
     with tempfile.TemporaryDirectory() as temporary, Path(os.devnull).open("w") as null:
         folder = make_demo(Path(temporary).resolve() / "demo", files)
-        display = Display(null.fileno(), labels=files is not None)
-        display.console = console = Picture(str(folder))
-        display.print(f"$ {command}", "")
+        display = make_display(null.fileno(), folder, command, labels=files is not None)
+        console = display.console
         asyncio.run(run(folder, display))
-        console.record = True
     picture = console.export_svg(title=command, unique_id="guardkit")
     Path(__file__).with_name(name).write_text(picture)
 
 
 if __name__ == "__main__":
-    draw("demo.svg", "guardkit demo", None, build)
-    draw("feature.svg", "guardkit demo --feature", demo_files(), build_feature)
+    capture("demo.svg", "guardkit demo", None, build)
+    capture("feature.svg", "guardkit demo --feature", demo_files(), build_feature)

@@ -81,7 +81,8 @@ async def _run(run: Run, sinks: Sequence[Sink], display: Display) -> str:
     try:
         result, lines = await run(sinks)
         with move_on_after(1):  # if nobody empties the pipe, nobody will
-            await display.say(*map(clean, lines))
+            above = [""] if display.has_table else []
+            await display.say(*above, *map(clean, lines))
             if isinstance(display, github.ActionsDisplay):
                 from guardkit.cli.actions import annotations, summarize
 

@@ -40,16 +40,17 @@ def demo(*, slow: bool, feature: bool, root: str | None) -> int:
     from guardkit.cli.foreground import build
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-    from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, demo_files
+    from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, TURNS, demo_files
     from guardkit.orchestrator.feature import FeatureOrchestrator
 
     where = Path(root) if root is not None else None
     folder = make_demo(where, demo_files() if feature else None)
-    builder = AutoBuildOrchestrator(folder, player=player(slow=slow), test=TEST)
+    scripted = player(slow=slow, turns=TURNS) if feature else player(slow=slow)
+    builder = AutoBuildOrchestrator(folder, player=scripted, test=TEST)
     if not feature:
         _tell(folder, TASK_ID)
         return build(builder, TASK_ID)
-    _tell(folder, FEATURE_ID, is_feature=True)
+    _tell(folder, FEATURE_ID)
     return run_feature(FeatureOrchestrator(builder, max_parallel=MAX_PARALLEL), FEATURE_ID)
 
 
@@ -73,12 +74,11 @@ def replay(*, recorded: str, slow: bool, root: str | None) -> int:
     return build(orchestrator, made.task_id)
 
 
-def _tell(folder: Path, task_id: str, *, is_feature: bool = False) -> None:
-    """Say where the repository is, and how its build is watched: a feature with its tasks."""
+def _tell(folder: Path, task_id: str) -> None:
+    """Say where the repository is, and how its build is watched."""
     from pathlib import Path
 
     command = Path(sys.executable).with_name("guardkit")
     print(f"A small git repository, which is kept: {folder}")
     print(f"Progress file: {folder}/.guardkit/autobuild/{task_id}/progress.json")
-    watch = "watch" if is_feature else f"watch {task_id}"
-    print(f"Second terminal: {command} {watch} --root {folder}\n", flush=True)
+    print(f"Second terminal: {command} watch {task_id} --root {folder}\n", flush=True)

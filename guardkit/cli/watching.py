@@ -9,13 +9,7 @@ from guardkit.progress.paths import is_task_id
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-    from guardkit.cli.finder import Finder
     from guardkit.cli.parser import Parser
-    from guardkit.monitor.look import Look
-    from guardkit.monitor.verdict import Verdict
     from guardkit.places.display import Display
     from guardkit.places.notify import Bell
 
@@ -48,8 +42,7 @@ def watch(
     """Show builds live until they have ended.
 
     A build whose builder is gone has ended, too. Where no ids are given, builds that begin
-    meanwhile are shown as well; a feature that is given alone is shown with its tasks. Ctrl-C ends
-    only the watching. The exit code is that of status.
+    meanwhile are shown as well. Ctrl-C ends only the watching. The exit code is that of status.
     """
     from guardkit.cli.signals import until_signal
     from guardkit.places.below import is_feature
@@ -65,17 +58,16 @@ def watch(
     running = [each.task_id for each in looks if ids or not is_over(each.verdict)]
     if not (running or missing or follow):
         raise ProgressNotFoundError(f"no build is running {here.name}")
-    feature = looks[0] if len(ids) == 1 and looks and is_feature(looks[0]) else None
-    display = Display(1, labels=len(running) > 1 or feature is not None, plain=plain)
+    features = any(map(is_feature, looks)) if ids else False
+    display = Display(1, labels=features or len(running) > 1, plain=plain)
     bell = None if notify is None else _make_bell(notify, display)
     wanted = ids if follow else [each.task_id for each in looks if ids]
     past = () if ids else looks
     if not (running or follow):
         return codes.worst(missing)
-    if feature:
-        watching = _watch_feature(here, feature, display, follow=follow, bell=bell)
-    else:
-        watching = watch(here.builds, wanted, display, past=past, follow=follow, bell=bell)
+    watching = watch(
+        here.builds, wanted, display, past=past, features=features, follow=follow, bell=bell
+    )
     verdicts = until_signal(watching, display.shown)
     if verdicts is None:
         return codes.STOPPED
@@ -83,22 +75,7 @@ def watch(
         raise display.error
     if display.lost or not verdicts or not all(map(is_past_watching, verdicts.values())):
         return codes.UNDONE  # nobody reads it
-    counted = [verdicts[feature.task_id]] if feature else verdicts.values()
-    return codes.worst([*missing, *map(codes.of_verdict, counted)])
-
-
-def _watch_feature(
-    here: Finder, feature: Look, display: Display, *, follow: bool, bell: Bell | None
-) -> Coroutine[Any, Any, dict[str, Verdict]]:
-    """Return the watch of a feature and the tasks of its run, as in `guardkit.places.watch`."""
-    from guardkit.places.below import Below, tasks_of
-    from guardkit.places.watch import watch
-    from guardkit.places.words import run_of
-
-    run, tasks = run_of(feature), tasks_of(feature, here.look())
-    earlier = [each for each in tasks if each.snapshot and each.snapshot.tracker.parent_run != run]
-    least, builds = 1 + len(tasks) - len(earlier), Below(here.builds, feature.task_id)
-    return watch(builds, (), display, past=earlier, least=least, follow=follow, bell=bell)
+    return codes.worst([*missing, *map(codes.of_verdict, verdicts.values())])
 
 
 def _make_bell(command: str, display: Display) -> Bell:

@@ -14,7 +14,10 @@ from guardkit.orchestrator.environment import environment
 
 TASK_ID = "TASK-DEMO-001"
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.
-TEST = f"{quote(sys.executable)} -B -m pytest -q --no-summary --junitxml={{junit}}"
+# Plugins that happen to be installed are left out: they take longer to load than the tests to run.
+_PYTEST = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {quote(sys.executable)} -B -m pytest"
+TEST = f"{_PYTEST} -q --no-summary --junitxml={{junit}}"
+QUICK, SLOW = 0.4, 12.0  # seconds: a third of all the pauses that the Player makes
 _NAME = "-c user.name=guardkit -c user.email=demo@guardkit.invalid -c commit.gpgsign=false"
 _GIT = ("init -q -b main", "add .", f"{_NAME} -c core.hooksPath=/dev/null commit -q -m Begin")
 _FILES = {
@@ -90,6 +93,9 @@ def make_repository(files: Mapping[str, str], root: Path | None = None) -> Path:
     return folder.resolve()
 
 
-def player(*, slow: bool = False) -> str:
-    """Return the command of the scripted Player, which pauses three times a turn."""
-    return f"PAUSE={6 if slow else 0.2} sh player.sh"
+def player(*, slow: bool = False, turns: int = 2) -> str:
+    """Return the command of the scripted Player, which pauses three times a turn.
+
+    turns: how many there are one after the other, among which all its pauses are shared.
+    """
+    return f"PAUSE={(SLOW if slow else QUICK) / turns:g} sh player.sh"

@@ -4,6 +4,7 @@ from textwrap import dedent
 
 FEATURE_ID = "FEAT-DEMO"
 MAX_PARALLEL = 2
+TURNS = 4  # one after the other: two of TASK-1, one in each other wave
 TASKS = {  # what each is called, the task it is, and what it depends on
     "tax": ("TASK-1", "Add tax to a price", ()),
     "discount": ("TASK-2", "Take a discount off a price", ()),

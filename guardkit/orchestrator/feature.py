@@ -177,7 +177,7 @@ class FeatureOrchestrator:
                     plan=plan,
                     build=build,
                     documents=documents,
-                    results=Results(total, stop=self.stop_on_failure),
+                    results=Results(total, stop=self.stop_on_failure, waves=plan.waves),
                     scratch=Path(scratch),
                     lease=lease,
                     file=StatusFile(place.root, feature.id),

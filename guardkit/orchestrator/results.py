@@ -1,7 +1,7 @@
 """What the tasks of a feature have come to so far, and what that means for the others."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -38,11 +38,14 @@ class Results:
 
     total: how many have a file of progress, or are to have one.
     stop: whether no task is to start after one has failed.
+    waves: what is planned, for what comes next.
     """
 
-    def __init__(self, total: int, *, stop: bool) -> None:
+    def __init__(
+        self, total: int, *, stop: bool, waves: Sequence[Sequence[FeatureTask]] = ()
+    ) -> None:
         self.ended: dict[str, Result] = {}
-        self._total, self._stop = total, stop
+        self._total, self._stop, self._waves = total, stop, waves
         self._running: list[str] = []
         self._counted = 0
 
@@ -81,14 +84,34 @@ class Results:
 
     @property
     def message(self) -> str:
-        """How far the feature is, such as `3 of 7 tasks; running TASK-4, TASK-5`."""
-        running = f"; running {some(self._running)}" if self._running else ""
-        return f"{self.completed}{running}"
+        """How far the feature is: `3 of 7 tasks; TASK-2 failed; running TASK-4; next TASK-5`."""
+        failed = [each.task_id for each in self.bad if each.ending == "failed"]
+        parts = (
+            self.completed,
+            f"{some(failed)} failed" if failed else "",
+            f"running {some(self._running)}" if self._running else "",
+            f"next {some(following)}" if (following := self._find_next()) else "",
+        )
+        return "; ".join(filter(None, parts))
 
     @property
     def completed(self) -> str:
         """How many tasks are completed, such as `3 of 7 tasks`."""
-        return f"{self._counted} of {self._total} tasks"
+        return f"{self._counted:,} of {many(self._total, 'task')}"
+
+    def _find_next(self) -> list[str]:
+        """Return which tasks start next: of the first wave of which any are left to start."""
+        gone = {each.task_id for each in self.bad}
+        if gone and self._stop:
+            return []
+        for wave in self._waves:
+            left = [task for task in wave if task.id not in self.ended]
+            lost = {task.id for task in left if not gone.isdisjoint(task.dependencies)}
+            gone |= lost
+            waiting = [task.id for task in left if task.id not in {*self._running, *lost}]
+            if waiting:
+                return waiting
+        return []
 
     def tips(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the commits of what some tasks have come to, by their ids."""

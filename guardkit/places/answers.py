@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from guardkit.places.words import clean, counts, duration, phase, tasks, tests, work
+from guardkit.places.words import between_phases, clean, counts, duration, tasks, tests, work
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -62,24 +62,28 @@ def does_now(snapshot: Snapshot, events: Sequence[Event], since: float = 0.0) ->
     """Return the phase that is open, for how long it has been, and its latest message.
 
     `Coach Validation for 1m 5s - running the tests`. A message that is older than the phase is left
-    out. Between phases it is the one that has ended last, of a feature how many tasks run.
+    out. Between phases it is the one that has ended last; of a feature the tasks that run.
 
     events: of the run, oldest first. All else as in `answers`.
     """
-    where, running = phase(snapshot), snapshot.tasks.running if snapshot.tasks else 0
-    if not where:
-        return f"{running:,} task{'s' * (running != 1)} running" if running else ""
+    phase = clean(snapshot.phase)
+    if snapshot.tasks and snapshot.tasks.total and snapshot.phase_status != "in_progress":
+        running = snapshot.tasks.running
+        counted = f"{running:,} task{'s' * (running != 1)} running" if running else ""
+        return between_phases(snapshot) or counted
+    if not phase:
+        return ""
     number = snapshot.tracker.phase_number
     own = {each.event: each.progress for each in events if _number(each) == number}
     if snapshot.phase_status != "in_progress":
         ended = own.get("phase.ended")
         ago = f" {_ago(snapshot, ended, since)} ago" if ended else ""
-        return f"between phases: {where} {snapshot.phase_status}{ago}"
+        return f"between phases: {phase} {snapshot.phase_status}{ago}"
     spent = spent_in_phase(snapshot, since)
     taken = "" if spent is None else f" for {duration(spent)}"
     began = own.get("phase.started")
     is_new = began and began.message != snapshot.message
-    return " - ".join(filter(None, (f"{where}{taken}", clean(snapshot.message) if is_new else "")))
+    return " - ".join(filter(None, (f"{phase}{taken}", clean(snapshot.message) if is_new else "")))
 
 
 def advances(snapshot: Snapshot, events: Sequence[Event]) -> str:

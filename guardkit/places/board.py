@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from rich.text import Text
 
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES as COLOURS
 from guardkit.places.marks import Marks
-from guardkit.places.order import STATES, TROUBLE
+from guardkit.places.order import STATES, TROUBLE, feature_of
 from guardkit.places.seen import Seen, Size, said
 from guardkit.places.short import (
     bar,
     has_failing_tests,
     short_cost,
     short_files,
+    short_phase,
     short_tests,
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, phase, printable
+from guardkit.places.words import clean, printable
 
 GAP = "  "  # between two columns
+SET_IN = "  "  # before the tasks of a feature
 TITLES = ("TASK", "WAVE", "TURN", "", "PHASE", "TESTS", "FILES", "COST", "TIME", "STATE", "")
 TASK, WAVE, TURN, BAR, PHASE, TESTS, FILES, COST, TIME, STATE, SAID = range(len(TITLES))
 LEAVE = (BAR, WAVE, COST, FILES, PHASE, TASK, TESTS, TURN)  # in this order, without room
@@ -95,7 +97,8 @@ def counts(counted: Mapping[str, int]) -> list[tuple[str, str]]:
 def _table(builds: Sequence[Seen], width: int, marks: Marks) -> Iterator[Text]:
     """Yield the lines of a table; one of rich's would take four times as long to draw."""
     has_titles = width >= WITH_TITLES
-    rows = [_row(each, marks) for each in builds]
+    heads = {each.task_id for each in builds}
+    rows = [_row(each, marks, heads) for each in builds]
     widths = fit(rows, width, has_titles=has_titles)
     if has_titles:
         titles = (_justify(TITLES[column], column, wide) for column, wide in enumerate(widths))
@@ -122,25 +125,33 @@ def _needed(widths: Sequence[int]) -> int:
     return sum(shown) + len(GAP) * (len(shown) - 1)
 
 
-def _row(seen: Seen, marks: Marks) -> tuple[str, ...]:
-    """Return the text of each column."""
+def _row(seen: Seen, marks: Marks, heads: Container[str]) -> tuple[str, ...]:
+    """Return the text of each column; a task is set in below its feature, if that is a head."""
     task_id, snapshot, (state, _), _ = seen
     if not snapshot:
         return (clean(task_id), *[""] * (STATE - 1), state, said(seen)[0])
     turn = short_turn(snapshot)
     return (
-        clean(task_id),
+        SET_IN * (feature_of(snapshot) in heads) + clean(task_id),
         f"{snapshot.wave:,}/{snapshot.wave_total:,}" if snapshot.wave_total > 1 else "",
         turn,
         bar(snapshot, marks) if turn else "",
-        phase(snapshot) or ("" if snapshot.tasks else "starting"),
+        short_phase(snapshot) or "starting",
         short_tests(snapshot),
         short_files(snapshot),
         short_cost(snapshot),
         stopwatch(seen.elapsed),
         state,
-        said(seen)[0],
+        _said_besides(seen),
     )
+
+
+def _said_besides(seen: Seen) -> str:
+    """Return what a build says; of a feature not which tasks run, as those have rows."""
+    text, snapshot = said(seen)[0], seen.snapshot
+    if not (snapshot and snapshot.tasks and seen.verdict.state == "running"):
+        return text
+    return "; ".join(part for part in text.split("; ") if not part.startswith("running "))
 
 
 def _append(line: Text, seen: Seen, column: int, text: str, marks: Marks) -> None:

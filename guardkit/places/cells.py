@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 WIDE, ZERO = ("W", "F"), ("Mn", "Me", "Cf")  # as Unicode calls them
+LEAST = 4  # characters of a word that are worth showing
 
 
 def cell_len(text: str) -> int:
@@ -16,7 +17,11 @@ def cell_len(text: str) -> int:
 
 
 def cut(text: str, width: int, more: str = "…") -> str:
-    """Return a printable text in at most `width` cells, `more`, one cell, for what is cut off."""
+    """Return a printable text in at most `width` cells, `more`, one cell, for what is cut off.
+
+    After the first word, one with a figure is shown whole or not at all, as half of a figure is
+    another one, and any other by a few characters at least.
+    """
     if cell_len(text) <= width:
         return text
     room, kept = width - 1, 0
@@ -25,4 +30,13 @@ def cut(text: str, width: int, more: str = "…") -> str:
         if room < 0:
             break
         kept += 1
-    return text[:kept].rstrip(" -,") + more
+    return text[: _word_end(text, kept)].rstrip(" -,;(") + more
+
+
+def _word_end(text: str, kept: int) -> int:
+    """Return how many characters to keep, so that no word is left by too little of it."""
+    began = text.rfind(" ", 0, kept) + 1
+    word = text[began:].partition(" ")[0]
+    is_whole = began + len(word) <= kept
+    has_figure = any(map(str.isdecimal, word))
+    return began if began and not is_whole and (has_figure or kept - began < LEAST) else kept

@@ -4,12 +4,11 @@ import os
 import re
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
 
 from rich.text import Text
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
-from guardkit.monitor.verdict import Signs, Verdict, judge
+from guardkit.monitor.verdict import Verdict
 from guardkit.places.answers import answers
 from guardkit.places.board import draw_many, room_for
 from guardkit.places.console import QuietOutput, make_console
@@ -17,13 +16,12 @@ from guardkit.places.headline import headline
 from guardkit.places.layout import on_terminal
 from guardkit.places.lines import IN_FILES, ON_TERMINALS, Line, in_file
 from guardkit.places.marks import marks_for
-from guardkit.places.order import TROUBLE, trouble_first
+from guardkit.places.order import TROUBLE, count_states, feature_of, trouble_first
 from guardkit.places.panel import draw_one
 from guardkit.places.screen import Headline, Screen
-from guardkit.places.seen import Seen, Size
+from guardkit.places.seen import Running, Size
 from guardkit.places.story import Story, ended_line
-from guardkit.places.words import OVER, age, is_over, printable
-from guardkit.progress.lock import Hold
+from guardkit.places.words import OVER, printable
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
 
@@ -54,6 +52,7 @@ class Display:
         self._running: dict[str, Running] = {}
         self._order: list[str] | None = None  # of the builds that are drawn, None: unknown
         self._states: dict[str, str] = {}
+        self._features: dict[str, str] = {}  # of which one each task is
         self._changes = self._frames = 0
         self._worker = Worker()
         self._waiting = 0  # lines that are not printed yet
@@ -116,12 +115,15 @@ class Display:
         if self._states.get(task_id) != found.state or (task_id in self._running) is is_past:
             self._order = None
         self._states[task_id] = found.state
+        if head := feature_of(snapshot):
+            self._features[task_id] = head
         self._changes += 1
         if is_past:
             self._running.pop(task_id, None)
             return
-        now = self.clock.monotonic()
-        self._running[task_id] = Running(task_id, snapshot, found, now, verdict is None)
+        now, before = self.clock.monotonic(), self._running.get(task_id)
+        stale = before.still(snapshot) if before else None
+        self._running[task_id] = Running(task_id, snapshot, found, now, verdict is None, stale)
 
     async def say(self, *lines: Line | str) -> None:
         """Print lines in a thread: a pipe that nobody empties holds up no build, and no exit."""
@@ -148,7 +150,7 @@ class Display:
         task_ids, rest = self._drawn()
         builds = [self._running[each].at(now) for each in task_ids]
         if self.labels:
-            counted = Counter(self._states.values())
+            counted = count_states(self._states, self._features)
             return draw_many(builds, rest, counted, size, self.marks)
         if not builds:
             return Text()
@@ -162,8 +164,9 @@ class Display:
 
     def headline(self) -> Headline | None:
         """Return what the tab of the terminal says."""
-        running = [*self._running.values()] if not self.labels else []
-        return headline(self._states, running[0] if running else None)
+        heads = [*(self._states.keys() - self._features.keys())]
+        alone = self._running.get(heads[0]) if len(heads) == 1 else None
+        return headline(self._states, alone, self._features)
 
     def _drawn(self) -> tuple[list[str], Counter[str]]:
         """Return which builds are drawn, and how many of the others are in which state."""
@@ -195,26 +198,3 @@ class Display:
         for mark, style in ((self.marks.passed, "green"), (self.marks.failed, "red")):
             text.highlight_regex(rf"(?<!\S){re.escape(mark)}(?!\S)", style)
         return [text] if text else []
-
-
-class Running(NamedTuple):
-    """A build that is drawn: its snapshot, when that came, and the verdict that came with it.
-
-    is_own: whether the build is one of this process, which knows how it is.
-    """
-
-    task_id: str
-    snapshot: Snapshot | None
-    verdict: Verdict
-    heard: float
-    is_own: bool
-
-    def at(self, now: float) -> Seen:
-        """Return what is drawn of it, at an instant of the monotonic clock."""
-        snapshot, since = self.snapshot, max(0.0, now - self.heard)
-        if not snapshot or is_over(self.verdict):
-            return Seen(self.task_id, snapshot, self.verdict, 0.0)
-        if self.is_own:
-            verdict = judge(snapshot, Signs(Hold.LIVES, since))
-            return Seen(self.task_id, snapshot, verdict, since)
-        return Seen(self.task_id, snapshot, self.verdict, age(snapshot, now) or since)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from guardkit.places.cells import cut
+from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES, coloured
-from guardkit.places.order import TROUBLE, trouble_first
+from guardkit.places.order import TROUBLE, trouble_first, without_parts
 from guardkit.places.words import clean, cost, is_news, place, tests
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from guardkit.monitor.look import Look
 
-    Row = tuple[str, str, int]  # text, colour, and how many characters of the text have it
+    # Parts, of which the first has to do where there is little room, and their colour, which so
+    # many characters have.
+    Row = tuple[Sequence[str], str, int]
 
 LINES = 2  # at most
 
@@ -25,7 +27,7 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     width: of a line, in cells.
     colours: whether the verdict is coloured.
     """
-    looks = trouble_first(each for each in looks if is_news(each, now))
+    looks = trouble_first(without_parts(each for each in looks if is_news(each, now)))
     rows: list[Row] = []
     shown = 0
     while shown < len(looks) and len(rows) < LINES:
@@ -34,9 +36,10 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     more = _more(looks[shown:])
     more = more if len(more) < width else ""
     found: list[str] = []
-    for number, (text, colour, size) in enumerate(rows, 1):
+    for number, (parts, colour, size) in enumerate(rows, 1):
         end = more if number == len(rows) else ""
-        line = cut(text, width - len(end))
+        whole, room = " - ".join(parts), width - len(end)
+        line = cut(whole if cell_len(whole) <= room else parts[0], room)
         if colours and colour:
             line = coloured(line[:size], colour) + line[size:]
         found.append(line + end)
@@ -52,8 +55,8 @@ def _rows(seen: Look, now: float) -> list[Row]:
         told += filter(None, [", ".join((*tests(seen.snapshot), *cost(seen.snapshot)))])
     elif state not in TROUBLE:
         told += [why]
-    row = " - ".join(told), colour, len(state)
-    return [row, (why, colour, len(why))] if state in TROUBLE else [row]
+    row = told, colour, len(state)
+    return [row, ([why], colour, len(why))] if state in TROUBLE else [row]
 
 
 def _more(looks: Sequence[Look]) -> str:

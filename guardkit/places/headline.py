@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from guardkit.places.board import counts
+from guardkit.places.order import count_states
 from guardkit.places.osc import State
 from guardkit.places.screen import Headline
-from guardkit.places.short import short_turn
-from guardkit.places.words import clean, phase
+from guardkit.places.short import short_phase, short_turn
+from guardkit.places.words import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 ERRORS = frozenset({"crashed", "lost", "failed", "unreadable"})
 BLOCKED = frozenset({"unresponsive", "overdue", "stalled"})  # they need somebody, and go on then
+GO_ON = BLOCKED | {"running"}
 
 
-def headline(states: Mapping[str, str], alone: Seen | None = None) -> Headline | None:
+def headline(
+    states: Mapping[str, str], alone: Seen | None = None, features: Mapping[str, str] | None = None
+) -> Headline | None:
     """Return what is said of builds, by their states; None where there are none.
 
-    alone: the build, where there is one that runs, and no other.
+    alone: the build, where there is one that runs, and no others but the tasks of that.
+    features: by the ids of tasks, of which feature each is one.
     """
     if not states:
         return None
@@ -32,10 +36,10 @@ def headline(states: Mapping[str, str], alone: Seen | None = None) -> Headline |
     if len(states) == 1:
         [(task_id, state)] = states.items()
         return Headline(how, f"{clean(task_id)} {state}")
-    counted = Counter(states.values())
-    over = sum(number for state, number in counted.items() if state not in {"running", *BLOCKED})
+    counted = count_states(states, features or {})
+    over = sum(number for state, number in counted.items() if state not in GO_ON)
     told = ", ".join(words for words, _ in counts(counted))
-    return Headline(how, told, 100 * over // len(states))
+    return Headline(how, told, 100 * over // max(1, counted.total()))
 
 
 def tab_state(*states: str) -> State:
@@ -51,7 +55,7 @@ def _where(seen: Seen) -> str:
     snapshot, state = seen.snapshot, seen.verdict.state
     told = [clean(seen.task_id)]
     if snapshot:
-        told += [short_turn(snapshot), phase(snapshot)]
+        told += [short_turn(snapshot), short_phase(snapshot)]
     return " ".join(filter(None, (*([state] if state != "running" else []), *told)))
 
 

@@ -57,10 +57,12 @@ def in_file(line: Line, marks: Marks) -> list[str]:
     between = ": " if kind is Kind.DECIDED else "  "
     rest = between.join(filter(None, (line.title, line.text)))
     rest = "  ".join(filter(None, (rest, line.took)))
+    label = f"{line.label} " if line.label else ""
     if kind is Kind.ROW:
-        return ["  ".join(filter(None, (line.title, f"{mark} {line.text}".rstrip(), line.took)))]
+        row = "  ".join(filter(None, (line.title, f"{mark} {line.text}".rstrip(), line.took)))
+        return [f"{label}{row}"]
     if kind is Kind.END or not rest:
-        return [rest] if rest else []
+        return [f"{label}{rest}"] if rest else []
     at = f"[{line.at}]" if line.at else ""
     label = "" if kind is Kind.PLACE else line.label
     return [" ".join(filter(None, (at, label, mark, rest)))]

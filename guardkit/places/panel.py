@@ -16,11 +16,12 @@ from guardkit.places.short import (
     has_failing_tests,
     short_cost,
     short_files,
+    short_phase,
     short_tests,
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, phase, printable, tasks
+from guardkit.places.words import clean, printable, tasks
 from guardkit.progress.snapshot import Snapshot
 
 GAP = 2  # cells between two parts of a line
@@ -48,7 +49,7 @@ def draw_one(seen: Seen, found: Mapping[str, str], size: Size, frame: int, marks
     shown = [Text(), *lines][: max(2, size.height - 1)]
     for line in shown:
         if line.cell_len > size.width:
-            line.truncate(size.width - 1)
+            line.truncate(cell_len(cut(line.plain, size.width)) - 1)
             line.append(marks.more)
     return Text("\n", no_wrap=True).join(shown)
 
@@ -58,17 +59,17 @@ def _head(seen: Seen, snapshot: Snapshot, spin: str, width: int, marks: Marks) -
     elapsed, short, spent = stopwatch(seen.elapsed), short_turn(snapshot), _spent(seen, snapshot)
     turn = f"turn {snapshot.turn:,} of {snapshot.turn_max:,}" if snapshot.turn else ""
     wave = f"wave {snapshot.wave:,} of {snapshot.wave_total:,}" if snapshot.wave_total > 1 else ""
-    task, where = clean(snapshot.task_id), phase(snapshot) or ("" if snapshot.tasks else "starting")
+    task, phase = clean(snapshot.task_id), short_phase(snapshot) or "starting"
     drawn = bar(snapshot, marks) if short else ""
     room = width - len(spin) - 1 - GAP - len(elapsed)
     text = _longest(
         room,
-        (task, wave, turn, drawn, where, spent),
-        (task, turn, drawn, where, spent),
-        (turn, drawn, where, spent),
-        (turn, where, spent),
-        (short, where, spent),
-        (short, where),
+        (task, wave, turn, drawn, phase, spent),
+        (task, turn, drawn, phase, spent),
+        (turn, drawn, phase, spent),
+        (turn, phase, spent),
+        (short, phase, spent),
+        (short, phase),
     )
     text = cut(text, room, marks.more)
     line = Text.assemble((spin, "red" if spin == "!" else "cyan"), " ", printable(text))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from guardkit.monitor.verdict import Verdict
-from guardkit.places.words import clean, duration, is_over
+from msgspec.structs import replace
+
+from guardkit.monitor.verdict import Signs, Verdict, judge
+from guardkit.places.words import age, between_phases, clean, duration, is_over
+from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 
 LATE = 2  # heartbeats that are missing, so that it is told
@@ -46,7 +49,8 @@ def said(seen: Seen) -> tuple[str, str]:
         return f"no heartbeat for {duration(seen.since)}", "red"
     idle = idle_for(seen)
     quiet = f"no activity for {duration(idle)}" if idle >= QUIET else ""
-    return "  ".join(filter(None, (quiet, clean(snapshot.message)))), "dim"
+    message = between_phases(snapshot) or clean(snapshot.message)
+    return "  ".join(filter(None, (quiet, message))), "dim"
 
 
 def silent(seen: Seen) -> bool:
@@ -61,3 +65,38 @@ def idle_for(seen: Seen) -> float:
     if not (seen.snapshot and active):
         return 0.0
     return (seen.snapshot.updated_at - active).total_seconds() + seen.since
+
+
+class Running(NamedTuple):
+    """A build that is drawn: its snapshot, when that came, and the verdict that came with it.
+
+    is_own: whether the build is one of this process, which knows how it is.
+    stale: the message of the phase before, of which the one that is shown has said nothing.
+    """
+
+    task_id: str
+    snapshot: Snapshot | None
+    verdict: Verdict
+    heard: float
+    is_own: bool
+    stale: str | None = None
+
+    def still(self, now: Snapshot | None) -> str | None:
+        """Return the message that is stale in the next snapshot, None where none is."""
+        if not (self.snapshot and now):
+            return None
+        is_next = now.tracker.phase_number != self.snapshot.tracker.phase_number
+        stale = self.snapshot.message if is_next else self.stale
+        return stale if now.message == stale else None
+
+    def at(self, now: float) -> Seen:
+        """Return what is drawn of it, at an instant of the monotonic clock."""
+        snapshot, since = self.snapshot, max(0.0, now - self.heard)
+        if snapshot and self.stale:
+            snapshot = replace(snapshot, message=None)
+        if not snapshot or is_over(self.verdict):
+            return Seen(self.task_id, snapshot, self.verdict, 0.0)
+        if self.is_own:
+            verdict = judge(snapshot, Signs(Hold.LIVES, since))
+            return Seen(self.task_id, snapshot, verdict, since)
+        return Seen(self.task_id, snapshot, self.verdict, age(snapshot, now) or since)

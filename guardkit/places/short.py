@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardkit.places.words import cost
+from guardkit.places.words import clean, cost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ def short_turn(snapshot: Snapshot) -> str:
     if snapshot.tasks:
         return f"{snapshot.tasks.completed:,}/{snapshot.tasks.total:,}"
     return f"{snapshot.turn:,}/{snapshot.turn_max:,}" if snapshot.turn else ""
+
+
+def short_phase(snapshot: Snapshot) -> str:
+    """Return the phase; of a feature whose tasks run what its `short_turn` counts."""
+    phase, is_open = clean(snapshot.phase), snapshot.phase_status == "in_progress"
+    is_feature = snapshot.tasks and snapshot.tasks.total
+    return "tasks" if is_feature and not (phase and is_open) else phase
 
 
 def bar(snapshot: Snapshot, marks: Marks) -> str:

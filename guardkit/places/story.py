@@ -162,7 +162,7 @@ def ended_line(now: Snapshot) -> Line:
     """Return the one line on a build that has ended, where there are many."""
     word = now.decision if now.status == "completed" and now.decision else now.status
     words = filter(None, (clean(word), clean(now.error)))
-    made = ", ".join((*counts(now), *tasks(now), *used(now)))
+    made = ", ".join((*tasks(now), *counts(now), *used(now)))
     told = "  ".join(filter(None, (": ".join(words), made)))
     took, at = stopwatch(now.metrics.elapsed_seconds), local(now.updated_at, "%H:%M:%S")
     return Line(Kind.ENDED, told, now.status, clean(now.task_id), took, at)

@@ -79,7 +79,7 @@ class Turns:
         return [
             Line(
                 Kind.ROW,
-                f"{row.told:<{wide}}  {row.files:<{files}}".rstrip(),
+                "  ".join(filter(None, (f"{row.told:<{wide}}", f"{row.files:<{files}}"))).rstrip(),
                 row.status,
                 f"Turn {row.number:<{number}}",
                 row.took,

@@ -17,7 +17,7 @@ from guardkit.places.display import Display
 from guardkit.places.lines import Kind, Line
 from guardkit.places.next_step import next_step
 from guardkit.places.notify import Bell
-from guardkit.places.order import TROUBLE
+from guardkit.places.order import TROUBLE, feature_of
 from guardkit.places.output import unread
 from guardkit.places.story import ENDS
 from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
@@ -32,7 +32,7 @@ async def watch(
     display: Display,
     *,
     past: Collection[Look] = (),
-    least: int = 0,
+    features: bool = False,
     follow: bool = False,
     bell: Bell | None = None,
     clock: Clock | None = None,
@@ -42,20 +42,21 @@ async def watch(
     builds: where they are looked for.
     task_ids: which ones; none stands for all that run now, or begin meanwhile.
     past: looks at builds of which nothing is told if they have ended: nobody has asked for them.
-    least: how many builds have to be told of before it ends; by default those that are asked for,
-        or run by what `past` tells.
+    features: whether there are features among the ids, of whose tasks it is told, too.
     follow: whether it goes on for ever.
     bell: is told of the looks that the display is told of.
     clock: by default the machine's.
-    Returns the last verdict on each build that was told of; raises what `Builds.look` raises.
+    Returns the last verdict on each build that was told of, or was asked for; raises what
+    `Builds.look` raises.
     """
-    watching = Watching(display, past=past)
-    least = least or len(task_ids) or sum(not is_over(each.verdict) for each in past)
+    watching = Watching(display, past=past, heads=task_ids if features else ())
+    least = len(task_ids) or sum(not is_over(each.verdict) for each in past)
     ticking = asyncio.create_task(_tick(builds, display, clock or SYSTEM_CLOCK))
     try:
         with CancelScope() as scope, until_unread(display.fd, scope):
             history = len(task_ids or past) <= PAST_MAX
-            async with aclosing(builds.watch(task_ids, past=history)) as looks:
+            wanted = () if features else task_ids
+            async with aclosing(builds.watch(wanted, past=history)) as looks:
                 async for look in looks:
                     if bell and watching.concerns(look):
                         bell.hear(look)
@@ -69,7 +70,8 @@ async def watch(
         ticking.cancel()
         if bell:
             await bell.finish()
-    return watching.verdicts
+    found = watching.verdicts
+    return {each: found[each] for each in found if each in task_ids or not task_ids}
 
 
 class Watching:
@@ -77,11 +79,14 @@ class Watching:
 
     verdicts: the last one on each of them.
     past: looks at runs of which nothing is told if they have ended, as nobody asks for them.
+    heads: builds beside which it is told of their tasks alone; none stands for all builds.
     """
 
-    def __init__(self, display: Display, *, past: Collection[Look] = ()) -> None:
+    def __init__(
+        self, display: Display, *, past: Collection[Look] = (), heads: Collection[str] = ()
+    ) -> None:
         self.verdicts: dict[str, Verdict] = {}
-        self._display = display
+        self._display, self._heads = display, frozenset(heads)
         self._open = set[str]()  # which of them go on
         self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
@@ -90,8 +95,11 @@ class Watching:
 
         A watch may know better than a single look that called a build elsewhere lost.
         """
-        is_past = is_over(look.verdict) and (look.task_id, run_of(look)) in self._past
-        return look.task_id in self.verdicts or not is_past
+        if look.task_id in self.verdicts:
+            return True
+        if self._heads and self._heads.isdisjoint({look.task_id, feature_of(look.snapshot)}):
+            return False
+        return not (is_over(look.verdict) and (look.task_id, run_of(look)) in self._past)
 
     def tell(self, look: Look) -> list[Line]:
         """Return the lines that are new with a look."""
@@ -112,7 +120,8 @@ class Watching:
         else:
             display.show(task_id, None, verdict)
         lines += self._trouble(look, before)
-        if lines and is_over(verdict) and not display.has_table:
+        is_asked = task_id in self._heads or not display.has_table
+        if lines and is_over(verdict) and is_asked:
             step = next_step(look)
             lines += [Line(Kind.END, step)] if step else []
         return lines
@@ -126,7 +135,9 @@ class Watching:
         (state, evidence), was = look.verdict, before.state if before else "running"
         is_anew = state == "running" and was in OVER
         is_new = state not in {was, *ENDS} and not is_anew
-        if is_new if look.snapshot else look.verdict != before:
+        if not look.snapshot:
+            is_new = look.verdict != before and not (state == "running" and self._display.has_table)
+        if is_new:
             text = f"{look.task_id} {state}: {clean(evidence)}"
             at = local(self._display.clock.now(), "%H:%M:%S")
             return [Line(Kind.TROUBLE, text, "failed" * (state in TROUBLE), at=at)]

@@ -78,8 +78,8 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
     """Return the one-line form of a build, everywhere the same.
 
     `Wave 1/3, TASK-FB-002 (Turn 2/5, Coach Validation) - 4m 5s elapsed`. Before the first turn
-    the brackets hold the phase alone, before the first phase the turn. Before both, and between
-    the phases of a feature, they hold what its tasks have come to, else `starting`.
+    the brackets hold the phase alone, before the first phase the turn, before both `starting`; of
+    a feature what `position` tells.
 
     since: seconds for which the build has gone on since its snapshot.
     """
@@ -88,23 +88,37 @@ def one_line(snapshot: Snapshot, since: float = 0.0) -> str:
 
 
 def position(snapshot: Snapshot) -> str:
-    """Return what stands in the brackets of the one-line form: `Turn 2/5, Coach Validation`."""
+    """Return what stands in the brackets of the one-line form: `Turn 2/5, Coach Validation`.
+
+    Of a feature: `2 of 5 tasks; running TASK-3, TASK-4; next TASK-5`, as its builder says; or its
+    own phase while that runs, or how many tasks are in which state.
+    """
+    phase, found = clean(snapshot.phase), snapshot.tasks
+    if found and found.total and (phase or found.pending < found.total):
+        return "; ".join(filter(None, (_tasks_done(snapshot), _goes_on(snapshot))))
     turn = f"Turn {snapshot.turn}/{snapshot.turn_max}" if snapshot.turn else ""
-    where = ", ".join(filter(None, (turn, phase(snapshot))))
-    if not where and has_begun_tasks(snapshot):
-        where = tasks(snapshot)[0]
-    return where or "starting"
+    return ", ".join(filter(None, (turn, phase))) or "starting"
 
 
-def phase(snapshot: Snapshot) -> str:
-    """Return the phase that is shown; `""` between those of a feature, while its tasks run."""
-    is_over = has_begun_tasks(snapshot) and snapshot.phase_status != "in_progress"
-    return "" if is_over and not snapshot.turn else clean(snapshot.phase)
+def between_phases(snapshot: Snapshot) -> str:
+    """Return what a feature that runs says of its tasks: `running TASK-3; next TASK-5`, or ""."""
+    done, _, told = clean(snapshot.message).partition("; ")
+    return told if done == _tasks_done(snapshot) else ""
 
 
-def has_begun_tasks(snapshot: Snapshot) -> bool:
-    """Return whether a task of a feature has begun; it has none in any other build."""
-    return bool(snapshot.tasks and snapshot.tasks.pending < snapshot.tasks.total)
+def _goes_on(snapshot: Snapshot) -> str:
+    if snapshot.terminal:
+        return ", ".join(tasks(snapshot)[1:])
+    if snapshot.phase_status == "in_progress":
+        return clean(snapshot.phase)
+    return between_phases(snapshot) or ", ".join(tasks(snapshot)[1:])
+
+
+def _tasks_done(snapshot: Snapshot) -> str:
+    """Return how many tasks of a feature are completed, such as `3 of 7 tasks`."""
+    if not (found := snapshot.tasks):
+        return ""
+    return f"{found.completed:,} of {found.total:,} task{'s' * (found.total != 1)}"
 
 
 def elapsed(snapshot: Snapshot, since: float = 0.0) -> str:
@@ -167,7 +181,7 @@ def tasks(snapshot: Snapshot) -> list[str]:
     if not (found := snapshot.tasks):
         return []
     states = [(getattr(found, state), state) for state in TASK_STATES]
-    first = f"{found.completed:,} of {found.total:,} task{'s' * (found.total != 1)} completed"
+    first = f"{_tasks_done(snapshot)} completed"
     return [first, *(f"{number:,} {state}" for number, state in states if number)]
 
 
@@ -231,7 +245,8 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
     message = clean(snapshot.message)
-    told = message in state or any(line.endswith(f" - {message}") for line in answers)
+    ends = any(line.endswith(f" - {message}") for line in answers)
+    told = message in state or ends or (snapshot.tasks and position(snapshot) == message)
     return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 

@@ -67,7 +67,7 @@ def open_screen(folder: Path, home: Home) -> Iterator[OpenScreen]:
 
         def open_screen(command: list[str], **options: Any) -> Screen:
             place = folder / f"screen-{next(numbers)}"
-            screen = Screen(place, command, env=home.env, cwd=home.project, **options)
+            screen = Screen(place, command, cwd=home.project, **({"env": home.env} | options))
             screens.callback(screen.close)
             return screen
 

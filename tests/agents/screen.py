@@ -1,5 +1,6 @@
 """A program on a terminal of its own, which tests read as a person does: in tmux."""
 
+import io
 import os
 import re
 import select
@@ -11,7 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+COLUMNS = 110
 PATIENCE = 60.0  # seconds until what is waited for must be there
 KEPT = Path(__file__).parents[2] / "build/agents"
 
@@ -30,7 +34,7 @@ class Screen:
         *,
         env: Mapping[str, str],
         cwd: Path,
-        columns: int = 110,
+        columns: int = COLUMNS,
         lines: int = 30,
     ) -> None:
         folder.mkdir()
@@ -92,6 +96,18 @@ class Screen:
         """
         KEPT.mkdir(parents=True, exist_ok=True)
         (KEPT / f"{name}.txt").write_text(self.text().replace(str(without), without.name) + "\n")
+
+    def draw(self, name: str, title: str, *, without: Path) -> None:
+        """Keep what stands on the screen as a picture, below the command that a person types.
+
+        title: that command. without: as for `keep`, here of the folder in which the project is.
+        """
+        console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
+        drawn = self._run("capture-pane", "-p", "-e").rstrip().replace(f"{without}/", "")
+        console.print(Text.from_ansi(f"$ {title}\n\n{drawn}"), soft_wrap=True)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        picture = console.export_svg(title=title, unique_id="guardkit")
+        (KEPT / f"{name}.svg").write_text(picture)
 
     def _screens(self, within: float) -> Iterator[str]:
         """Return what stands on the screen, now and each time that something is drawn."""

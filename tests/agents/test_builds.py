@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from guardkit import assess, read_progress
 from ..integration.test_cli import lines_until
 from ..integration.test_cut_off import MARK, until_gone
 from .api import Api, Say, Use
+from .conftest import OpenScreen
 from .home import Home
 from .players import (
     FAILED,
@@ -37,6 +40,30 @@ HALF_A_SECOND = "python3 -c 'import time; time.sleep(0.5)'"
 CRITERIA = {"criteria_verification": ["it is doubled"]}
 APPROVE = {"decision": "approve", "rationale": "it is doubled", "issues": [], **CRITERIA}
 REFUSE = {"decision": "feedback", "rationale": "no docs", "issues": ["write docs"], **CRITERIA}
+
+
+def test_a_terminal_shows_the_tool_the_cost_and_the_verdict(
+    home: Home, api: Api, project: Path, open_screen: OpenScreen
+) -> None:
+    gate = project.parent / "gate"
+    os.mkfifo(gate)
+    (project / "check.sh").write_text(f"echo 'types: fine'; read line < {gate}\n")
+    worktree = fill(project)
+    first, second = (writing("claude", worktree, text) for text in (WRONG, RIGHT))
+    checking = running("claude", "sh check.sh")
+    answers = first, Say("Done."), second, checking, Say("Now it is doubled.")
+    api.enqueue(*(replace(each, used=(14_300, 410)) for each in answers))
+    typed = "guardkit autobuild task T1 --player claude"
+    screen = open_screen([*command(project, player="claude")], env=environment(home))
+    screen.wait_for(r"Player Implementation  0:0[5-9] of ")
+    screen.wait_for(r"Bash: sh check\.sh")
+    screen.wait_for(r"0/1 tests .*\$0\.[1-9]\d")
+    screen.draw("claude-builds", typed, without=project.parent)
+    gate.write_text("go on\n")
+    screen.wait_for(r"Status: APPROVED")
+    screen.wait_for(r"Merge: git .*autobuild/T1")
+    screen.draw("claude-built", typed, without=project.parent)
+    assert re.search(r"Took: .* tokens, \$0\.\d\d", screen.text())
 
 
 @pytest.mark.parametrize("kind", CLIS)

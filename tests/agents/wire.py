@@ -8,20 +8,24 @@ from typing import Any
 
 Json = dict[str, Any]
 
+USED = 100, 20  # tokens that went in, and came out
+
 
 @dataclass(frozen=True)
 class Say:
-    """An answer that ends the turn: a text."""
+    """An answer that ends the turn: a text; used: how many tokens went in and came out."""
 
     text: str
+    used: tuple[int, int] = USED
 
 
 @dataclass(frozen=True)
 class Use:
-    """An answer that has a tool used."""
+    """An answer that has a tool used; used as in `Say`."""
 
     tool: str
     arguments: Json = field(default_factory=dict)
+    used: tuple[int, int] = USED
 
 
 Answer = Say | Use
@@ -43,7 +47,7 @@ def anthropic_message(answer: Answer, request: Json) -> Json:
         "content": [content],
         "stop_reason": "end_turn" if isinstance(answer, Say) else "tool_use",
         "stop_sequence": None,
-        "usage": {"input_tokens": 100, "output_tokens": 20},
+        "usage": {"input_tokens": answer.used[0], "output_tokens": answer.used[1]},
     }
 
 
@@ -64,7 +68,8 @@ def anthropic_events(message: Json) -> Iterator[Json]:
     yield {"type": "content_block_delta", "index": 0, "delta": delta}
     yield {"type": "content_block_stop", "index": 0}
     ended = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 20}}
+    used = {"output_tokens": message["usage"]["output_tokens"]}
+    yield {"type": "message_delta", "delta": ended, "usage": used}
     yield {"type": "message_stop"}
 
 
@@ -85,6 +90,7 @@ def openai_events(answer: Answer, request: Json) -> Iterator[Json]:
         at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
         yield {"type": "response.output_text.delta", "delta": answer.text, **at}
     yield {"type": "response.output_item.done", "output_index": 0, "item": item}
-    usage = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+    given, made = answer.used
+    usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
     done = {**response, "status": "completed", "output": [item], "usage": usage}
     yield {"type": "response.completed", "response": done}

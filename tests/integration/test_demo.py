@@ -111,6 +111,8 @@ def test_the_player_does_what_the_feedback_says(
 
 def test_a_slow_player_takes_its_time() -> None:
     assert player(slow=True) == "PAUSE=6 sh player.sh"
+    assert player(slow=True, turns=4) == "PAUSE=3 sh player.sh"
+    assert (player(), player(turns=4)) == ("PAUSE=0.2 sh player.sh", "PAUSE=0.1 sh player.sh")
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

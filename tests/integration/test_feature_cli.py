@@ -15,6 +15,8 @@ from guardkit import read_progress, track_build
 
 from ..features import PASSING, WRITES, make_feature
 from ..repositories import git
+from .test_cli import building
+from .test_terminal import Terminal, plain, watch
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 
@@ -172,6 +174,34 @@ def test_each_event_is_a_line_that_names_its_task(root: Path) -> None:
     assert "FEAT-1 Wave 2/2 starting..." in lines
     assert "FEAT-1 2 of 3 tasks; running T3" in lines
     assert "T3 Player Implementation starting..." in lines
+
+
+def test_the_summary_of_each_task_names_it_in_each_line(root: Path) -> None:
+    lines = feature(root).stdout.splitlines()
+    begins = lines.index("== Summary of T3 ==")
+    turn, took, status = lines[begins + 1 : begins + 4]
+    assert turn.startswith("T3 Turn 1  ✓ 1/1 tests  +1  0:")
+    assert took.startswith("T3 Took: 0:")
+    assert status == "T3 Status: APPROVED"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_feature_is_watched_with_its_tasks_and_no_others(
+    root: Path, tmp_path: Path, columns: int
+) -> None:
+    with held(root, tmp_path / "gate") as (process, _), building(root, "OTHER"):
+        terminal = Terminal(*watch(root, "FEAT-1"), columns=columns)
+        terminal.until(lambda printed: "  T2 " in plain(printed))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert terminal.end() == 3
+    drawn = plain(terminal.printed)
+    rows = re.findall(r"(?m)^ *(?:FEAT-1|T2) .*$", drawn)
+    assert any(re.match(r"FEAT-1 +(?:1/2 +)?1/3 ", row) for row in rows)
+    assert any(re.match(r"  T2 +(?:1/2 +)?1/5 ", row) for row in rows)
+    assert "OTHER" not in drawn
+    assert "1 running, 1 completed" in drawn
+    assert "Next: guardkit log FEAT-1 --last" in drawn
 
 
 def test_ctrl_c_ends_all_that_runs_and_keeps_what_was_approved(root: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from guardkit.clock import SYSTEM_CLOCK
 from guardkit.monitor.builds import Builds
 from guardkit.places.words import WELL, clean
 from guardkit.progress.lock import boot_id
-from guardkit.progress.snapshot import Snapshot
+from guardkit.progress.snapshot import Snapshot, Tasks
 
 from ..looks import TRACKER, Writer, document
 from .test_cli import guardkit
@@ -91,10 +91,10 @@ def timeless(text: str) -> str:
     return re.sub(r"\d+", "N", clean(text))
 
 
-def asked_by_mcp(root: Path) -> tuple[str, str]:
-    """Return what an agent is told of the build, and what Codex shows below its prompt."""
+def asked_by_mcp(root: Path, task_id: str = TASK) -> tuple[str, str]:
+    """Return what an agent is told of a build, and what Codex shows below its prompt."""
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t"}}
-    call = {"name": "build_status", "arguments": {"task_id": TASK}}
+    call = {"name": "build_status", "arguments": {"task_id": task_id}}
     asked = [
         ("initialize", hello),
         ("tools/call", call),
@@ -135,3 +135,52 @@ def test_every_place_says_the_same_of_a_build(writer: Writer, tmp_path: Path, st
         assert state == "unreadable" or PLACE in text, name
     if state in OVER:
         assert guardkit("watch", TASK, *where).returncode == in_json.returncode
+
+
+TASKS = Tasks(total=5, pending=1, running=1, completed=2, failed=1)
+TOLD = "2 of 5 tasks; TASK-1 failed; running TASK-3; next TASK-5"
+
+
+@pytest.mark.parametrize(
+    ("idle", "state", "why"),
+    [
+        pytest.param(0.0, "running", "", id="well"),
+        pytest.param(2000.0, "stalled", "TASK-3: no activity for N s", id="a task stalls"),
+    ],
+)
+def test_every_place_says_the_same_of_a_feature(
+    writer: Writer, tmp_path: Path, idle: float, state: str, why: str
+) -> None:
+    """Say where it is, which task is the worst, and what comes next."""
+    whole = {"build_id": "FEAT-1", "build_type": "feature", "wave": 2}
+    own = now(turn=0, phase="Setup", phase_status="completed", message=TOLD, tasks=TASKS, **whole)
+    writer.put(replace(own, task_id="FEAT-1"))
+    tasks: dict[str, dict[str, Any]] = {
+        "TASK-1": {"status": "failed", "error": "out of ideas", "wave": 1},
+        "TASK-3": {"idle": idle},
+    }
+    for task_id, changes in tasks.items():
+        task = now(**(whole | changes))
+        tracker = replace(task.tracker, parent_run=own.tracker.run_id, run_id=task_id)
+        writer.put(replace(task, task_id=task_id, tracker=tracker))
+    where = ("--root", str(tmp_path))
+    told, footer = asked_by_mcp(tmp_path, "FEAT-1")
+    one = guardkit("status", "FEAT-1", *where).stdout
+    places = {
+        "status of all": guardkit("status", *where).stdout,
+        "status of the feature": one,
+        "wait": guardkit("wait", "FEAT-1", "--timeout", "0.01", *where).stdout,
+        "mcp": told,
+        "status line": "\n".join(shown(session(tmp_path))),
+        "footer": footer,
+    }
+    for name, said in places.items():
+        assert f"Wave 2/3, FEAT-1 ({TOLD}) - " in said, name
+        assert state in said, name
+        assert why in timeless(said).replace("TASK-N", "TASK-3"), name
+        is_about_one = name in {"status line", "footer"}
+        assert not (is_about_one and "more" in said), f"{name} tells of the tasks by the feature"
+    below = "Wave 1/3, TASK-1 (Turn 2/5, Coach Validation) - 0s elapsed - ended after 0 s"
+    for said in (one, told):
+        assert f"failed:  {below}: out of ideas" in said
+        assert said.index("TASK-1 (Turn") < said.index("TASK-3 (Turn") or state == "stalled"

@@ -411,7 +411,7 @@ def test_two_hundred_builds_are_shown_at_once(root: Path, served: Served, tab: T
 def spent(browser: Browser) -> float:
     """Return how many seconds of a processor all processes of a browser have had."""
     told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
-    return sum(each["cpuTime"] for each in told["processInfo"])
+    return float(sum(each["cpuTime"] for each in told["processInfo"]))
 
 
 def test_a_thousand_builds_that_change_each_second_leave_the_browser_at_ease(

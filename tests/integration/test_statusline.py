@@ -135,7 +135,7 @@ def test_a_crash_is_shown_with_its_evidence_in_colour(tmp_path: Path) -> None:
 
 
 def test_lines_fit_the_terminal(project: Path) -> None:
-    assert shown(session(project), columns=40) == ["running: Wave 1/3, TASK-1 (Turn 1/5, Pl…"]
+    assert shown(session(project), columns=40) == ["running: Wave 1/3, TASK-1 (Turn 1/5…"]
 
 
 @pytest.mark.parametrize("columns", ["", "0", "-1", "x", "9" * 5000, "²", "1e3"])

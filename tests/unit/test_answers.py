@@ -148,6 +148,24 @@ def turn_ended(turn: int, passed: int) -> Event:
 
 
 @pytest.mark.parametrize(
+    ("message", "running", "answer"),
+    [
+        ("1 of 3 tasks; running T2; next T3", 1, "running T2; next T3"),
+        ("1 of 3 tasks; next T2", 0, "next T2"),
+        (None, 2, "2 tasks running"),
+        ("0 of 3 tasks; running T1", 1, "1 task running"),
+    ],
+    ids=["it says", "between two waves", "it says nothing", "what it says is old"],
+)
+def test_what_a_feature_does_between_its_phases_is_told_of_its_tasks(
+    message: str | None, running: int, answer: str
+) -> None:
+    tasks = Tasks(total=3, running=running, completed=1)
+    now = at(1, phase="Setup", phase_status="completed", turn=0, message=message, tasks=tasks)
+    assert does_now(now, []) == answer
+
+
+@pytest.mark.parametrize(
     ("ended", "passed", "answer"),
     [
         pytest.param([], 0, "", id="nothing yet"),

@@ -16,6 +16,7 @@ from guardkit.places.panel import draw_one
 from guardkit.places.seen import Seen, Size
 from guardkit.progress.snapshot import Metrics, Tasks, Usage
 
+from ..looks import TRACKER
 from .test_words import COACH, START, at, working
 
 MADE = Metrics(
@@ -63,7 +64,18 @@ def test_a_row_tells_of_a_build_in_columns() -> None:
 def test_a_feature_is_told_of_by_its_tasks() -> None:
     done: dict[str, Any] = {"tasks": Tasks(total=9, completed=3), "turn": 0, "phase": ""}
     row = table(seen(wave=2, wave_total=3, **done))[-1]
-    assert row.startswith("TASK-1  2/3   3/9   ━━───  8/9")
+    assert row.startswith("TASK-1  2/3   3/9   ━━───  tasks  8/9")
+
+
+def test_the_tasks_of_a_feature_are_set_in_below_it() -> None:
+    told = "3 of 9 tasks; running TASK-4; next TASK-5"
+    done: dict[str, Any] = {"tasks": Tasks(total=9, completed=3), "turn": 0, "phase": ""}
+    feature = seen("FEAT-1", **done | {"message": told})
+    part = seen("TASK-4", build_id="FEAT-1", tracker=replace(TRACKER, parent_run="f"))
+    lines = table(feature, part)
+    assert lines[-2].endswith("running  next TASK-5")
+    assert [line.partition("  2/")[0].rstrip() for line in lines[-1:]] == ["  TASK-4"]
+    assert table(part)[-1].startswith("TASK-4 ")
 
 
 def test_a_feature_whose_tasks_run_is_in_no_phase() -> None:

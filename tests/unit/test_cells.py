@@ -29,6 +29,12 @@ def test_a_text_takes_as_many_cells_as_a_terminal_gives_it(text: str, cells: int
         pytest.param("e\u0301e\u0301e\u0301", 2, "e\u0301…", id="marks take no room"),
         pytest.param("abc def", 5, "abc…", id="no space before the ellipsis"),
         pytest.param("abcdef", 0, "…", id="no room"),
+        pytest.param("no activity for 1915 s", 19, "no activity for…", id="half a figure"),
+        pytest.param("running T-1, T-20", 15, "running T-1…", id="half an id"),
+        pytest.param("running T-1, T-20 on", 19, "running T-1, T-20…", id="up to a figure"),
+        pytest.param("TASK-1234", 7, "TASK-1…", id="the only word"),
+        pytest.param("Player Implementation", 9, "Player…", id="too little of a word"),
+        pytest.param("Player Implementation", 12, "Player Impl…", id="enough of a word"),
     ],
 )
 def test_texts_are_cut_to_the_width_in_cells(text: str, width: int, shown: str) -> None:

@@ -114,6 +114,20 @@ async def test_what_is_over_ticks_no_longer(
     assert (ticking(display), display.ticking) == ([], [])
 
 
+async def test_what_the_phase_before_has_said_is_not_shown_of_the_next(
+    terminal: int, clock: FakeClock
+) -> None:
+    display = Display(terminal, clock=clock)
+    display.show("TASK-FB-002", working(1, message="done"))
+    assert "  done" in ticking(display)
+    display.show("TASK-FB-002", working(2, number=2, message="done"))
+    display.show("TASK-FB-002", working(3, number=2, message="done"))
+    assert "  done" not in ticking(display)
+    display.show("TASK-FB-002", working(4, number=2, message="2 passed"))
+    display.show("TASK-FB-002", working(5, number=2, message="done"))
+    assert "  done" in ticking(display)
+
+
 async def test_nothing_ticks_but_on_a_terminal(tmp_path: Path, clock: FakeClock) -> None:
     with (tmp_path / "output").open("w") as file:
         display = Display(file.fileno(), clock=clock)

@@ -6,7 +6,7 @@ import pytest
 
 from guardkit import Snapshot, track_build
 from guardkit.monitor.builds import Builds
-from guardkit.places.below import Below, is_feature, lines_below, tasks_of
+from guardkit.places.below import is_feature, lines_below, tasks_of
 from guardkit.testing import FakeClock
 
 from ..looks import Writer, feature, task, watching
@@ -89,21 +89,6 @@ async def test_in_a_watch_of_all_a_feature_is_told_of_with_its_tasks(
         writer.put(task("TASK-1", 2000, status="completed"))
         await clock.advance(0.0)
         assert watched.told() == [("FEAT-1", "running"), ("TASK-1", "completed")]
-
-
-async def test_looks_below_a_feature_are_at_it_and_its_tasks(
-    builds: Builds, writer: Writer, clock: FakeClock
-) -> None:
-    for each in (feature(), task("TASK-1", 5), task("TASK-2", 5, run=None)):
-        writer.put(each)
-    below = Below(builds, "FEAT-1")
-    assert [look.task_id for look in await below.look()] == ["FEAT-1", "TASK-1"]
-    async with watching(below, clock) as watched:
-        assert watched.told() == [("FEAT-1", "running"), ("TASK-1", "running")]
-        writer.put(task("TASK-3", 5))
-        writer.put(task("TASK-4", 5, run=None))
-        await clock.advance(0.5)
-        assert watched.told() == [("TASK-3", "running")]
 
 
 async def test_the_tasks_of_a_feature_stand_below_it_trouble_first(

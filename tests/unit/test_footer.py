@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from guardkit import Look, Snapshot, Verdict
 from guardkit.places.cells import cell_len
 from guardkit.places.footer import footer
-from guardkit.places.order import STATES, TROUBLE, trouble_first
+from guardkit.places.order import STATES, TROUBLE, count_states, trouble_first
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Metrics, Tasks, Usage
 
@@ -67,6 +67,27 @@ def test_time_goes_on_between_heartbeats() -> None:
 )
 def test_tests_and_cost_follow(changes: dict[str, Any], end: str) -> None:
     assert shown(seen(**changes)) == [f"{line('TASK-1')} - {end}"]
+
+
+def test_tests_and_cost_are_left_out_where_there_is_no_room_for_all_of_them() -> None:
+    made = Metrics(tests_passed=8, tests_total=9)
+    [whole] = shown(seen(metrics=made))
+    assert shown(seen(metrics=made), width=len(whole)) == [whole]
+    assert shown(seen(metrics=made), width=len(whole) - 1) == [line("TASK-1")]
+
+
+def test_a_feature_tells_of_its_tasks_in_one_line() -> None:
+    told = "1 of 3 tasks; TASK-1 failed; running TASK-2"
+    tasks = Tasks(total=3, running=1, completed=1, failed=1)
+    feature = seen(
+        task_id="FEAT-1", build_type="feature", tasks=tasks, phase_status="completed", message=told
+    )
+    parts = [
+        seen(state, task_id, parent="r", build_id="FEAT-1")
+        for state, task_id in (("failed", "TASK-1"), ("running", "TASK-2"))
+    ]
+    assert shown(feature, *parts) == [f"running: Wave 1/1, FEAT-1 ({told}) - 0s elapsed"]
+    assert len(shown(*parts)) == 2
 
 
 @pytest.mark.parametrize("state", TROUBLE)
@@ -182,6 +203,25 @@ def test_builds_of_the_same_state_are_sorted_by_wave_and_by_id_as_people_count()
     assert order(*looks) == ["A1", "TASK-2", "TASK-10", "TASK-1"]
 
 
-def test_a_feature_comes_before_its_tasks() -> None:
-    feature = seen(task_id="Z-FEAT", build_type="feature", tasks=Tasks(total=2), wave=2)
-    assert order(seen(task_id="TASK-1", parent="f"), feature) == ["Z-FEAT", "TASK-1"]
+def part(task_id: str, feature: str, state: str = "running") -> Look:
+    return seen(state, task_id, parent="f", build_id=feature)
+
+
+def test_a_feature_stands_above_its_tasks_where_the_worst_of_them_does() -> None:
+    looks = [
+        seen(task_id="A"),
+        seen("stalled", "B"),
+        *(part(task_id, "F1") for task_id in ("T10", "T2")),
+        part("T4", "F2"),
+        part("T3", "F2", "crashed"),
+        *(seen(task_id=each, build_type="feature", wave=2) for each in ("F1", "F2")),
+    ]
+    assert order(*looks) == ["F2", "T3", "T4", "B", "A", "F1", "T2", "T10"]
+
+
+def test_a_feature_counts_where_none_of_its_tasks_is_as_it_is() -> None:
+    states = {"F": "running", "T1": "failed", "T2": "running", "A": "running"}
+    features = {"T1": "F", "T2": "F"}
+    assert count_states(states, features) == {"running": 2, "failed": 1}
+    assert count_states(states | {"T2": "completed"}, features)["running"] == 2
+    assert count_states(states | {"F": "crashed"}, features)["crashed"] == 1

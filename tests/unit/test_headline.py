@@ -42,6 +42,23 @@ def test_a_percentage_is_told_where_something_is_counted(
     assert told.progress == percent
 
 
+def test_a_feature_is_told_of_with_the_worst_of_its_tasks() -> None:
+    done: dict[str, Any] = {
+        "tasks": Tasks(total=5, completed=2),
+        "turn": 0,
+        "phase_status": "completed",
+    }
+    feature = Seen("FEAT-1", working(1, task_id="FEAT-1", **done), Verdict("running", ""), 0.0)
+    states, features = {"FEAT-1": "running", "T1": "failed"}, {"T1": "FEAT-1"}
+    told = headline(states, feature, features)
+    assert told == ("error", "FEAT-1 2/5 tasks", 40)
+    over = {"FEAT-1": "failed", "T1": "failed", "T2": "completed"}
+    assert headline(over, None, {"T1": "FEAT-1", "T2": "FEAT-1"}) == (
+        *("error", "1 failed, 1 completed"),
+        100,
+    )
+
+
 def test_a_build_that_has_ended_is_told_of_by_its_end() -> None:
     assert headline({"TASK-1": "completed"}) == ("done", "TASK-1 completed", None)
     assert headline({"TASK-1": "crashed"}) == ("error", "TASK-1 crashed", None)

@@ -67,11 +67,14 @@ def test_the_skill_may_use_tools_that_there_are() -> None:
 
 
 def test_the_skill_starts_builds_by_options_that_there_are() -> None:
-    [command] = re.findall(r"(?m)^ {4}(guardkit .*)", SKILL)
-    words = [*shlex.split(command)[1:], "--test", "x", "--max-turns", "3"]
-    found, rest = make_parser().parse_known_args(words)
-    assert not rest
-    assert (found.task_id, found.player, found.detach) == ("TASK-ID", "COMMAND", True)
+    task, feature = re.findall(r"(?m)^ {4}(guardkit .*)", SKILL)
+    for command in (task, feature):
+        words = [*shlex.split(command)[1:], "--test", "x", "--max-turns", "3"]
+        found, rest = make_parser().parse_known_args(words)
+        assert not rest
+        assert (found.player, found.detach) == ("COMMAND", True)
+        built = found.task_id if command is task else found.feature_id
+        assert built == ("TASK-ID" if command is task else "FEAT-ID")
 
 
 def test_the_skill_knows_what_to_do_after_each_verdict() -> None:

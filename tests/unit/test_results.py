@@ -17,13 +17,45 @@ def after(*endings: tuple[str, Ending], stop: bool = False) -> Results:
 
 def test_how_far_a_feature_is_stands_in_a_line() -> None:
     results = after(("T1", "completed"), ("T2", "completed"), ("T3", "failed"))
-    assert results.message == "2 of 7 tasks"
+    assert results.message == "2 of 7 tasks; T3 failed"
     results.begin("T4")
     results.begin("T5")
-    assert results.message == "2 of 7 tasks; running T4, T5"
+    assert results.message == "2 of 7 tasks; T3 failed; running T4, T5"
     results.end(Result(task_id="T4", ending="completed"))
-    assert results.message == "3 of 7 tasks; running T5"
+    assert results.message == "3 of 7 tasks; T3 failed; running T5"
     assert results.completed == "3 of 7 tasks"
+
+
+@pytest.mark.parametrize(
+    ("endings", "message"),
+    [
+        pytest.param([], "0 of 7 tasks; running T1; next T2", id="the rest of the wave"),
+        pytest.param([("T2", "completed")], "1 of 7 tasks; running T1; next T3, T4", id="a wave"),
+        pytest.param(
+            [("T2", "failed")],
+            "0 of 7 tasks; T2 failed; running T1; next T3",
+            id="not what depends on a failed one",
+        ),
+        pytest.param(
+            [("T2", "refused"), ("T3", "completed")],
+            "1 of 7 tasks; running T1",
+            id="nor what depends on that",
+        ),
+    ],
+)
+def test_what_comes_next_is_told(endings: list[tuple[str, Ending]], message: str) -> None:
+    waves = [[task("T1"), task("T2")], [task("T3"), task("T4", "T2")], [task("T5", "T4")]]
+    results = Results(7, stop=False, waves=waves)
+    results.begin("T1")
+    for task_id, ending in endings:
+        results.end(Result(task_id=task_id, ending=ending))
+    assert results.message == message
+
+
+def test_nothing_comes_next_where_a_failure_stops_all() -> None:
+    results = Results(7, stop=True, waves=[[task("T1")], [task("T2")]])
+    results.end(Result(task_id="T1", ending="failed"))
+    assert results.message == "0 of 7 tasks; T1 failed"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,18 @@ async def test_a_build_without_a_document_is_told_of_once(watching: Watching, st
     ]
 
 
+async def test_beside_a_feature_it_is_told_of_its_tasks_alone() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    watching = Watching(Display(null, labels=True), heads=["FEAT-1"])
+    first = at(0, task_id="FEAT-1")
+    tracker = replace(first.tracker, parent_run="f")
+    part = at(0, task_id="T1", build_id="FEAT-1", tracker=tracker)
+    lines = told(watching, look(first), look(part), look(at(0, task_id="T2")))
+    assert [line.split()[2] for line in lines] == ["FEAT-1", "T1"]
+    assert watching.verdicts.keys() == {"FEAT-1", "T1"}
+    os.close(null)
+
+
 async def test_the_next_run_of_a_build_begins_without_a_word_on_the_one_before(
     watching: Watching,
 ) -> None:

@@ -72,6 +72,13 @@ def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
     return at(seq, number=number, **where | changes)
 
 
+FEATURE: dict[str, Any] = {
+    "tasks": Tasks(total=3, pending=1, running=1, completed=1),
+    "phase": "Setup",
+    "phase_status": "completed",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -94,18 +101,28 @@ def working(seq: int, *, number: int = 1, **changes: Any) -> Snapshot:
         ),
         pytest.param(
             {"tasks": Tasks(total=3, pending=1, running=1, completed=1)},
-            "Wave 1/1, TASK-FB-002 (1 of 3 tasks completed) - 0s elapsed",
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks; 1 running, 1 pending) - 0s elapsed",
             id="while tasks of a feature run",
         ),
         pytest.param(
-            {"phase": "Setup", "phase_status": "completed", "tasks": Tasks(total=3, running=1)},
-            "Wave 1/1, TASK-FB-002 (0 of 3 tasks completed) - 0s elapsed",
-            id="between the phases of a feature",
+            FEATURE | {"message": "1 of 3 tasks; running T2; next T3"},
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks; running T2; next T3) - 0s elapsed",
+            id="as the builder of a feature says",
         ),
         pytest.param(
-            {"phase": "Finalize", "phase_status": "in_progress", "tasks": Tasks(total=3)},
-            "Wave 1/1, TASK-FB-002 (Finalize) - 0s elapsed",
-            id="in a phase of a feature",
+            FEATURE | {"message": "0 of 3 tasks; running T1"},
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks; 1 running, 1 pending) - 0s elapsed",
+            id="with a message that is older than the counts",
+        ),
+        pytest.param(
+            FEATURE | {"phase_status": "in_progress", "turn": 1},
+            "Wave 1/1, TASK-FB-002 (1 of 3 tasks; Setup) - 0s elapsed",
+            id="in a phase of a feature's own",
+        ),
+        pytest.param(
+            FEATURE | {"status": "failed", "tasks": Tasks(total=3, completed=2, failed=1)},
+            "Wave 1/1, TASK-FB-002 (2 of 3 tasks; 1 failed) - 0s elapsed",
+            id="of a feature that has ended",
         ),
         pytest.param(
             {"phase": "\x1b[31mSet\nup"},

@@ -10,6 +10,7 @@ import json
 
 from guardkit.errors import MisuseError, ProgressNotFoundError
 from guardkit.monitor.brief import Brief, look
+from guardkit.places.order import without_parts
 from guardkit.places.until import UNTIL
 from guardkit.places.words import (
     WELL,
@@ -83,7 +84,8 @@ TOOLS: tuple[Json, ...] = (
     _declare(
         "build_status",
         "Build status",
-        "Look at one build: turn, phase, verdict with evidence, tests, files and latest message.",
+        "Look at one build: turn, phase, verdict with evidence, tests, files and latest message; "
+        "of a feature, each of its tasks, those in trouble first.",
     ),
     _declare(
         "build_log",
@@ -119,10 +121,7 @@ class Tools:
     def list_builds(self, _: Json) -> list[str]:
         """Return a line for each build; raises GuardKitError."""
         looks = sorted(self.look(), key=lambda it: is_over(it.verdict))
-        lines = status_lines(looks[:BUILDS_MAX], self.clock.monotonic())
-        more = len(looks) - BUILDS_MAX
-        if more > 0:
-            return [*lines, f"+{more:,} more"]
+        lines = _some(status_lines(looks, self.clock.monotonic()))
         return lines or [f"no build is known below {self.root}"]
 
     def build_status(self, arguments: Json) -> list[str]:
@@ -131,7 +130,15 @@ class Tools:
         looks = self.look([task_id])
         if not looks:
             raise self.not_found(task_id)
-        return status_lines(looks, self.clock.monotonic())
+        return [*status_lines(looks, self.clock.monotonic()), *self.below(looks[0])]
+
+    def below(self, look: Look) -> list[str]:
+        """Return a line for each task of a feature, none of any other build."""
+        from guardkit.places.below import is_feature, lines_below
+
+        if not is_feature(look):
+            return []
+        return _some(lines_below(look, self.look(), self.clock.monotonic()))
 
     def build_log(self, arguments: Json) -> list[str]:
         """Return the lines of a journal; raises GuardKitError."""
@@ -182,7 +189,7 @@ class Footer:
         It has 64 KiB, 256 nodes and a depth of 16 at most.
         """
         looks = self._tools.look()
-        shown = [look for look in looks if is_news(look, now)]
+        shown = without_parts(look for look in looks if is_news(look, now))
         if not shown:
             return None
         first = min(shown, key=lambda it: (it.verdict.state in WELL, is_over(it.verdict)))
@@ -192,6 +199,11 @@ class Footer:
         if more := len(shown) - 1:
             children.append(f"+{more:,} more")
         return {"type": "row", "props": {"gap": 1, "wrap": "wrap"}, "children": children}
+
+
+def _some(lines: list[str]) -> list[str]:
+    more = len(lines) - BUILDS_MAX
+    return [*lines[:BUILDS_MAX], f"+{more:,} more"] if more > 0 else lines
 
 
 def make_look(task_id: str, case: Case) -> Look:

@@ -161,7 +161,7 @@ class Watches:
 
     def _tell(self, look: Look, *, is_met: bool) -> Json:
         """Return how a build is as the result of the tool."""
-        lines = status_lines([look], self._clock.monotonic())
+        lines = [*status_lines([look], self._clock.monotonic()), *self._tools.below(look)]
         return tell(lines if is_met else [*lines, STILL])
 
 

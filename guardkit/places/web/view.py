@@ -80,14 +80,14 @@ def view(key: Key, look: Look, events: Iterable[Event], now: float) -> View:
         return bare
     since = 0.0 if over else age(snapshot, now)
     bar, share = _bar(snapshot, look.verdict.state)
-    where, made = position(snapshot), (*counts(snapshot), *tasks(snapshot), *used(snapshot))
+    where, made = position(snapshot), (*counts(snapshot), *tasks(snapshot)[1:], *used(snapshot))
     found = {} if over else answers(snapshot, events, since)
     return replace(
         bare,
         name=_text(snapshot.task_name),
         at=_text(where),
         time=elapsed(snapshot, since),
-        made=tuple(_text(each) for each in made if each != where),
+        made=tuple(map(_text, made)),
         said={asked: _text(answer) for asked, answer in found.items()},
         bar=bar,
         share=share,
