@@ -22,6 +22,7 @@ SUBJECTS = (
     "latency",
     "losses",
     "crowds",
+    "watched",
     "growth",
     "starts",
     "nats",

@@ -13,6 +13,7 @@ FLAT = "a million updates, memory that stays"
 HEARTBEATS = "1,000 builds' heartbeats, processor"
 MEMORY = "1,000 builds, memory of each"
 THREADS = "1,000 builds, threads"
+WATCH = "1,000 builds that change each second, guardkit watch"
 STATUS = "guardkit status, one build"
 STATUS_LINE = "guardkit-statusline, 20 builds"
 MCP = "guardkit mcp, first answer"
@@ -52,6 +53,7 @@ BOUNDS = {
     (HEARTBEATS, BARE_WRITES): 3.0,
     (MEMORY, "16 KiB"): 1.0,
     (THREADS, ONE_BUILD): 1.0,
+    (WATCH, "15 % of a core"): 1.0,
     (STATUS, PYTHON): 6.0,
     (STATUS_LINE, PYTHON): 2.5,
     (MCP, PYTHON): 3.0,
