@@ -62,13 +62,15 @@ def does_now(snapshot: Snapshot, events: Sequence[Event], since: float = 0.0) ->
     """Return the phase that is open, for how long it has been, and its latest message.
 
     `Coach Validation for 1m 5s - running the tests`. A message that is older than the phase is left
-    out. Between phases it is the one that has ended last.
+    out. Between phases it is the one that has ended last, or of a feature how many tasks run.
 
     events: of the run, oldest first. All else as in `answers`.
     """
     phase, running = clean(snapshot.phase), snapshot.tasks.running if snapshot.tasks else 0
+    if running and snapshot.phase_status != "in_progress":
+        return f"{running:,} task{'s' * (running != 1)} running"
     if not phase:
-        return f"{running:,} task{'s' * (running != 1)} running" if running else ""
+        return ""
     number = snapshot.tracker.phase_number
     own = {each.event: each.progress for each in events if _number(each) == number}
     if snapshot.phase_status != "in_progress":
