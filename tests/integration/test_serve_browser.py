@@ -249,7 +249,7 @@ def play_feature(root: Path) -> None:
 def test_a_timeline_stays_where_it_was_moved_to(
     root: Path, served: Served, browser: Browser
 ) -> None:
-    tab = Tab(browser, viewport={"width": 390, "height": 844})
+    tab = Tab(browser, viewport={"width": 760, "height": 844})
     with building(root) as build:
         build.tell("phase Setup")
         page = tab.open(f"{served.url}builds/shop/TASK-1")
@@ -354,7 +354,8 @@ def test_without_javascript_it_is_a_plain_page(
     tab.context.close()
 
 
-PAPERS = "[...document.querySelectorAll('.gk-paper')].map(it => getComputedStyle(it).fill)"
+PAPERS = """[...document.querySelectorAll('.gk-paper')].filter(it => it.checkVisibility())
+  .map(it => getComputedStyle(it).fill)"""
 DAY, NIGHT = "rgb(255, 255, 255)", "rgb(27, 27, 29)"  # those of cards
 
 

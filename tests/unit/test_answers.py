@@ -115,6 +115,11 @@ def test_between_phases_the_last_one_is_told() -> None:
     assert does_now(now, [PHASE]) == f"between phases: {PLAYER} failed"
 
 
+def test_between_phases_of_a_feature_it_is_what_the_tasks_do() -> None:
+    now = at(63, phase="Setup", phase_status="completed", tasks=Tasks(total=3, running=2))
+    assert does_now(now, []) == "2 tasks running"
+
+
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from guardkit.places.order import STATES, TROUBLE
+from guardkit.places.timeline.model import Timeline
 from guardkit.places.timeline.svg import STYLE, draw
 from guardkit.places.timeline.told import result
 from guardkit.places.web.groups import Group
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PARTS = ("state", "name", "at", "time", "made", "why", "said")  # of a row, in its order
 NEEDS_MAX = 100  # builds in trouble that a browser is told of by name
 HERE = "<!-- builds -->"
-WIDTH = 1070  # pixels of a timeline: what a wide page has room for
+WIDTHS = {"broad": 1070, "narrow": 360}  # pixels of a timeline: what a page and a phone have
 OWN = {  # what is served as it is, by its address
     "/style.css": "text/css",
     "/script.js": "text/javascript",
@@ -123,12 +124,10 @@ class Pages:
 
         papers: what was left of its turns. trouble: why it tells nothing; `""`: it does.
         """
-        drawn = history.timeline
-        picture = draw(drawn, width=WIDTH, heading=False, styled=False) if drawn else ""
         return self._env.get_template("history.html").render(
             id=view_id,
             history=history,
-            picture=Markup(picture),  # noqa: S704 - made here
+            pictures=_draw(history.timeline) if history.timeline else {},
             papers=papers,
             trouble=trouble,
             duration=duration,
@@ -183,6 +182,14 @@ def summarize(builds: Iterable[tuple[str, State]]) -> Sum:
     icon = "/trouble.svg" if ill else "/running.svg" if running else "/idle.svg"
     title = " - ".join(filter(None, (title, "guardkit")))
     return Sum(text or "no builds", title, icon, " ".join(needs[:NEEDS_MAX]))
+
+
+def _draw(timeline: Timeline) -> dict[str, Markup]:
+    """Return a timeline in the widths that there are, of which a page shows one."""
+    return {
+        name: Markup(draw(timeline, width=width, name=name, heading=False, styled=False))  # noqa: S704 - made here
+        for name, width in WIDTHS.items()
+    }
 
 
 def _marked(parts: Mapping[str, str]) -> dict[str, Markup]:
