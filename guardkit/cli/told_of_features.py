@@ -1,6 +1,7 @@
 """What is told of a feature before it and after it: what is planned, approved and left."""
 
 from collections import Counter
+from collections.abc import Collection
 from shlex import quote
 
 from guardkit.cli.told import near
@@ -8,7 +9,7 @@ from guardkit.orchestrator.course import FeatureResult
 from guardkit.orchestrator.feature import FeatureOrchestrator, FeaturePlan
 from guardkit.orchestrator.feature_file import FeatureTask
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.results import WELL, WORDS, Ending
+from guardkit.orchestrator.results import WELL, WORDS
 
 Row = tuple[str, ...]
 HEADINGS: Row = ("Wave", "Task", "Depends on", "Status", "What would run")
@@ -99,9 +100,10 @@ def outcome(result: FeatureResult) -> list[str]:
     ]
 
 
-def _go_on(numbers: Counter[Ending]) -> list[str]:
-    """Return the line that tells how to build what is not completed, by how many ended so."""
-    if not numbers.keys() - WELL:
+def _go_on(endings: Collection[str]) -> list[str]:
+    """Return the line that tells how to build what is not completed, by how the tasks ended."""
+    if WELL.issuperset(endings):
         return []
-    retry = ", which with --retry-failed builds again what has failed" if numbers["failed"] else ""
+    has_failed = "failed" in endings
+    retry = ", which with --retry-failed builds again what has failed" if has_failed else ""
     return [f"Go on: the same command with --resume{retry}"]

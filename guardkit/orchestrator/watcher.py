@@ -35,10 +35,11 @@ def main() -> None:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _wake)
-    child = os.fork()
+    watcher, child = os.getpid(), os.fork()
     if not child:
-        _execute(command, int(status))
-    os.write(int(status), b"started %d\n" % child)
+        _execute(command, int(status), watcher)
+    with suppress(OSError):  # guardkit has died just now, which `control` tells
+        os.write(int(status), b"started %d\n" % child)
     for fd in (0, 1, 2):
         os.dup2(woken, fd)  # whoever reads from the command's pipes is to see their end
     _watch(child, int(control), int(status), woken)
@@ -48,12 +49,14 @@ def _wake(number: int, _: object) -> None:
     """Do nothing: that a signal has come is told by the wake-up descriptor."""
 
 
-def _execute(command: list[str], status: int) -> None:
+def _execute(command: list[str], status: int, watcher: int) -> None:
     """Become the command; where it cannot be started, tell the error's number."""
     try:
         os.setsid()
         if ON_LINUX:
             _prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != watcher:  # it has died before that
+            return
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)  # noqa: S606 - the shell, if it is one

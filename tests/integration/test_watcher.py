@@ -14,6 +14,7 @@ import pytest
 
 from guardkit import SystemClock, track_build
 from guardkit.errors import WorkspaceError
+from guardkit.orchestrator import watcher
 from guardkit.orchestrator.lease import PATIENCE, hold, wait_for_agents
 from guardkit.orchestrator.processes import GRACE, UNWATCHED, Process, start
 from guardkit.testing import FakeClock
@@ -223,6 +224,19 @@ async def test_an_agent_whose_watcher_is_killed_ends(folder: Path) -> None:
     until(lambda: not Path(f"/proc/{main}").exists() or main not in alive(folder))
     for pid in alive(folder):
         os.kill(pid, signal.SIGKILL)
+
+
+async def test_of_a_command_that_begins_as_its_builder_dies_nothing_is_left(folder: Path) -> None:
+    control, writer = os.pipe()
+    reader, status = os.pipe()
+    os.close(writer)
+    os.close(reader)
+    words = ("-I", "-S", watcher.__file__, str(control), str(status), "sh", "-c", agent())
+    told = subprocess.Popen((sys.executable, *words), cwd=folder, pass_fds=(control, status))
+    os.close(control)
+    os.close(status)
+    assert told.wait() == 0
+    assert not alive(folder)
 
 
 async def test_a_command_that_cannot_be_started_ends_as_in_a_shell(tmp_path: Path) -> None:
