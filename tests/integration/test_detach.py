@@ -133,7 +133,7 @@ def test_a_signal_to_a_build_in_the_background_cancels_it(project: Project) -> N
     os.kill(read_progress(TASK_ID, root=project.root).tracker.pid, signal.SIGTERM)
     assert project.wait("--run", run).returncode == 3
     told = (project.folder / "output.log").read_text()
-    assert f"\nStatus: CANCELLED\nguardkit: {TASK_ID} was cancelled; its work is kept in " in told
+    assert f"\nStatus: CANCELLED\nguardkit: {TASK_ID} was cancelled" in told
 
 
 def test_ctrl_c_before_the_build_has_begun_ends_the_start(project: Project, tmp_path: Path) -> None:
