@@ -13,7 +13,8 @@ import pytest
 
 from guardkit.orchestrator.coach import Findings, judge
 from guardkit.orchestrator.commands import CommandResult
-from guardkit.orchestrator.documents import LIMIT, Documents, clear_turns, remove, write_turn
+from guardkit.orchestrator.documents import LIMIT, Documents, clear_turns, write_turn
+from guardkit.orchestrator.folders import remove
 from guardkit.orchestrator.junit import Report
 from guardkit.progress.folder import Folder, open_root
 from guardkit.testing import FakeClock
