@@ -5,8 +5,9 @@ What is in a folder is reached by its descriptor: a path costs its depth each ti
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
-from guardkit.progress.folder import temporary
+from guardkit.progress.folder import Folder, temporary
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEP = 100  # levels, for each of which a descriptor is open
@@ -37,6 +38,23 @@ def walk(top: str) -> Iterator[tuple[str, list[Entry] | OSError]]:
         finally:
             os.close(fd)
         below += (f"{at}{name}/" for name in reversed(folders))
+
+
+def remove(folder: Folder, name: str) -> None:
+    """Remove whatever the Player has made of a file: a fifo, a link, a folder.
+
+    A folder gets another name first, as what is in it may forbid to be removed.
+    Raises OSError.
+    """
+    try:
+        folder.remove(name)
+    except FileNotFoundError:
+        pass
+    except OSError:  # Linux and macOS do not agree on which
+        aside = temporary()
+        folder.rename(name, aside)
+        with suppress(OSError):
+            delete(aside, folder.fd)
 
 
 def delete(name: str, dir_fd: int) -> None:

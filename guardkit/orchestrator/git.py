@@ -31,7 +31,7 @@ from guardkit.orchestrator.short import end, wait
 LIMIT, LIMIT_CHECKOUT = 60.0, 600.0  # seconds that git may take, and to make a worktree
 MAX_COMPLAINT = 2**16  # bytes of what git complains that are read
 # git reads all worktrees for much that it does, and fails where one of them is just being made.
-HALF_MADE = re.compile(r"failed to read .*/worktrees/[^/]+/commondir: Success")
+HALF_MADE = re.compile(r"failed to read .*/worktrees/[^/]+/commondir: ")
 TRIES, PAUSE = 20, 0.05  # seconds
 OPTIONS = (
     *("-c", "core.fsmonitor=false"),

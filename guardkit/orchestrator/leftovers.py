@@ -6,7 +6,7 @@ from shlex import quote
 
 import anyio
 
-from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.git import Git, GitError
 
 
 async def remedy(git: Git, path: Path, branch: str) -> str:
@@ -69,7 +69,13 @@ async def worktrees(git: Git, *, prunable: bool = False) -> list[str]:
 
     prunable: also those whose folder is gone.
     """
-    listed = await git.run("worktree", "list", "--porcelain", "-z")
+    how = ("worktree", "list", "--porcelain")
+    try:
+        listed = await git.run(*how, "-z")
+    except GitError as error:
+        if "unknown switch" not in str(error):
+            raise
+        listed = (await git.run(*how)).replace("\n", "\0")  # git before 2.36
     blocks = [block.split("\0") for block in listed.split("\0\0") if block]
     return [
         block[0].removeprefix("worktree ")

@@ -7,9 +7,9 @@ from io import FileIO
 
 import msgspec
 
-from guardkit.orchestrator import folders
 from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn
+from guardkit.orchestrator.folders import remove
 from guardkit.orchestrator.handed import feedback, player_turn
 from guardkit.orchestrator.junit import Report, ReportError, read_junit
 from guardkit.progress.folder import Folder, temporary
@@ -89,23 +89,6 @@ def write_turn(folder: Folder, judged: CoachTurn) -> str:
     _write(folder, f"coach_turn_{judged.turn}.json", _encode(judged))
     _write(folder, FEEDBACK, _encode(feedback(judged)))
     return trouble
-
-
-def remove(folder: Folder, name: str) -> None:
-    """Remove whatever the Player has made of a file: a fifo, a link, a folder.
-
-    A folder gets another name first, as what is in it may forbid to be removed.
-    Raises OSError.
-    """
-    try:
-        folder.remove(name)
-    except FileNotFoundError:
-        pass
-    except OSError:  # Linux and macOS do not agree on which
-        aside = temporary()
-        folder.rename(name, aside)
-        with suppress(OSError):
-            folders.delete(aside, folder.fd)
 
 
 def _write(folder: Folder, name: str, document: bytes) -> None:

@@ -17,6 +17,7 @@ from guardkit.orchestrator.git import LIMIT_CHECKOUT, Git, GitError, pin
 from guardkit.orchestrator.home import delete, is_being_built, is_there, make_home, unusable
 from guardkit.orchestrator.kept import KEPT, forget, is_kept, keep, shelve
 from guardkit.orchestrator.leftovers import remedy, worktrees
+from guardkit.orchestrator.measured import Measured, note
 from guardkit.orchestrator.submodules import fill
 from guardkit.orchestrator.trees import copy_index, first_tree
 from guardkit.progress.paths import HOME, WORKTREES
@@ -173,6 +174,8 @@ async def _measure(place: Workspace, index: Path) -> Worktree:
     )
     await keep(git, place.path.name, "base", place.base)
     await keep(git, place.path.name, "baseline", tree.baseline)
+    measured = Measured(base=place.base, baseline=tree.baseline)
+    await note(place.root, place.path.name, measured)
     return tree
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.git import LIMIT, Git, GitError, pin
+from guardkit.orchestrator.leftovers import known, worktrees
 from guardkit.orchestrator.workspace import plan_workspace
 from guardkit.testing import FakeClock
 
@@ -248,3 +249,22 @@ async def test_a_worktree_that_is_just_being_made_by_somebody_else_is_waited_for
             while not said:
                 await clock.advance(0.1)
     assert str(tmp_path / "other") in said[0]
+
+
+OLD_GIT = """#!/bin/sh
+case "$*" in *"worktree list"*" -z"*) echo "error: unknown switch \\`z'" >&2; exit 129;; esac
+exec {git} "$@"
+"""
+
+
+async def test_git_before_2_36_which_lists_worktrees_by_lines_will_do(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text(OLD_GIT.format(git=shutil.which("git")))
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{old.parent}{os.pathsep}{os.environ['PATH']}")
+    tree = await open_workspace(root)
+    assert await worktrees(tree.place.git) == [str(root), str(tree.path)]
+    assert await known(tree.place.git, tree.path.parent) == ["TASK-1"]

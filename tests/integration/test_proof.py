@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from guardkit.errors import WorkspaceError
 from guardkit.orchestrator.loop import BuildResult
 
 from ..repositories import git
@@ -207,6 +208,82 @@ async def test_a_document_that_approves_is_not_believed_when_a_build_is_resumed(
     path.write_text(json.dumps(document | {"decision": "approve", "issues": []}))
     result = await build("true", resume=True)
     assert result.status == "failed"
+
+
+NOTE = ".guardkit/autobuild/T1/baseline.json"
+
+
+def forge(root: Path, *places: str, **values: str) -> None:
+    """Change what a build is measured against, in the refs or in our note of it."""
+    if "refs" in places:
+        for name, value in values.items():
+            git(root, "update-ref", f"refs/guardkit/T1/{name}", value)
+    if "note" in places:
+        document = json.loads((root / NOTE).read_text())
+        (root / NOTE).write_text(json.dumps({**document, **values}))
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [
+        (
+            ["refs"],
+            "refs/guardkit/T1/baseline is [0-9a-f]{40}, and baseline.json says [0-9a-f]{40}",
+        ),
+        (
+            ["note"],
+            "refs/guardkit/T1/baseline is [0-9a-f]{40}, and baseline.json says [0-9a-f]{40}",
+        ),
+        (["refs", "note"], "no checkout of [0-9a-f]{12} looks like refs/guardkit/T1/baseline"),
+    ],
+    ids=["refs", "note", "both"],
+)
+@pytest.mark.parametrize("kind", ["M", "D", "A"])
+async def test_a_build_whose_baseline_somebody_has_changed_is_not_resumed(
+    root: Path, build: Build, places: list[str], why: str, kind: str
+) -> None:
+    await build("true")
+    if kind == "D":
+        git(root, "rm", "-q", "--cached", "src/shop/prices.py")
+    else:
+        (root / ("src/shop/prices.py" if kind == "M" else "new.py")).write_text("forged")
+        git(root, "add", ".")
+    forge(root, *places, baseline=git(root, "write-tree").strip())
+    with pytest.raises(WorkspaceError, match=f"T1 cannot be resumed: {why}.*: somebody"):
+        await build(RIGHT, max_turns=2, resume=True)
+
+
+async def test_a_build_whose_base_somebody_has_changed_is_not_resumed(
+    root: Path, build: Build
+) -> None:
+    await build("git commit -q --allow-empty -m Mine")
+    forge(root, "refs", base=git(root, "rev-parse", "autobuild/T1").strip())
+    with pytest.raises(WorkspaceError, match="refs/guardkit/T1/base is "):
+        await build(RIGHT, max_turns=2, resume=True)
+
+
+async def test_a_build_without_our_note_is_not_resumed(root: Path, build: Build) -> None:
+    await build("true")
+    (root / NOTE).unlink()
+    with pytest.raises(WorkspaceError, match=r"baseline\.json beside its journal is gone"):
+        await build(RIGHT, max_turns=2, resume=True)
+
+
+async def test_a_build_is_resumed_where_filters_make_a_checkout_differ(
+    root: Path, build: Build
+) -> None:
+    (root / "dos.txt").write_bytes(b"1\r\n2\r\n")
+    (root / "loud.txt").write_text("quiet\n")
+    git(root, "add", ".")
+    (root / ".gitattributes").write_text("dos.txt text\nloud.txt filter=loud\n")
+    git(root, "add", ".gitattributes")
+    git(root, "commit", "-q", "-m", "As it came")
+    git(root, "config", "filter.loud.smudge", "tr a-z A-Z")
+    await build("rm .gitattributes")
+    before = git(root, "diff", "--name-only", "HEAD", "refs/guardkit/T1/baseline")
+    assert before.split() == ["dos.txt", "loud.txt"]
+    result = await build(RIGHT, max_turns=2, resume=True)
+    assert result.decision == "approved"
 
 
 async def test_a_wrong_expectation_may_be_corrected(root: Path, build: Build) -> None:

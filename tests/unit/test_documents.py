@@ -15,8 +15,9 @@ from guardkit.orchestrator.coach import judge
 from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.documents import LIMIT, Documents
 from guardkit.orchestrator.findings import Findings
+from guardkit.orchestrator.folders import remove
 from guardkit.orchestrator.junit import Report
-from guardkit.orchestrator.turn_files import clear_turns, remove, write_turn
+from guardkit.orchestrator.turn_files import clear_turns, write_turn
 from guardkit.progress.folder import Folder, open_root
 from guardkit.testing import FakeClock
 
