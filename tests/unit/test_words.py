@@ -284,6 +284,12 @@ def test_one_build_is_described_in_a_few_lines() -> None:
     ]
 
 
+def test_what_the_verdict_has_told_is_not_repeated() -> None:
+    failed = here(1, status="failed", error="out of ideas", message="out of ideas")
+    lines = status_lines([look(failed, "failed", "ended after 0 s: out of ideas")], 1.0)
+    assert lines[1:] == ["failed: ended after 0 s: out of ideas"]
+
+
 def test_one_build_is_described_with_all_that_its_document_has() -> None:
     counted: dict[str, Any] = {
         "work": Work(4200, 11800, "rows"),
