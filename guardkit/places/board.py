@@ -28,6 +28,7 @@ SET_IN = "  "  # before the tasks of a feature
 TITLES = ("TASK", "WAVE", "TURN", "", "PHASE", "TESTS", "FILES", "COST", "TIME", "STATE", "")
 TASK, WAVE, TURN, BAR, PHASE, TESTS, FILES, COST, TIME, STATE, SAID = range(len(TITLES))
 LEAVE = (BAR, WAVE, COST, FILES, PHASE, TASK, TESTS, TURN)  # in this order, without room
+MINOR, WHY = {BAR, WAVE, COST, FILES}, 24  # they leave for so many cells of what is wrong
 MOST, LEAST = {TASK: 24, PHASE: 24}, {TASK: 12, PHASE: 8, SAID: 12}  # cells
 WITH_TITLES = 60  # cells
 
@@ -64,10 +65,13 @@ def draw_many(
     return Text("\n", no_wrap=True).join(lines)
 
 
-def fit(rows: Sequence[Sequence[str]], width: int, *, has_titles: bool = False) -> list[int]:
+def fit(
+    rows: Sequence[Sequence[str]], width: int, *, has_titles: bool = False, is_ill: bool = False
+) -> list[int]:
     """Return how wide each column is, 0 for one that is left out, so that a row has room.
 
-    The task, the time and the state are always there.
+    The task, the time and the state are always there; before what is wrong, where that `is_ill`,
+    the columns go that matter least.
     """
     titles = TITLES if has_titles else ("",) * len(TITLES)
     columns = [*zip(*rows, strict=True)] or [()] * len(TITLES)
@@ -75,14 +79,17 @@ def fit(rows: Sequence[Sequence[str]], width: int, *, has_titles: bool = False) 
         min(max(map(cell_len, (title, *values))), MOST.get(number, width)) if any(values) else 0
         for number, (title, values) in enumerate(zip(titles, columns, strict=True))
     ]
-    message, widths[SAID] = widths[SAID], 0
+    message, task, widths[SAID] = widths[SAID], widths[TASK], 0
+    why = min(message, WHY) + len(GAP) if is_ill else 0
     for column in LEAVE:
-        if (over := _needed(widths) - width) > 0:
+        if (over := _needed(widths) - width + (why if column in MINOR else 0)) > 0:
             least, rest = LEAST.get(column, 0), widths[column] - over
             if column == TASK:
                 widths[column] = min(widths[column], max(least, rest))
             else:
                 widths[column] = rest if rest >= least > 0 else 0
+    spare = max(0, width - _needed(widths))  # of a column that has left
+    widths[TASK] = min(task, widths[TASK] + spare)
     left = width - _needed(widths) - len(GAP)
     widths[SAID] = min(message, left) if left >= LEAST[SAID] else 0
     return widths
@@ -99,7 +106,8 @@ def _table(builds: Sequence[Seen], width: int, marks: Marks) -> Iterator[Text]:
     has_titles = width >= WITH_TITLES
     heads = {each.task_id for each in builds}
     rows = [_row(each, marks, heads) for each in builds]
-    widths = fit(rows, width, has_titles=has_titles)
+    is_ill = any(each.verdict.state in TROUBLE for each in builds)
+    widths = fit(rows, width, has_titles=has_titles, is_ill=is_ill)
     if has_titles:
         titles = (_justify(TITLES[column], column, wide) for column, wide in enumerate(widths))
         yield Text(GAP.join(filter(None, titles)).rstrip(), "dim")

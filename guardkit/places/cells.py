@@ -38,5 +38,6 @@ def _word_end(text: str, kept: int) -> int:
     began = text.rfind(" ", 0, kept) + 1
     word = text[began:].partition(" ")[0]
     is_whole = began + len(word) <= kept
-    has_figure = any(map(str.isdecimal, word))
-    return began if began and not is_whole and (has_figure or kept - began < LEAST) else kept
+    if is_whole or not text[:began].strip():
+        return kept
+    return began if any(map(str.isdecimal, word)) or kept - began < LEAST else kept

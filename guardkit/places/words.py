@@ -235,7 +235,8 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     """Return one look at some builds: a few lines about one, a line for each of several.
 
     now: seconds of this boot's monotonic clock.
-    answers: of one, further lines; its message is not repeated after them, or after the evidence.
+    answers: of one, further lines; its message is not repeated where they, or the evidence, end
+        with it, nor where it stands in the one-line form.
     """
     snapshot = looks[0].snapshot if len(looks) == 1 else None
     if not snapshot:
@@ -245,8 +246,8 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     state = f"{look.verdict.state}: {clean(look.verdict.evidence)}"
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
     message = clean(snapshot.message)
-    ends = any(line.endswith(f" - {message}") for line in answers)
-    told = message in state or ends or (snapshot.tasks and position(snapshot) == message)
+    ends = any(line.endswith(f" - {message}") for line in answers) or state.endswith(f": {message}")
+    told = ends or (snapshot.tasks and position(snapshot) == message)
     return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 

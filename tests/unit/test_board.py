@@ -115,6 +115,19 @@ def test_the_columns_go_one_by_one_where_there_is_no_room() -> None:
     ]
 
 
+def test_what_is_wrong_is_told_before_what_matters_least() -> None:
+    row = "TASK-1", "2/3", "2/5", "━━───", COACH, "8/9", "+3 ~1", "$3.40", "4:05", "stalled"
+    rows = [(*row, "no activity for 1915 s")]
+    assert [each for each in fit(rows, 78) if each] == [6, 3, 3, 5, 16, 3, 5, 5, 4, 7]
+    assert [each for each in fit(rows, 78, is_ill=True) if each] == [6, 3, 16, 3, 4, 7, 22]
+
+
+def test_a_task_has_the_room_that_a_column_has_left() -> None:
+    row = "TASK-FB-006-rename", "", "2/5", "", "", "120/121", "", "", "4:05", "running", ""
+    shown = ["TASK-FB-006-ren…", "2/5", "4:05", "running"]
+    assert [width for width in fit([row], 36) if width] == [len(each) for each in shown]
+
+
 @pytest.mark.parametrize(
     ("number", "height", "room"), [(5, 9, 5), (6, 9, 4), (1000, 40, 35), (3, 1, 1)]
 )

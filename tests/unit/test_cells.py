@@ -33,6 +33,7 @@ def test_a_text_takes_as_many_cells_as_a_terminal_gives_it(text: str, cells: int
         pytest.param("running T-1, T-20", 15, "running T-1…", id="half an id"),
         pytest.param("running T-1, T-20 on", 19, "running T-1, T-20…", id="up to a figure"),
         pytest.param("TASK-1234", 7, "TASK-1…", id="the only word"),
+        pytest.param("  TASK-1234", 9, "  TASK-1…", id="the only word, set in"),
         pytest.param("Player Implementation", 9, "Player…", id="too little of a word"),
         pytest.param("Player Implementation", 12, "Player Impl…", id="enough of a word"),
     ],

@@ -284,10 +284,10 @@ def test_one_build_is_described_in_a_few_lines() -> None:
     ]
 
 
-def test_what_the_evidence_says_is_not_said_twice() -> None:
-    snapshot = at(1, status="failed", phase="Setup", message="no turn was approved")
-    told = look(snapshot, "failed", "ended after 4 s: no turn was approved")
-    assert status_lines([told], 0.0)[1:] == ["failed: ended after 4 s: no turn was approved"]
+def test_what_the_verdict_has_told_is_not_repeated() -> None:
+    failed = here(1, status="failed", error="out of ideas", message="out of ideas")
+    lines = status_lines([look(failed, "failed", "ended after 0 s: out of ideas")], 1.0)
+    assert lines[1:] == ["failed: ended after 0 s: out of ideas"]
 
 
 def test_one_build_is_described_with_all_that_its_document_has() -> None:
