@@ -197,21 +197,29 @@ async def test_the_page_of_a_build_has_its_journal(shop: Shop) -> None:
 
 @pytest.mark.parametrize("before", [["TASK-9"] * 5, [f"TASK-{n}" for n in range(2, 7)]])
 async def test_the_page_of_a_build_says_how_much_longer_it_may_take(
-    shop: Shop, before: list[str]
+    tmp_path: Path, clock: FakeClock, before: list[str]
 ) -> None:
+    shop = Shop(tmp_path, clock)
     for task_id in before:
-        await build_once(shop.root, shop.clock, 600, 60, task_id=task_id)
-    async with track_build("TASK-9", root=shop.root, clock=shop.clock) as build:
+        await build_once(shop.root, clock, 600, 60, task_id=task_id)
+    async with track_build("TASK-9", root=shop.root, clock=clock) as build:
         async with build.turn() as turn, turn.phase(PLAYER):
-            await shop.clock.advance(60)
-            answer = await shop.get("/builds/shop/TASK-9")
+            await clock.advance(60)
+            async with shop.live:
+                await clock.advance(0.0)
+                answer = await shop.get("/builds/shop/TASK-9")
     found = re.findall(r"<strong>(.*)</strong>", answer.text)
     assert found == ["9 to 11 min more, from 5 builds"]
 
 
-async def test_the_page_of_a_feature_has_its_tasks_and_their_lanes(shop: Shop) -> None:
-    await build_feature(shop.root, shop.clock, waves=(2, 1))
-    answer = await shop.get("/builds/shop/FEAT-1")
+async def test_the_page_of_a_feature_has_its_tasks_and_their_lanes(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    shop = Shop(tmp_path, clock)
+    await build_feature(shop.root, clock, waves=(2, 1))
+    async with shop.live:
+        await clock.advance(0.0)
+        answer = await shop.get("/builds/shop/FEAT-1")
     assert re.findall(r'<a id="shop:FEAT-1:to-(TASK-\d+)"', answer.text) == [
         *("TASK-01", "TASK-02", "TASK-03")
     ]
