@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def build(root: Path, player: str = "echo 1 > prices.py", *words: str) -> str:
 
 
 @contextmanager
-def busy(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def busy(root: Path, *words: str) -> Generator[subprocess.Popen[str]]:
     """Run a build whose Player is at work."""
     command = autobuild(root, f"echo x > new.py; {BUSY}", *words)
     with started(*command, stderr=subprocess.PIPE) as process:
