@@ -164,7 +164,7 @@ class Display:
 
     def headline(self) -> Headline | None:
         """Return what the tab of the terminal says."""
-        heads = [*(self._states.keys() - self._features.keys())]
+        heads = [each for each in self._states if self._features.get(each) not in self._states]
         alone = self._running.get(heads[0]) if len(heads) == 1 else None
         return headline(self._states, alone, self._features)
 

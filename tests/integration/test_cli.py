@@ -559,9 +559,12 @@ def test_watch_tells_several_builds_apart(tmp_path: Path) -> None:
     for task_id in ("TASK-1", "TASK-2"):
         assert f" {task_id} Player Implementation starting...\n" in ended.stdout
     told = "\n".join(without_times(ended.stdout.splitlines()))
-    row = "Turn 1  ✓ 5/5 tests  +3\nTook\nStatus:"
-    assert f"\n\n== Summary of TASK-1 ==\n{row} APPROVED\n" in told
-    assert f"\n\n== Summary of TASK-2 ==\n{row} FAILED - out of ideas\nNext: guardkit log" in told
+    for task_id, end in (
+        ("TASK-1", "APPROVED\n"),
+        ("TASK-2", "FAILED - out of ideas\nNext: guardkit log"),
+    ):
+        lines = f"{task_id} Turn 1  ✓ 5/5 tests  +3\n{task_id} Took\n{task_id} Status: {end}"
+        assert f"\n\n== Summary of {task_id} ==\n{lines}" in told
 
 
 def test_watch_tells_those_builds_that_it_can_read(tmp_path: Path) -> None:

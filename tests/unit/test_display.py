@@ -14,7 +14,7 @@ from guardkit.places.console import make_console
 from guardkit.places.display import Display
 from guardkit.places.lines import Kind
 from guardkit.places.output import Output
-from guardkit.progress.snapshot import Metrics
+from guardkit.progress.snapshot import Metrics, Tasks
 from guardkit.testing import FakeClock
 
 from .test_words import at, working
@@ -126,6 +126,22 @@ async def test_what_the_phase_before_has_said_is_not_shown_of_the_next(
     display.show("TASK-FB-002", working(4, number=2, message="2 passed"))
     display.show("TASK-FB-002", working(5, number=2, message="done"))
     assert "  done" in ticking(display)
+
+
+async def test_the_tab_tells_of_what_is_alone_be_it_a_task_or_a_feature_with_its_tasks(
+    terminal: int, clock: FakeClock
+) -> None:
+    display = Display(terminal, clock=clock)
+    task = working(1, task_id="T1", build_id="F")
+    display.show("T1", replace(task, tracker=replace(task.tracker, parent_run="f")))
+    told = display.headline()
+    assert told
+    assert told.text == "T1 1/5 Player Implementation"
+    done = Tasks(total=5, running=1, completed=2)
+    display.show("F", at(1, task_id="F", tasks=done))
+    told = display.headline()
+    assert told
+    assert (told.text, told.progress) == ("F 2/5 tasks", 40)
 
 
 async def test_nothing_ticks_but_on_a_terminal(tmp_path: Path, clock: FakeClock) -> None:
