@@ -18,8 +18,8 @@ from guardkit.cli.told import proof
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
 from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, TURNS, demo_files
-from guardkit.orchestrator.feature import FeatureOrchestrator
-from guardkit.places.display import Display
+from guardkit.orchestrator.features.feature import FeatureOrchestrator
+from guardkit.places.terminal.display import Display
 from guardkit.progress.snapshot import Snapshot
 
 Run = Callable[[Path, Display], Coroutine[Any, Any, None]]

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from guardkit import Clock
-from guardkit.orchestrator import workspace
-from guardkit.orchestrator.trees import Changes, compare, write_tree
-from guardkit.orchestrator.workspace import Worktree, plan_workspace
+from guardkit.orchestrator.repository import workspace
+from guardkit.orchestrator.repository.trees import Changes, compare, write_tree
+from guardkit.orchestrator.repository.workspace import Worktree, plan_workspace
 from guardkit.testing import FakeClock
 
 

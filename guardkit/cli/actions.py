@@ -8,10 +8,10 @@ from guardkit.cli.streams import complain
 from guardkit.cli.told import proof
 from guardkit.cli.told_of_features import outcome
 from guardkit.errors import GuardKitError
-from guardkit.orchestrator.course import FeatureResult
+from guardkit.orchestrator.features.course import FeatureResult
 from guardkit.orchestrator.findings import CoachTurn
-from guardkit.orchestrator.locations import Location, locate
 from guardkit.orchestrator.loop import BuildResult
+from guardkit.orchestrator.proof.locations import Location, locate
 from guardkit.places.github import command
 from guardkit.places.words import clean, clip, duration, used
 from guardkit.progress.reader import read_progress

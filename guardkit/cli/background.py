@@ -9,7 +9,7 @@ from typing import TextIO
 
 from guardkit.cli import codes
 from guardkit.cli.streams import complain
-from guardkit.places.display import Display
+from guardkit.places.terminal.display import Display
 from guardkit.progress.folder import open_builds
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker

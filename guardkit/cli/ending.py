@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardkit.cli.parser import Parser
-    from guardkit.orchestrator.drop import Left
+    from guardkit.orchestrator.repository.drop import Left
     from guardkit.progress.snapshot import Snapshot
 
 WHICH = "give the ID of a build, or --approved, or --older-than; see guardkit autobuild drop --help"
@@ -125,7 +125,7 @@ async def _drop_all(
     ids: list[str], root: Path, *, approved: bool, older: float | None, force: bool
 ) -> int:
     from guardkit.clock import SYSTEM_CLOCK
-    from guardkit.orchestrator.drop import drop, find_left, names
+    from guardkit.orchestrator.repository.drop import drop, find_left, names
     from guardkit.progress.paths import check_task_id
 
     code = codes.COMPLETED

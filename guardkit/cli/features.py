@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from guardkit.cli.how import How
     from guardkit.cli.parser import Parser
-    from guardkit.orchestrator.feature import FeatureOrchestrator
+    from guardkit.orchestrator.features.feature import FeatureOrchestrator
     from guardkit.progress.sinks import Sink
 
 LEAST_PARALLEL = 2
@@ -64,7 +64,7 @@ def build_feature(
     import os
     from dataclasses import replace
 
-    from guardkit.orchestrator.feature import FeatureOrchestrator
+    from guardkit.orchestrator.features.feature import FeatureOrchestrator
 
     orchestrator = FeatureOrchestrator(
         builder(how),

@@ -13,10 +13,10 @@ from guardkit.cli.sinks import flush
 from guardkit.cli.streams import complain
 from guardkit.cli.told import kept, proof
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-from guardkit.orchestrator.course import FeatureResult
+from guardkit.orchestrator.features.course import FeatureResult
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.places import github
-from guardkit.places.display import Display
+from guardkit.places.terminal.display import Display
 from guardkit.places.words import clean
 from guardkit.progress.sinks import Sink
 

@@ -99,7 +99,7 @@ def builder(how: How) -> AutoBuildOrchestrator:
 
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.budgets import Budgets
-    from guardkit.orchestrator.runners import DEFAULT_TEST
+    from guardkit.orchestrator.proof.runners import DEFAULT_TEST
 
     return AutoBuildOrchestrator(
         how["root"],

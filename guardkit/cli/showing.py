@@ -41,7 +41,7 @@ def demo(*, slow: bool, feature: bool, root: str | None) -> int:
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
     from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
     from guardkit.orchestrator.demo_feature import FEATURE_ID, MAX_PARALLEL, TURNS, demo_files
-    from guardkit.orchestrator.feature import FeatureOrchestrator
+    from guardkit.orchestrator.features.feature import FeatureOrchestrator
 
     where = Path(root) if root is not None else None
     folder = make_demo(where, demo_files() if feature else None)

@@ -35,8 +35,8 @@ def tracing(*, wanted: bool) -> TraceSink | None:
     """
     import logging
 
-    from guardkit.places.otel_settings import is_wanted
     from guardkit.places.traces import TraceSink
+    from guardkit.places.traces.settings import is_wanted
 
     if not (wanted or is_wanted()):
         return None

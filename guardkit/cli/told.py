@@ -8,9 +8,9 @@ from guardkit.errors import GuardKitError
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.loop import BuildResult, Plan
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.runners import JUNIT
-from guardkit.orchestrator.trees import of_kind
-from guardkit.orchestrator.weaker import find_tests
+from guardkit.orchestrator.proof.runners import JUNIT
+from guardkit.orchestrator.proof.weaker import find_tests
+from guardkit.orchestrator.repository.trees import of_kind
 from guardkit.places.words import counts, duration, tasks
 from guardkit.progress.paths import HOME, WORKTREES, build_dir
 from guardkit.progress.reader import read_progress

@@ -5,11 +5,11 @@ from collections.abc import Collection
 from shlex import quote
 
 from guardkit.cli.told import near
-from guardkit.orchestrator.course import FeatureResult
-from guardkit.orchestrator.feature import FeatureOrchestrator, FeaturePlan
-from guardkit.orchestrator.feature_file import FeatureTask
+from guardkit.orchestrator.features.course import FeatureResult
+from guardkit.orchestrator.features.feature import FeatureOrchestrator, FeaturePlan
+from guardkit.orchestrator.features.file import FeatureTask
+from guardkit.orchestrator.features.results import WELL, WORDS
 from guardkit.orchestrator.phrases import many, some
-from guardkit.orchestrator.results import WELL, WORDS
 
 Row = tuple[str, ...]
 HEADINGS: Row = ("Wave", "Task", "Depends on", "Status", "What would run")

@@ -10,8 +10,8 @@ from guardkit.progress.paths import is_task_id
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from guardkit.cli.parser import Parser
-    from guardkit.places.display import Display
     from guardkit.places.notify import Bell
+    from guardkit.places.terminal.display import Display
 
 
 def declare(command: Parser) -> None:
@@ -46,7 +46,7 @@ def watch(
     """
     from guardkit.cli.signals import until_signal
     from guardkit.places.below import is_feature
-    from guardkit.places.display import Display
+    from guardkit.places.terminal.display import Display
     from guardkit.places.watch import watch
     from guardkit.places.words import is_over, is_past_watching
 

@@ -11,20 +11,21 @@ from anyio import CancelScope, to_thread
 
 from guardkit import Build, Clock, Sink, Snapshot, SystemClock, read_progress, track_build
 from guardkit.errors import BuildAlreadyRunningError, GuardKitError
-from guardkit.orchestrator import judge, workspace
+from guardkit.orchestrator import judge
 from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.agents.choice import choose, program
 from guardkit.orchestrator.agents.command_lines import Permissions
 from guardkit.orchestrator.budgets import Budgets
 from guardkit.orchestrator.documents import Documents
-from guardkit.orchestrator.environment import Env
-from guardkit.orchestrator.home import is_being_built
-from guardkit.orchestrator.lease import hold, wait_for_agents
 from guardkit.orchestrator.loop import BuildResult, Loop, Plan
-from guardkit.orchestrator.outside import uncommitted
+from guardkit.orchestrator.processes.environment import Env
+from guardkit.orchestrator.processes.lease import hold, wait_for_agents
 from guardkit.orchestrator.prompts import Prompts
-from guardkit.orchestrator.reopen import find_base
-from guardkit.orchestrator.runners import DEFAULT_TEST, check_agent, check_test
+from guardkit.orchestrator.proof.runners import DEFAULT_TEST, check_agent, check_test
+from guardkit.orchestrator.repository import workspace
+from guardkit.orchestrator.repository.home import is_being_built
+from guardkit.orchestrator.repository.outside import uncommitted
+from guardkit.orchestrator.repository.reopen import find_base
 from guardkit.orchestrator.tasks import find_task
 from guardkit.progress.snapshot import Usage
 

@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from guardkit.orchestrator.commands import BY_SHELL, CommandResult
-from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn, Findings
-from guardkit.orchestrator.imported import Imported, not_tested
 from guardkit.orchestrator.judge import Opinion
-from guardkit.orchestrator.junit import Report
 from guardkit.orchestrator.phrases import many, some
+from guardkit.orchestrator.processes.commands import BY_SHELL, CommandResult
+from guardkit.orchestrator.processes.environment import Secrets
+from guardkit.orchestrator.proof.imported import Imported, not_tested
+from guardkit.orchestrator.proof.junit import Report
 
 STARTABLE = "the tests can be started without what the Player has changed"
 

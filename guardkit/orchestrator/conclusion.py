@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from guardkit.orchestrator.coach import reason
-from guardkit.orchestrator.commands import BY_SHELL, CommandResult
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn
 from guardkit.orchestrator.phrases import many
+from guardkit.orchestrator.processes.commands import BY_SHELL, CommandResult
 
 SAME, IDLE = 3, 2  # turns with the same feedback, and without a change, that end a build
 

@@ -10,7 +10,7 @@ from shlex import quote
 from textwrap import dedent
 
 from guardkit.errors import MisuseError, WorkspaceError
-from guardkit.orchestrator.environment import environment
+from guardkit.orchestrator.processes.environment import environment
 
 TASK_ID = "TASK-DEMO-001"
 # -B: the Player rewrites a module within a second, which a cached .pyc might not notice.

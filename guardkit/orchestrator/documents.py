@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from guardkit.clock import Clock
 from guardkit.orchestrator.findings import CoachTurn
-from guardkit.orchestrator.junit import Report
-from guardkit.orchestrator.rawlog import RawLog
+from guardkit.orchestrator.processes.rawlog import RawLog
+from guardkit.orchestrator.proof.junit import Report
 from guardkit.orchestrator.turn_files import (
     FEEDBACK,
     REQUEST,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from guardkit.orchestrator.commands import CommandResult
-from guardkit.orchestrator.imported import Imported
-from guardkit.orchestrator.junit import Report
-from guardkit.orchestrator.trees import Changes
+from guardkit.orchestrator.processes.commands import CommandResult
+from guardkit.orchestrator.proof.imported import Imported
+from guardkit.orchestrator.proof.junit import Report
+from guardkit.orchestrator.repository.trees import Changes
 
 NO_REPORT = "left no report"
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from guardkit.orchestrator.findings import CoachTurn
-from guardkit.orchestrator.trees import of_kind
+from guardkit.orchestrator.repository.trees import of_kind
 
 MAX_ISSUES, MAX_TEXT, MAX_OUTPUT = 20, 500, 4096  # it may be handed on as an argument
 MAX_DEPTH = 100  # of lists and objects in the Player's report

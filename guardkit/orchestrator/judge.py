@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from guardkit.orchestrator.agents.agent import Agent, Log, Spend
-from guardkit.orchestrator.commands import CommandResult, Seat
-from guardkit.orchestrator.outcomes import line_of
+from guardkit.orchestrator.processes.commands import CommandResult, Seat
+from guardkit.orchestrator.proof.outcomes import line_of
 
 LIST_MAX = 50  # issues, and criteria
 ANSWER_MAX = 2**20  # characters that are looked at

@@ -7,24 +7,24 @@ from pathlib import Path
 import msgspec
 
 from guardkit import Build
-from guardkit.orchestrator import commits, workspace
 from guardkit.orchestrator.agents.agent import Agent
-from guardkit.orchestrator.apart import find_apart, named
 from guardkit.orchestrator.budgets import Deadlines, Ledger, begin
 from guardkit.orchestrator.conclusion import conclude
 from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.findings import CoachTurn
-from guardkit.orchestrator.outside import observe
 from guardkit.orchestrator.phrases import many, some
 from guardkit.orchestrator.prompts import Prompts
-from guardkit.orchestrator.reopen import reopen
-from guardkit.orchestrator.runners import recipe
-from guardkit.orchestrator.submodules import told
+from guardkit.orchestrator.proof.runners import recipe
+from guardkit.orchestrator.repository import commits, workspace
+from guardkit.orchestrator.repository.apart import find_apart, named
+from guardkit.orchestrator.repository.outside import observe
+from guardkit.orchestrator.repository.reopen import reopen
+from guardkit.orchestrator.repository.submodules import told
+from guardkit.orchestrator.repository.trees import compare, shown, write_tree
+from guardkit.orchestrator.repository.workspace import Workspace, Worktree
 from guardkit.orchestrator.tasks import Task
 from guardkit.orchestrator.telling import Telling
-from guardkit.orchestrator.trees import compare, shown, write_tree
 from guardkit.orchestrator.turns import Turns
-from guardkit.orchestrator.workspace import Workspace, Worktree
 from guardkit.progress.snapshot import Usage
 
 TYPE_CHECKING = False

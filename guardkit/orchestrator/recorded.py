@@ -11,7 +11,7 @@ import msgspec
 
 from guardkit.errors import MisuseError
 from guardkit.orchestrator.agents.fields import count, items, parse, text
-from guardkit.orchestrator.outcomes import line_of
+from guardkit.orchestrator.proof.outcomes import line_of
 from guardkit.progress.folder import Folder, open_root
 from guardkit.progress.paths import WORKTREES
 

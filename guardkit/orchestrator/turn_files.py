@@ -7,11 +7,11 @@ from io import FileIO
 
 import msgspec
 
-from guardkit.orchestrator.environment import Secrets
 from guardkit.orchestrator.findings import NO_REPORT, CoachTurn
-from guardkit.orchestrator.folders import remove
 from guardkit.orchestrator.handed import feedback, player_turn
-from guardkit.orchestrator.junit import Report, ReportError, read_junit
+from guardkit.orchestrator.processes.environment import Secrets
+from guardkit.orchestrator.proof.junit import Report, ReportError, read_junit
+from guardkit.orchestrator.repository.folders import remove
 from guardkit.progress.folder import Folder, temporary
 
 FEEDBACK = "feedback.json"  # empty before the first turn

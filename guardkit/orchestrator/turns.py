@@ -16,18 +16,18 @@ from guardkit.errors import WorkspaceError
 from guardkit.orchestrator import coach, judge
 from guardkit.orchestrator.agents.agent import Agent
 from guardkit.orchestrator.budgets import LEAST, Deadlines, Ledger
-from guardkit.orchestrator.commands import Seat
 from guardkit.orchestrator.documents import Documents
-from guardkit.orchestrator.environment import Env
 from guardkit.orchestrator.findings import CoachTurn, Findings
-from guardkit.orchestrator.imported import search_path
-from guardkit.orchestrator.outside import Observation, changed, observe
+from guardkit.orchestrator.processes.commands import Seat
+from guardkit.orchestrator.processes.environment import Env
+from guardkit.orchestrator.proof.imported import search_path
+from guardkit.orchestrator.proof.trial import Trial
+from guardkit.orchestrator.proof.unchanged import can_start, is_in_doubt
+from guardkit.orchestrator.repository.outside import Observation, changed, observe
+from guardkit.orchestrator.repository.trees import Changes, look, of_kind, read_patch
+from guardkit.orchestrator.repository.workspace import Worktree
 from guardkit.orchestrator.telling import Telling
-from guardkit.orchestrator.trees import Changes, look, of_kind, read_patch
-from guardkit.orchestrator.trial import Trial
-from guardkit.orchestrator.unchanged import can_start, is_in_doubt
 from guardkit.orchestrator.work import measure
-from guardkit.orchestrator.workspace import Worktree
 
 POLL = 2.0  # seconds between two looks at what the Player has changed so far
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.findings import CoachTurn, Findings
-from guardkit.orchestrator.kept import keep
-from guardkit.orchestrator.trees import compare, find_litter, write_tree
-from guardkit.orchestrator.workspace import Worktree
+from guardkit.orchestrator.processes.commands import CommandResult
+from guardkit.orchestrator.repository.kept import keep
+from guardkit.orchestrator.repository.trees import compare, find_litter, write_tree
+from guardkit.orchestrator.repository.workspace import Worktree
 
 
 async def measure(

@@ -14,8 +14,8 @@ from threading import Lock
 
 from guardkit.clock import Clock
 from guardkit.monitor.verdict import Verdict
-from guardkit.places.display import Display
-from guardkit.places.lines import Kind, Line
+from guardkit.places.terminal.display import Display
+from guardkit.places.terminal.lines import Kind, Line
 from guardkit.progress.snapshot import Snapshot
 
 PATIENCE = 1.0  # seconds in which a line is printed that was begun

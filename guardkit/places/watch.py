@@ -13,13 +13,13 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.look import Look, Source
 from guardkit.monitor.verdict import Verdict
-from guardkit.places.display import Display
-from guardkit.places.lines import Kind, Line
-from guardkit.places.next_step import next_step
 from guardkit.places.notify import Bell
 from guardkit.places.order import TROUBLE, feature_of
 from guardkit.places.output import unread
-from guardkit.places.story import ENDS
+from guardkit.places.terminal.display import Display
+from guardkit.places.terminal.lines import Kind, Line
+from guardkit.places.terminal.next_step import next_step
+from guardkit.places.terminal.story import ENDS
 from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import GuardKitError, read_progress
-from guardkit.orchestrator.feature_file import load_feature
+from guardkit.orchestrator.features.file import load_feature
 
 from ..features import PASSING, make_feature
 from ..repositories import git

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.orchestrator.caches import clear_caches
+from guardkit.orchestrator.proof.caches import clear_caches
 
 from ..chaos.mounts import tmpfs
 from ..repositories import make, open_workspace

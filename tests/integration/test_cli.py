@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from guardkit import Snapshot, read_progress, track_build
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.places.display import Display
+from guardkit.places.terminal.display import Display
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Tracker, encode
 

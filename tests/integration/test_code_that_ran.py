@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from guardkit import SystemClock
-from guardkit.orchestrator.drop import drop, find_left
 from guardkit.orchestrator.loop import BuildResult
+from guardkit.orchestrator.repository.drop import drop, find_left
 
 from ..repositories import git, make
 from ..shop import PYTEST, RIGHT, build_shop, evidence, make_shop

@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from guardkit.clock import Clock, SystemClock
-from guardkit.orchestrator.commands import CommandResult, Seat, plain, run_command
+from guardkit.orchestrator.processes.commands import CommandResult, Seat, plain, run_command
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.orchestrator.apart import find_apart
-from guardkit.orchestrator.drop import drop, find_left
-from guardkit.orchestrator.folders import delete
-from guardkit.orchestrator.workspace import Worktree
+from guardkit.orchestrator.repository.apart import find_apart
+from guardkit.orchestrator.repository.drop import drop, find_left
+from guardkit.orchestrator.repository.folders import delete
+from guardkit.orchestrator.repository.workspace import Worktree
 from guardkit.progress.folder import open_root
 from guardkit.testing import FakeClock
 

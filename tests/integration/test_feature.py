@@ -19,8 +19,8 @@ from guardkit.errors import (
 )
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.budgets import Budgets
-from guardkit.orchestrator.course import FeatureResult
-from guardkit.orchestrator.feature import FeatureOrchestrator
+from guardkit.orchestrator.features.course import FeatureResult
+from guardkit.orchestrator.features.feature import FeatureOrchestrator
 
 from ..features import PASSING, WRITES, make_feature, write_feature
 from ..repositories import git

@@ -9,8 +9,8 @@ import pytest
 
 from guardkit import read_progress
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-from guardkit.orchestrator.course import FeatureResult
-from guardkit.orchestrator.feature import FeatureOrchestrator
+from guardkit.orchestrator.features.course import FeatureResult
+from guardkit.orchestrator.features.feature import FeatureOrchestrator
 
 from ..features import PASSING, WRITES, make_feature
 from ..repositories import git, until_said

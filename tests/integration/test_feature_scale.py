@@ -8,9 +8,9 @@ import pytest
 
 from guardkit import SystemClock
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-from guardkit.orchestrator.commands import Seat, run_command
-from guardkit.orchestrator.feature import FeatureOrchestrator
-from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.features.feature import FeatureOrchestrator
+from guardkit.orchestrator.processes.commands import Seat, run_command
+from guardkit.orchestrator.repository.git import Git
 
 from ..features import PASSING, WRITES, make_feature
 

@@ -4,8 +4,8 @@ import pytest
 
 from guardkit import SystemClock
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator.gathering import ConflictError, check_version, gather, merge
-from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.features.gathering import ConflictError, check_version, gather, merge
+from guardkit.orchestrator.repository.git import Git
 
 from ..repositories import git, make
 

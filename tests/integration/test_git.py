@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator.git import LIMIT, Git, GitError, pin
-from guardkit.orchestrator.leftovers import known, worktrees
-from guardkit.orchestrator.workspace import plan_workspace
+from guardkit.orchestrator.repository.git import LIMIT, Git, GitError, pin
+from guardkit.orchestrator.repository.leftovers import known, worktrees
+from guardkit.orchestrator.repository.workspace import plan_workspace
 from guardkit.testing import FakeClock
 
 from ..repositories import (
@@ -213,7 +213,7 @@ def test_git_is_not_given_a_terminal(root: Path) -> None:
 import asyncio
 from pathlib import Path
 from guardkit import SystemClock
-from guardkit.orchestrator.git import Git
+from guardkit.orchestrator.repository.git import Git
 git = Git(folder=Path({str(root)!r}), clock=SystemClock(), config=({alias!r},))
 try:
     print(asyncio.run(git.run("tty")))

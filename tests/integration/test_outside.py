@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.orchestrator.outside import changed, observe
-from guardkit.orchestrator.workspace import Worktree
+from guardkit.orchestrator.repository.outside import changed, observe
+from guardkit.orchestrator.repository.workspace import Worktree
 
 from ..repositories import git, make, open_workspace
 

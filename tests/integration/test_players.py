@@ -20,8 +20,8 @@ from guardkit import read_progress
 from guardkit.errors import MisuseError, WorkspaceError
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.budgets import Budgets
-from guardkit.orchestrator.environment import TRACING
 from guardkit.orchestrator.loop import BuildResult
+from guardkit.orchestrator.processes.environment import TRACING
 from guardkit.testing import FakeClock, MemorySink
 
 from ..repositories import git

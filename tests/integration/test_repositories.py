@@ -10,14 +10,14 @@ import anyio
 import pytest
 
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import workspace
-from guardkit.orchestrator.apart import find_apart
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
-from guardkit.orchestrator.commits import LIMIT_SIGNING, Commit, commit, unfit
-from guardkit.orchestrator.kept import find_kept, forget, keep
 from guardkit.orchestrator.loop import BuildResult
-from guardkit.orchestrator.submodules import told
-from guardkit.orchestrator.workspace import Worktree, plan_workspace
+from guardkit.orchestrator.repository import workspace
+from guardkit.orchestrator.repository.apart import find_apart
+from guardkit.orchestrator.repository.commits import LIMIT_SIGNING, Commit, commit, unfit
+from guardkit.orchestrator.repository.kept import find_kept, forget, keep
+from guardkit.orchestrator.repository.submodules import told
+from guardkit.orchestrator.repository.workspace import Worktree, plan_workspace
 from guardkit.testing import FakeClock, MemorySink
 
 from ..repositories import (

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.places.osc import QUERY
+from guardkit.places.terminal.osc import QUERY
 
 from .test_cli import GUARDKIT, building, built, guardkit, lines_until, progress_file, started
 
@@ -102,7 +102,8 @@ def plain(printed: bytes) -> str:
 )
 def test_a_terminal_is_asked_whether_it_knows_the_status(answer: bytes, *, is_known: bool) -> None:
     patience = 60.0 if answer else 0.0
-    code = f"from guardkit.places.osc import knows_status as k; exit(k(1, patience={patience}))"
+    code = "from guardkit.places.terminal.osc import knows_status"
+    code += f"; exit(knows_status(1, patience={patience}))"
     terminal = Terminal(sys.executable, "-c", code, answer=answer)
     assert terminal.end() == is_known
     assert terminal.printed == QUERY, "what it answers is not seen"

@@ -14,9 +14,9 @@ import pytest
 
 from guardkit import SystemClock, track_build
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import watcher
-from guardkit.orchestrator.lease import PATIENCE, hold, wait_for_agents
-from guardkit.orchestrator.processes import GRACE, UNWATCHED, Process, start
+from guardkit.orchestrator.processes import watcher
+from guardkit.orchestrator.processes.lease import PATIENCE, hold, wait_for_agents
+from guardkit.orchestrator.processes.process import GRACE, UNWATCHED, Process, start
 from guardkit.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ BUILDER = """
 import sys, anyio
 from pathlib import Path
 from guardkit import SystemClock, track_build
-from guardkit.orchestrator.commands import Seat, run_command
-from guardkit.orchestrator.lease import hold
+from guardkit.orchestrator.processes.commands import Seat, run_command
+from guardkit.orchestrator.processes.lease import hold
 
 async def main():
     async with track_build("TASK-1"):

@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from guardkit.errors import WorkspaceError
-from guardkit.orchestrator import workspace
-from guardkit.orchestrator.git import Git
-from guardkit.orchestrator.trees import compare, find_litter, look, of_kind, write_tree
-from guardkit.orchestrator.workspace import plan_workspace
+from guardkit.orchestrator.repository import workspace
+from guardkit.orchestrator.repository.git import Git
+from guardkit.orchestrator.repository.trees import compare, find_litter, look, of_kind, write_tree
+from guardkit.orchestrator.repository.workspace import plan_workspace
 from guardkit.testing import FakeClock
 
 from ..repositories import changed_files, git, open_workspace, tree_of

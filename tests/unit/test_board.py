@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot, Verdict
-from guardkit.places.board import TITLES, draw_many, fit, room_for
 from guardkit.places.cells import cell_len
-from guardkit.places.marks import ASCII, UNICODE, Marks
-from guardkit.places.panel import draw_one
-from guardkit.places.seen import Seen, Size
+from guardkit.places.terminal.board import TITLES, draw_many, fit, room_for
+from guardkit.places.terminal.marks import ASCII, UNICODE, Marks
+from guardkit.places.terminal.panel import draw_one
+from guardkit.places.terminal.seen import Seen, Size
 from guardkit.progress.snapshot import Metrics, Tasks, Usage
 
 from ..looks import TRACKER

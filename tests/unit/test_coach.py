@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit.orchestrator.coach import judge
-from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.conclusion import conclude
 from guardkit.orchestrator.findings import CoachTurn, Findings
-from guardkit.orchestrator.imported import Imported
-from guardkit.orchestrator.junit import Report
-from guardkit.orchestrator.trees import Changes
+from guardkit.orchestrator.processes.commands import CommandResult
+from guardkit.orchestrator.proof.imported import Imported
+from guardkit.orchestrator.proof.junit import Report
+from guardkit.orchestrator.repository.trees import Changes
 
 CHANGES = {"a.py": "A"}
 GREEN = Report(passed=5, skipped=0, failures=[], doubts=[])

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Verdict
-from guardkit.places.console import make_console
-from guardkit.places.display import Display
-from guardkit.places.lines import Kind
 from guardkit.places.output import Output
+from guardkit.places.terminal.console import make_console
+from guardkit.places.terminal.display import Display
+from guardkit.places.terminal.lines import Kind
 from guardkit.progress.snapshot import Metrics, Tasks
 from guardkit.testing import FakeClock
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from guardkit.orchestrator.coach import judge
-from guardkit.orchestrator.commands import CommandResult
 from guardkit.orchestrator.documents import LIMIT, Documents
 from guardkit.orchestrator.findings import Findings
-from guardkit.orchestrator.folders import remove
-from guardkit.orchestrator.junit import Report
+from guardkit.orchestrator.processes.commands import CommandResult
+from guardkit.orchestrator.proof.junit import Report
+from guardkit.orchestrator.repository.folders import remove
 from guardkit.orchestrator.turn_files import clear_turns, write_turn
 from guardkit.progress.folder import Folder, open_root
 from guardkit.testing import FakeClock

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from guardkit.errors import InvalidFeatureError, InvalidTaskIdError
-from guardkit.orchestrator.feature_file import load_feature, parse
-from guardkit.orchestrator.waves import make_waves
+from guardkit.orchestrator.features.file import load_feature, parse
+from guardkit.orchestrator.features.waves import make_waves
 
 from ..features import write_feature
 

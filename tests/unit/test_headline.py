@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from guardkit import Verdict
-from guardkit.places.headline import headline
-from guardkit.places.osc import State
-from guardkit.places.screen import Headline
-from guardkit.places.seen import Seen
+from guardkit.places.terminal.headline import headline
+from guardkit.places.terminal.osc import State
+from guardkit.places.terminal.screen import Headline
+from guardkit.places.terminal.seen import Seen
 from guardkit.progress.snapshot import Tasks, Work
 
 from .test_words import working

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from guardkit.errors import GuardKitError
-from guardkit.orchestrator.junit import MAX_FAILURES, Report, ReportError, read_junit
-from guardkit.orchestrator.xmlstream import MAX_DEPTH, MAX_NAMES, MAX_TOKEN
+from guardkit.orchestrator.proof.junit import MAX_FAILURES, Report, ReportError, read_junit
+from guardkit.orchestrator.proof.xmlstream import MAX_DEPTH, MAX_NAMES, MAX_TOKEN
 
 REPORTS = Path(__file__).parents[1] / "reports"
 

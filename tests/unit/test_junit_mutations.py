@@ -21,7 +21,7 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardkit.orchestrator.junit import ReportError, read_junit
+from guardkit.orchestrator.proof.junit import ReportError, read_junit
 
 REPORTS = Path(__file__).parents[1] / "reports"
 GREEN = ("-green", "-flaky", "-unbuilt", "-files")

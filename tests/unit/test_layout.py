@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from guardkit.places.layout import on_terminal
-from guardkit.places.lines import Kind, Line
-from guardkit.places.marks import ASCII, UNICODE, Marks, marks_for
+from guardkit.places.terminal.layout import on_terminal
+from guardkit.places.terminal.lines import Kind, Line
+from guardkit.places.terminal.marks import ASCII, UNICODE, Marks, marks_for
 
 PHASE = Line(
     Kind.ENDED,

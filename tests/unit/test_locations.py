@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from guardkit.orchestrator.locations import Location, locate
+from guardkit.orchestrator.proof.locations import Location, locate
 
 MODULE = """\
 import pytest

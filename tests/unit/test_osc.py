@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardkit.places.osc import (
+from guardkit.places.terminal.osc import (
     State,
     Tab,
     bar_of,

@@ -1,7 +1,7 @@
 import pytest
 
 from guardkit.errors import TracesError
-from guardkit.places.otel_settings import check_protocol, for_agents, is_wanted, receiver
+from guardkit.places.traces.settings import check_protocol, for_agents, is_wanted, receiver
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"

@@ -1,7 +1,7 @@
 import pytest
 
-from guardkit.orchestrator.feature_file import FeatureTask
-from guardkit.orchestrator.results import Ending, Result, Results
+from guardkit.orchestrator.features.file import FeatureTask
+from guardkit.orchestrator.features.results import Ending, Result, Results
 
 
 def task(task_id: str, *needs: str) -> FeatureTask:

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Build, Event, read_events, track_build
-from guardkit.places.spans import Span, Tree, nanoseconds
-from guardkit.places.trace_ids import Outer, innermost, span_of, trace_of
-from guardkit.places.transitions import Transitions
+from guardkit.places.traces.ids import Outer, innermost, span_of, trace_of
+from guardkit.places.traces.spans import Span, Tree, nanoseconds
+from guardkit.places.traces.transitions import Transitions
 from guardkit.progress.snapshot import make_event
 from guardkit.testing import FakeClock, MemorySink
 

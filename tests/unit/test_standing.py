@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from guardkit import Snapshot
-from guardkit.orchestrator.feature_file import FeatureTask
-from guardkit.orchestrator.standing import Facts, Kind, stand
+from guardkit.orchestrator.features.file import FeatureTask
+from guardkit.orchestrator.features.standing import Facts, Kind, stand
 
 from ..looks import task
 

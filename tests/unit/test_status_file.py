@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardkit.orchestrator import status_file
-from guardkit.orchestrator.feature_file import parse
-from guardkit.orchestrator.status_file import StatusFile, find_places, read_places
+from guardkit.orchestrator.features import status_file
+from guardkit.orchestrator.features.file import parse
+from guardkit.orchestrator.features.status_file import StatusFile, find_places, read_places
 
 from ..features import feature_text, write_feature
 

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Snapshot
-from guardkit.places.lines import ON_TERMINALS, Kind, in_file
-from guardkit.places.marks import ASCII, UNICODE
-from guardkit.places.story import Story, ended_line
+from guardkit.places.terminal.lines import ON_TERMINALS, Kind, in_file
+from guardkit.places.terminal.marks import ASCII, UNICODE
+from guardkit.places.terminal.story import Story, ended_line
 from guardkit.progress.snapshot import Metrics, Tasks, Tracker, Usage, Work
 
 from .test_words import COACH, START, at, local_time_is_utc, working

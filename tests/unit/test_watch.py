@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Build, Builds, Event, Look, Snapshot, Verdict, track_build
-from guardkit.places.display import Display
-from guardkit.places.lines import in_file
-from guardkit.places.marks import UNICODE
+from guardkit.places.terminal.display import Display
+from guardkit.places.terminal.lines import in_file
+from guardkit.places.terminal.marks import UNICODE
 from guardkit.places.watch import Watching, watch
 from guardkit.testing import FakeClock
 

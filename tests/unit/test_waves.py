@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 
 from guardkit.errors import InvalidFeatureError
-from guardkit.orchestrator.feature_file import Feature, parse
-from guardkit.orchestrator.waves import make_waves
+from guardkit.orchestrator.features.file import Feature, parse
+from guardkit.orchestrator.features.waves import make_waves
 
 from ..features import feature_text
 

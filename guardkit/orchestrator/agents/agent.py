@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from guardkit.orchestrator.agents.news import News
-from guardkit.orchestrator.commands import CommandResult, Seat, run_command
+from guardkit.orchestrator.processes.commands import CommandResult, Seat, run_command
 from guardkit.progress.snapshot import Usage
 
 Log = Callable[[bytes], object]  # takes the pieces of an agent's stream, as they come

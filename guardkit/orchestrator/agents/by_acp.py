@@ -15,9 +15,9 @@ from guardkit.orchestrator.agents.agent import Log, Sessions, Spend, heard
 from guardkit.orchestrator.agents.cli import result_of
 from guardkit.orchestrator.agents.command_lines import Permissions
 from guardkit.orchestrator.agents.endings import Cause, Ending
-from guardkit.orchestrator.commands import CommandResult, Output, Seat, run
-from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming, pipes_of
-from guardkit.orchestrator.processes import Process
+from guardkit.orchestrator.processes.commands import CommandResult, Output, Seat, run
+from guardkit.orchestrator.processes.pipes import PIPE_BYTES, Incoming, pipes_of
+from guardkit.orchestrator.processes.process import Process
 from guardkit.progress.snapshot import Usage
 
 

@@ -22,16 +22,16 @@ from guardkit.orchestrator.agents.command_lines import (
 from guardkit.orchestrator.agents.endings import Cause, Ending
 from guardkit.orchestrator.agents.lines import Lines
 from guardkit.orchestrator.agents.news import News
-from guardkit.orchestrator.commands import (
+from guardkit.orchestrator.processes.commands import (
     CommandResult,
     Ended,
     Output,
     Seat,
     run,
 )
-from guardkit.orchestrator.environment import tracing
-from guardkit.orchestrator.pipes import PIPE_BYTES, Incoming, pipes_of
-from guardkit.orchestrator.processes import Process
+from guardkit.orchestrator.processes.environment import tracing
+from guardkit.orchestrator.processes.pipes import PIPE_BYTES, Incoming, pipes_of
+from guardkit.orchestrator.processes.process import Process
 from guardkit.progress.snapshot import Usage
 
 

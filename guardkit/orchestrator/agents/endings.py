@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from guardkit.orchestrator.agents.news import News
-from guardkit.orchestrator.outcomes import line_of
+from guardkit.orchestrator.proof.outcomes import line_of
 from guardkit.progress.snapshot import Usage
 
 ANSWER_MAX = 2**20  # characters of an answer that are kept

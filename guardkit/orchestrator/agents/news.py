@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from guardkit.orchestrator.agents.wording import Root
-from guardkit.orchestrator.outcomes import line_of
+from guardkit.orchestrator.proof.outcomes import line_of
 from guardkit.progress.snapshot import COST_MAX, COUNT_MAX, Usage
 
 TOOLS_MAX = 64  # that are remembered at once, those that run and those that were denied

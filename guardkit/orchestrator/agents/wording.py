@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from guardkit.orchestrator.agents.fields import text
-from guardkit.orchestrator.outcomes import line_of
+from guardkit.orchestrator.proof.outcomes import line_of
 
 COMMAND_MAX = 1000  # characters of a command that are looked at
 SHELL = re.compile(r"\S{0,100}sh -l?c (['\"]?)")  # what Codex hands a command to

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import anyio
 
 from guardkit.clock import SYSTEM_CLOCK
-from guardkit.orchestrator.commands import SIGNALS
+from guardkit.orchestrator.processes.commands import SIGNALS
 from guardkit.orchestrator.run.job import Job
 from guardkit.orchestrator.run.keeper import UNSTARTED, Keeper, Kind
 from guardkit.orchestrator.run.listener import Listener

@@ -2,7 +2,7 @@
 
 import re
 
-from guardkit.orchestrator.commands import plain
+from guardkit.orchestrator.processes.commands import plain
 
 SIZE = 16 * 1024  # bytes of the end that are kept
 ECHO = re.compile(r"\s*(?:\^[@-_])*\s*")  # of Ctrl-C and its like, which a terminal shows as ^C

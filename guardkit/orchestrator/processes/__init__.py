@@ -1,0 +1,1 @@
+"""Processes of agents and tests, and all that descends from them."""

@@ -1,0 +1,1 @@
+"""What shows that tests have run and passed, and what they ran."""

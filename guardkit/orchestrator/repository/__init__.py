@@ -1,0 +1,1 @@
+"""Where a build works: git, its worktree, and what changes beside it."""

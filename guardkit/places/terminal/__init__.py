@@ -1,0 +1,1 @@
+"""Builds on a terminal, and as lines in a file."""
