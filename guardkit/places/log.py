@@ -1,11 +1,12 @@
 """The journal of a task, as people and programs read it: run by run, and as it goes on."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from datetime import datetime
 
 from guardkit.monitor.look import Source
 from guardkit.places.records import encode_event
-from guardkit.places.words import heading, log_line
+from guardkit.places.words import clean, counts, duration, local, tasks, used
 from guardkit.progress.snapshot import Event
 
 
@@ -56,3 +57,32 @@ async def read_log(
 
 def _name(event: Event) -> tuple[str, int, str]:
     return event.run_id, event.seq, event.event
+
+
+def log_line(event: Event) -> str:
+    """Return an event of the journal in a line."""
+    now, name = event.progress, clean(event.event)
+    turn, phase = f"Turn {now.turn} of {now.turn_max}", clean(now.phase)
+    wave = f"Wave {now.wave} of {now.wave_total}"
+    ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
+    what: dict[str, tuple[str | None, ...]] = {
+        "build.started": (now.task_name,),
+        "build.ended": (ended, now.error, ", ".join(used(now))),
+        "wave.started": (wave,),
+        "wave.ended": (wave, ", ".join(tasks(now))),
+        "turn.started": (turn,),
+        "turn.ended": (turn,),
+        "phase.ended": (phase, now.phase_status, ", ".join(counts(now))),
+        "decided": (now.decision, now.message),
+        "failed": (now.error,),
+    }
+    told = " - ".join(filter(None, map(clean, what.get(name, (phase,)))))
+    at = now.updated_at
+    with suppress(ValueError):
+        at = datetime.fromisoformat(event.at)
+    return f"{local(at, '%Y-%m-%d %H:%M:%S')}  {name:<13}  {told}".rstrip()
+
+
+def heading(event: Event) -> str:
+    """Return the line that stands above the events of a run."""
+    return f"== Run {clean(event.run_id) or 'of another program'} =="

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import datetime
 
 from guardkit.errors import nearest
 from guardkit.progress.lock import boot_id
@@ -16,10 +15,11 @@ from guardkit.progress.lock import boot_id
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from guardkit.monitor.look import Look
     from guardkit.monitor.verdict import Verdict
-    from guardkit.progress.snapshot import Event, Snapshot
+    from guardkit.progress.snapshot import Snapshot
 
 ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
 OVER = frozenset({"completed", "failed", "cancelled", "crashed", "lost"})
@@ -256,35 +256,6 @@ def place(look: Look, now: float) -> str:
     if not look.snapshot:
         return clean(look.task_id)
     return one_line(look.snapshot, 0.0 if is_over(look.verdict) else age(look.snapshot, now))
-
-
-def log_line(event: Event) -> str:
-    """Return an event of the journal in a line."""
-    now, name = event.progress, clean(event.event)
-    turn, phase = f"Turn {now.turn} of {now.turn_max}", clean(now.phase)
-    wave = f"Wave {now.wave} of {now.wave_total}"
-    ended = f"{now.status} after {duration(now.metrics.elapsed_seconds)}"
-    what: dict[str, tuple[str | None, ...]] = {
-        "build.started": (now.task_name,),
-        "build.ended": (ended, now.error, ", ".join(used(now))),
-        "wave.started": (wave,),
-        "wave.ended": (wave, ", ".join(tasks(now))),
-        "turn.started": (turn,),
-        "turn.ended": (turn,),
-        "phase.ended": (phase, now.phase_status, ", ".join(counts(now))),
-        "decided": (now.decision, now.message),
-        "failed": (now.error,),
-    }
-    told = " - ".join(filter(None, map(clean, what.get(name, (phase,)))))
-    at = now.updated_at
-    with suppress(ValueError):
-        at = datetime.fromisoformat(event.at)
-    return f"{local(at, '%Y-%m-%d %H:%M:%S')}  {name:<13}  {told}".rstrip()
-
-
-def heading(event: Event) -> str:
-    """Return the line that stands above the events of a run."""
-    return f"== Run {clean(event.run_id) or 'of another program'} =="
 
 
 def local(at: datetime, form: str) -> str:

@@ -7,15 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Look, Snapshot, Verdict
+from guardkit.places.log import heading, log_line
 from guardkit.places.words import (
     age,
     clean,
     clip,
     counts,
     duration,
-    heading,
     is_news,
-    log_line,
     look_line,
     one_line,
     printable,
