@@ -105,6 +105,7 @@ def capture(name: str, command: str, files: Mapping[str, str] | None, run: Run) 
         display = make_display(null.fileno(), folder, command, labels=files is not None)
         console = display.console
         asyncio.run(run(folder, display))
+        console.print()  # the last line is cut
     picture = console.export_svg(title=command, unique_id="guardkit")
     Path(__file__).with_name(name).write_text(picture)
 

@@ -13,7 +13,8 @@ from guardkit.orchestrator.findings import CoachTurn
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.orchestrator.proof.locations import Location, locate
 from guardkit.places.github import command
-from guardkit.places.words import clean, clip, duration, used
+from guardkit.places.plain import clean, clip
+from guardkit.places.words import duration, used
 from guardkit.progress.reader import read_progress
 from guardkit.progress.snapshot import Snapshot
 

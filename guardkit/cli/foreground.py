@@ -16,8 +16,8 @@ from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.features.course import FeatureResult
 from guardkit.orchestrator.loop import BuildResult
 from guardkit.places import github
+from guardkit.places.plain import clean
 from guardkit.places.terminal.display import Display
-from guardkit.places.words import clean
 from guardkit.progress.sinks import Sink
 
 

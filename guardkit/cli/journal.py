@@ -73,7 +73,7 @@ def log(
 
 def _tell_gone(here: Finder, task_id: str) -> None:
     """Print why the latest run of a task has no end in its journal, if its builder is gone."""
-    from guardkit.places.words import clean
+    from guardkit.places.plain import clean
 
     for look in here.look([task_id]):
         state, evidence = look.verdict

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from guardkit.cli import values
 from guardkit.errors import MisuseError, nearest
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

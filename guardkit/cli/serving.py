@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from guardkit.cli import codes, values
 from guardkit.errors import GuardKitError, MisuseError
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from guardkit.cli import codes
 from guardkit.places.colours import STATES, coloured, has_colours
 from guardkit.places.output import Output
-from guardkit.places.words import clean, printable
+from guardkit.places.plain import clean, printable
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

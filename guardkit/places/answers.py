@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from guardkit.places.words import between_phases, clean, counts, duration, tasks, tests, work
+from guardkit.places.plain import clean
+from guardkit.places.words import between_phases, counts, duration, tasks, tests, work
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

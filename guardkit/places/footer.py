@@ -5,7 +5,8 @@ from __future__ import annotations
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES, coloured
 from guardkit.places.order import TROUBLE, trouble_first, without_parts
-from guardkit.places.words import clean, cost, is_news, place, tests
+from guardkit.places.plain import clean
+from guardkit.places.words import cost, is_news, place, tests
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

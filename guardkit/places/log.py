@@ -5,8 +5,9 @@ from contextlib import aclosing, suppress
 from datetime import datetime
 
 from guardkit.monitor.look import Source
+from guardkit.places.plain import clean
 from guardkit.places.records import encode_event
-from guardkit.places.words import clean, counts, duration, local, tasks, used
+from guardkit.places.words import counts, duration, local, tasks, used
 from guardkit.progress.snapshot import Event
 
 

@@ -12,8 +12,9 @@ from contextlib import suppress
 from guardkit.clock import Clock
 from guardkit.monitor.look import Look
 from guardkit.places.order import TROUBLE
+from guardkit.places.plain import clean, clip
 from guardkit.places.records import encode_look
-from guardkit.places.words import clean, clip, is_over, place, run_of
+from guardkit.places.words import is_over, place, run_of
 from guardkit.progress.worker import Worker
 
 log = logging.getLogger("guardkit.places")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from guardkit.monitor.look import Look
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 from guardkit.progress.snapshot import Event
 
 

@@ -16,11 +16,12 @@ from guardkit.monitor.verdict import Verdict
 from guardkit.places.notify import Bell
 from guardkit.places.order import TROUBLE, feature_of
 from guardkit.places.output import unread
+from guardkit.places.plain import clean
 from guardkit.places.terminal.display import Display
 from guardkit.places.terminal.lines import Kind, Line
 from guardkit.places.terminal.next_step import next_step
 from guardkit.places.terminal.story import ENDS
-from guardkit.places.words import OVER, clean, is_over, is_past_watching, local, run_of
+from guardkit.places.words import OVER, is_over, is_past_watching, local, run_of
 
 PAST_MAX = 100  # builds of which it is told what happened before; of more only where they are
 TICK = 1.0  # seconds between two looks at what ticks on a terminal

@@ -243,17 +243,6 @@ def test_a_watch_of_a_feature_shows_its_tasks_and_ends_with_it(root: Path, tmp_p
     assert watching.returncode == 3
 
 
-def test_a_watch_of_a_feature_leaves_out_what_an_earlier_run_has_built(root: Path) -> None:
-    player = f'test "$GUARDKIT_TASK_ID" = T2 && exit 1; {WRITES}'
-    assert feature(root, "--max-turns", "1", player=player).returncode == 1
-    assert feature(root, "--resume", "--retry-failed").returncode == 0
-    watch = (*GUARDKIT, "watch", "FEAT-1", "--root", str(root))
-    done = subprocess.run(watch, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    named = {name for name in ("T1", "T2", "T3") if f"== Summary of {name} ==" in done.stdout}
-    assert named == {"T2", "T3"}
-
-
 def test_a_second_ctrl_c_ends_it_at_once(root: Path, tmp_path: Path) -> None:
     trap = f'trap "" TERM; {holding(tmp_path / "gate")}'
     os.mkfifo(tmp_path / "gate")

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from guardkit.clock import SYSTEM_CLOCK
 from guardkit.monitor.builds import Builds
-from guardkit.places.words import WELL, clean
+from guardkit.places.plain import clean
+from guardkit.places.words import WELL
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Snapshot, Tasks
 

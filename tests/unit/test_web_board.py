@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from guardkit import Builds, Event, Look, Snapshot, Verdict
+from guardkit.places.plain import clean
 from guardkit.places.runs import runs
 from guardkit.places.timeline.seeing import Seeing
 from guardkit.places.web import board as module
@@ -17,7 +18,6 @@ from guardkit.places.web.pages import Pages, summarize
 from guardkit.places.web.papers import Paper
 from guardkit.places.web.projects import Project, name_projects
 from guardkit.places.web.seen import EVENTS_MAX, Seen
-from guardkit.places.words import clean
 from guardkit.progress.snapshot import make_event
 from guardkit.testing import FakeClock
 

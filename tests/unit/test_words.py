@@ -8,16 +8,14 @@ from msgspec.structs import replace
 
 from guardkit import Look, Snapshot, Verdict
 from guardkit.places.log import heading, log_line
+from guardkit.places.plain import clean, clip, printable
 from guardkit.places.words import (
     age,
-    clean,
-    clip,
     counts,
     duration,
     is_news,
     look_line,
     one_line,
-    printable,
     status_lines,
     tasks,
     unknown,

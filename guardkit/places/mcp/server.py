@@ -12,8 +12,8 @@ from guardkit.places.mcp.asker import NO_OPTIONS, SELF, TASKS, VERSIONS, Asker, 
 from guardkit.places.mcp.rpc import INVALID_PARAMS, UNKNOWN_METHOD, RpcError
 from guardkit.places.mcp.tools import FOOTER, TOOLS, Footer, Tools, complain, read_task_id, tell
 from guardkit.places.mcp.watches import Watches, check_task
+from guardkit.places.plain import clip
 from guardkit.places.until import UNTIL
-from guardkit.places.words import clip
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

@@ -11,17 +11,9 @@ import json
 from guardkit.errors import MisuseError, ProgressNotFoundError
 from guardkit.monitor.brief import Brief, look
 from guardkit.places.order import without_parts
+from guardkit.places.plain import clean, clip
 from guardkit.places.until import UNTIL
-from guardkit.places.words import (
-    WELL,
-    clean,
-    clip,
-    is_news,
-    is_over,
-    look_line,
-    status_lines,
-    unknown,
-)
+from guardkit.places.words import WELL, is_news, is_over, look_line, status_lines, unknown
 from guardkit.progress.paths import check_task_id
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start

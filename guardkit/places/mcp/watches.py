@@ -10,8 +10,9 @@ from guardkit.errors import GuardKitError, ProgressNotFoundError
 from guardkit.monitor.brief import Listener
 from guardkit.places.mcp.rpc import INVALID_PARAMS, RpcError
 from guardkit.places.mcp.tools import LINE_MAX, complain, make_look, tell
+from guardkit.places.plain import clean, clip
 from guardkit.places.until import Watch, recall
-from guardkit.places.words import clean, clip, look_line, status_lines
+from guardkit.places.words import look_line, status_lines
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:

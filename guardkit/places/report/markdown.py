@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from guardkit.places.plain import clip
 from guardkit.places.report import tables
 from guardkit.places.report.text import bar
-from guardkit.places.words import clip, duration
+from guardkit.places.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

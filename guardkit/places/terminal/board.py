@@ -9,6 +9,7 @@ from rich.text import Text
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES as COLOURS
 from guardkit.places.order import STATES, TROUBLE, feature_of
+from guardkit.places.plain import clean, printable
 from guardkit.places.terminal.marks import Marks
 from guardkit.places.terminal.seen import Seen, Size, said
 from guardkit.places.terminal.short import (
@@ -21,7 +22,6 @@ from guardkit.places.terminal.short import (
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, printable
 
 GAP = "  "  # between two columns
 SET_IN = "  "  # before the tasks of a feature

@@ -11,6 +11,7 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.monitor.verdict import Verdict
 from guardkit.places.answers import answers
 from guardkit.places.order import TROUBLE, count_states, feature_of, trouble_first
+from guardkit.places.plain import printable
 from guardkit.places.terminal.board import draw_many, room_for
 from guardkit.places.terminal.console import QuietOutput, make_console
 from guardkit.places.terminal.headline import headline
@@ -21,7 +22,7 @@ from guardkit.places.terminal.panel import draw_one
 from guardkit.places.terminal.screen import Headline, Screen
 from guardkit.places.terminal.seen import Running, Size
 from guardkit.places.terminal.story import Story, ended_line
-from guardkit.places.words import OVER, printable
+from guardkit.places.words import OVER
 from guardkit.progress.snapshot import Snapshot
 from guardkit.progress.worker import Worker
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guardkit.places.order import count_states
+from guardkit.places.plain import clean
 from guardkit.places.terminal.board import counts
 from guardkit.places.terminal.osc import State
 from guardkit.places.terminal.screen import Headline
 from guardkit.places.terminal.short import short_phase, short_turn
-from guardkit.places.words import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from guardkit.places.cells import cell_len
+from guardkit.places.plain import printable
 from guardkit.places.terminal.lines import Kind, Line
 from guardkit.places.terminal.marks import Marks
-from guardkit.places.words import printable
 
 WIDE, WIDEST = 60, 110  # cells from which there is room for the time of day, and that are used
 TITLE = 22  # cells, for the names of phases to stand below each other

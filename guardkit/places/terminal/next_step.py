@@ -4,7 +4,7 @@ from pathlib import Path
 from shlex import quote
 
 from guardkit.monitor.look import Look
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 from guardkit.progress.paths import HOME, WORKTREES
 
 NEEDS_A_LOOK = frozenset({"failed", "cancelled", "crashed", "lost"})

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Literal
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
-from guardkit.places.words import clean, clip
+from guardkit.places.plain import clean, clip
 
 State = Literal["working", "blocked", "done", "error"]
 

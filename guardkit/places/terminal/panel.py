@@ -9,6 +9,7 @@ from rich.text import Text
 from guardkit.places.answers import spent_in_phase
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES as COLOURS
+from guardkit.places.plain import clean, printable
 from guardkit.places.terminal.marks import Marks
 from guardkit.places.terminal.seen import Seen, Size, said, silent
 from guardkit.places.terminal.short import (
@@ -21,7 +22,7 @@ from guardkit.places.terminal.short import (
     short_turn,
     stopwatch,
 )
-from guardkit.places.words import clean, printable, tasks
+from guardkit.places.words import tasks
 from guardkit.progress.snapshot import Snapshot
 
 GAP = 2  # cells between two parts of a line

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from guardkit.monitor.verdict import Signs, Verdict, judge
-from guardkit.places.words import age, between_phases, clean, duration, is_over
+from guardkit.places.plain import clean
+from guardkit.places.words import age, between_phases, duration, is_over
 from guardkit.progress.lock import Hold
 from guardkit.progress.snapshot import Snapshot
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from guardkit.places.words import clean, cost
+from guardkit.places.plain import clean
+from guardkit.places.words import cost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

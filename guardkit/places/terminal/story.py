@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 from guardkit.places.answers import spent_in_phase
+from guardkit.places.plain import clean
 from guardkit.places.terminal.lines import Kind, Line
 from guardkit.places.terminal.short import has_failing_tests, stopwatch
 from guardkit.places.terminal.summary import Turns
-from guardkit.places.words import clean, counts, local, one_line, tasks, tests, used
+from guardkit.places.words import counts, local, one_line, tasks, tests, used
 from guardkit.progress.snapshot import Event, is_newer
 
 TYPE_CHECKING = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from guardkit.places.plain import clean
 from guardkit.places.terminal.lines import Kind, Line
 from guardkit.places.terminal.short import has_failing_tests, short_files, short_tests, stopwatch
-from guardkit.places.words import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

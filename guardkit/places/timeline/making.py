@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from guardkit.places.plain import clean
 from guardkit.places.runs import LONGEST, Run
 from guardkit.places.timeline.model import Lane, Timeline
 from guardkit.places.timeline.reading import Reader, read_counts, read_marks, sum_counts
 from guardkit.places.timeline.signs import find_cut, find_idleness, find_silence, find_steps
-from guardkit.places.words import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

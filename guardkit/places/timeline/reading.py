@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+from guardkit.places.plain import clean, clip
 from guardkit.places.timeline.model import Bar, Count, Kind, Mark
-from guardkit.places.words import clean, clip, counts
+from guardkit.places.words import counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,7 +6,7 @@ constants for them are still in a private module.
 
 import re
 
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 from guardkit.progress.journal import CRASHED
 from guardkit.progress.snapshot import Snapshot
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from guardkit.places.plain import clean
 from guardkit.places.traces.conventions import (
     BAD,
     RESULTS,
@@ -15,7 +16,6 @@ from guardkit.places.traces.conventions import (
     our_own,
 )
 from guardkit.places.traces.ids import Origin, Outer, number_of, span_of
-from guardkit.places.words import clean
 from guardkit.progress.snapshot import Event, Snapshot
 
 UNITS = frozenset({"build", "wave", "turn", "phase"})

@@ -8,7 +8,7 @@ import msgspec
 
 from guardkit.monitor.look import Look
 from guardkit.places.order import trouble_first
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 
 
 class Wave(msgspec.Struct, frozen=True):

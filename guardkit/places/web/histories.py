@@ -14,6 +14,7 @@ from guardkit.monitor.builds import Builds
 from guardkit.monitor.look import Look
 from guardkit.places.expected import Expected, Past, expect, learn
 from guardkit.places.journals import NEAR_MAX, near, read_journals
+from guardkit.places.plain import clean
 from guardkit.places.runs import Run, runs
 from guardkit.places.timeline.seeing import Seeing, tasks_of
 from guardkit.places.web.history import TASKS_MAX, History, make_history
@@ -21,7 +22,6 @@ from guardkit.places.web.pages import Pages
 from guardkit.places.web.papers import read_papers
 from guardkit.places.web.projects import Key, Project
 from guardkit.places.web.view import row_id
-from guardkit.places.words import clean
 from guardkit.progress.snapshot import Event
 from guardkit.progress.timer import Timer
 from guardkit.progress.worker import Worker

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from guardkit.places.expected import Expected, words
+from guardkit.places.plain import clean, clip
 from guardkit.places.runs import Run
 from guardkit.places.timeline.model import Bar, Lane, Mark, Timeline
-from guardkit.places.words import clean, clip, duration, local, passing, used
+from guardkit.places.words import duration, local, passing, used
 from guardkit.progress.paths import is_task_id
 from guardkit.progress.snapshot import Snapshot
 

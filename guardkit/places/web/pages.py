@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from guardkit.places.order import STATES, TROUBLE
+from guardkit.places.plain import printable
 from guardkit.places.timeline.model import Timeline
 from guardkit.places.timeline.svg import STYLE, draw
 from guardkit.places.timeline.told import result
@@ -19,7 +20,7 @@ from guardkit.places.web.history import History
 from guardkit.places.web.papers import Paper
 from guardkit.places.web.projects import Project
 from guardkit.places.web.view import View
-from guardkit.places.words import duration, printable
+from guardkit.places.words import duration
 from guardkit.progress.paths import is_task_id
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import msgspec
 
-from guardkit.places.words import clean, clip
+from guardkit.places.plain import clean, clip
 from guardkit.progress.folder import Folder, open_builds
 
 SIZE_MAX = 2**20  # bytes of a file; a larger one is not read

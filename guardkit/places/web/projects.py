@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from guardkit.monitor.look import Source
-from guardkit.places.words import clean
+from guardkit.places.plain import clean
 from guardkit.progress.paths import LENGTH_MAX, LETTERS, PUNCTUATION
 
 Key = tuple[str, str]  # the slug of a project, and the id of a task: names one build on the page

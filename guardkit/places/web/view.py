@@ -10,18 +10,9 @@ from msgspec.structs import replace
 from guardkit.monitor.look import Look
 from guardkit.places.answers import answers
 from guardkit.places.order import TROUBLE
+from guardkit.places.plain import clean, clip
 from guardkit.places.web.projects import Key
-from guardkit.places.words import (
-    age,
-    clean,
-    clip,
-    counts,
-    elapsed,
-    is_over,
-    position,
-    tasks,
-    used,
-)
+from guardkit.places.words import age, counts, elapsed, is_over, position, tasks, used
 from guardkit.progress.snapshot import Event, Snapshot
 
 TYPE_CHECKING = False

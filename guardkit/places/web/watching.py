@@ -8,9 +8,10 @@ from contextlib import aclosing, suppress
 
 from guardkit.clock import Clock
 from guardkit.errors import GuardKitError
+from guardkit.places.plain import clean
 from guardkit.places.web.projects import Key, Project
 from guardkit.places.web.seen import Seen
-from guardkit.places.words import clean, run_of
+from guardkit.places.words import run_of
 
 TICK = 1.0  # seconds between two looks at what goes on
 SHARE = 0.05  # of the time that may be spent on these looks
