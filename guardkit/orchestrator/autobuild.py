@@ -21,7 +21,7 @@ from guardkit.orchestrator.loop import BuildResult, Loop, Plan
 from guardkit.orchestrator.processes.environment import Env
 from guardkit.orchestrator.processes.lease import hold, wait_for_agents
 from guardkit.orchestrator.prompts import Prompts
-from guardkit.orchestrator.proof.runners import DEFAULT_TEST, check_agent, check_test
+from guardkit.orchestrator.proof.runners import DEFAULT_TEST, check_agent, check_test, script
 from guardkit.orchestrator.repository import workspace
 from guardkit.orchestrator.repository.home import is_being_built
 from guardkit.orchestrator.repository.outside import uncommitted
@@ -75,6 +75,7 @@ class AutoBuildOrchestrator:
         if alone and await to_thread.run_sync(is_being_built, root, task.id):
             what = f"{task.id} is being built: see guardkit status {task.id}"
             raise BuildAlreadyRunningError(what)
+        await self.check_scripts(place)
         return Plan(task, place, await uncommitted(place.git))
 
     async def check(self, root: Path) -> None:
@@ -84,9 +85,19 @@ class AutoBuildOrchestrator:
         """
         self.agents()
         Prompts(self.prompts)
-        for option, text in (("--player", self.player), ("--coach", self.coach)):
-            await to_thread.run_sync(check_agent, option, program(text), abandon_on_cancel=True)
+        for option, text in self.named():
+            await to_thread.run_sync(check_agent, option, text, abandon_on_cancel=True)
         await to_thread.run_sync(check_test, self.test, root, abandon_on_cancel=True)
+
+    async def check_scripts(self, place: workspace.Workspace) -> None:
+        """See that the user's own scripts are in the worktree, too; raise WorkspaceError."""
+        for option, text in (*self.named(), ("--test", self.test)):
+            if path := script(text):
+                await workspace.check_committed(place, option, path)
+
+    def named(self) -> Sequence[tuple[str, str]]:
+        """Return the commands of the agents, with the options that name them."""
+        return ("--player", program(self.player)), ("--coach", program(self.coach))
 
     async def run(self, task_id: str) -> BuildResult:
         """Build the task until it is approved or another turn is of no use.

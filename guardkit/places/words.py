@@ -220,7 +220,7 @@ def status_lines(looks: Sequence[Look], now: float, answers: Sequence[str] = ())
     more = (", ".join(words(snapshot)) for words in (counts, tasks, used))
     message = clean(snapshot.message)
     ends = any(line.endswith(f" - {message}") for line in answers) or state.endswith(f": {message}")
-    told = ends or (snapshot.tasks and position(snapshot) == message)
+    told = ends or message in {*counts(snapshot), position(snapshot) if snapshot.tasks else ""}
     return [place(look, now), state, *filter(None, (*more, "" if told else message)), *answers]
 
 

@@ -217,11 +217,14 @@ def test_a_dry_run_tells_what_would_be_run_and_writes_nothing(root: Path) -> Non
         ("true", "npm test", 2, "leaves no report"),
         ("true", "no-such-runner {junit}", 7, "the test command's no-such-runner is not found"),
         ("no-such-player", PASSING, 7, "--player: no-such-player is not found"),
+        ("./mine.sh -x", PASSING, 7, "--player: mine.sh is not committed, and so in no worktree"),
+        ("true", "sh mine.sh {junit}", 7, "--test: mine.sh is not committed"),
     ],
 )
 def test_a_dry_run_is_refused_as_the_build_would_be(
     root: Path, player: str, test: str, code: int, why: str
 ) -> None:
+    (root / "mine.sh").touch(mode=0o755)
     for words in (("--dry-run",), ()):
         command = autobuild(root, player, *words, test=test)
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

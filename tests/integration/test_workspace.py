@@ -80,7 +80,7 @@ async def test_without_git_the_error_says_so(
 
 async def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
-    with pytest.raises(WorkspaceError, match="does not have any commits yet"):
+    with pytest.raises(WorkspaceError, match="has no commit yet: commit something"):
         await open_workspace(tmp_path, "TASK-1")
 
 

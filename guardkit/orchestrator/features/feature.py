@@ -28,9 +28,14 @@ from guardkit.orchestrator.features.standing import Facts, Standing, find_facts,
 from guardkit.orchestrator.features.status_file import StatusFile
 from guardkit.orchestrator.features.waves import Wave, make_waves
 from guardkit.orchestrator.processes.lease import hold, wait_for_agents
-from guardkit.orchestrator.repository.git import Git
 from guardkit.orchestrator.repository.outside import uncommitted
-from guardkit.orchestrator.repository.workspace import Workspace, check_free, open_git, place_of
+from guardkit.orchestrator.repository.workspace import (
+    Workspace,
+    check_free,
+    find_head,
+    open_git,
+    place_of,
+)
 from guardkit.orchestrator.tasks import Task, TaskFiles
 
 
@@ -109,11 +114,12 @@ class FeatureOrchestrator:
             standings={task.id: self.stand(task, facts[task.id]) for task in ordered},
             passed_over=frozenset(t.id for wave in waves[: self.from_wave - 1] for t in wave),
             files={},
-            place=place_of(git, root, feature.id, await _head(git)),
+            place=place_of(git, root, feature.id, await find_head(git)),
             facts=facts[feature.id],
             dirty=await uncommitted(git),
         )
         await self._check_free(plan)
+        await builder.check_scripts(plan.place)
         wanted = [task for task in ordered if plan.runs(task.id)]
         files = await to_thread.run_sync(_find_files, root, wanted, abandon_on_cancel=True)
         return msgspec.structs.replace(plan, files=files)
@@ -189,10 +195,6 @@ class FeatureOrchestrator:
                         by = await documents.cancelled_by()
                         build.decide("cancelled", by or course.results.completed)
                     raise
-
-
-async def _head(git: Git) -> str:
-    return (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
 
 
 def _find_files(root: Path, tasks: Sequence[FeatureTask]) -> dict[str, Task]:

@@ -1,5 +1,6 @@
 """Test runners: what is wrong with a command before it has run, and what would be right here."""
 
+import posixpath
 import re
 import shlex
 import shutil
@@ -59,6 +60,8 @@ SHELL = re.compile(
     r"|unalias|unset|until|wait|while"
 )
 PLAIN = re.compile(r"[\w.+-]+")
+RELATIVE = re.compile(r"[\w.+-][\w./+-]*")
+INTERPRETERS = re.compile(r"(ba|da|z|)sh|python[\d.]*|node|perl|ruby")
 
 
 def check_test(command: str, root: Path) -> None:
@@ -96,6 +99,17 @@ def _missing(command: str) -> str:
     path = environment({}).get("PATH")
     is_program = PLAIN.fullmatch(word) and not SHELL.fullmatch(word)
     return word if is_program and not shutil.which(word, path=path) else ""
+
+
+def script(command: str) -> str:
+    """Return the path of the script that a command begins with, relative to the worktree, or ""."""
+    try:
+        first, second, *_ = (*shlex.split(command), "", "")
+    except ValueError:  # the shell will say what it makes of that
+        return ""
+    word = second if INTERPRETERS.fullmatch(first) else first if "/" in first else ""
+    path = posixpath.normpath(word) if RELATIVE.fullmatch(word) else ""
+    return "" if path.startswith((".", "-")) else path
 
 
 def recipe(root: Path) -> str:

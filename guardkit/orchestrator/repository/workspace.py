@@ -1,5 +1,6 @@
 """Where a build works: a git worktree, and the branch and the refs that belong to it."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -84,14 +85,20 @@ async def plan_workspace(
     Raises WorkspaceError, in one line that names the remedy.
     """
     git = await open_git(root, clock)
-    head = (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
-    place = place_of(git, root, task_id, head)
+    place = place_of(git, root, task_id, await find_head(git))
     if base:
         await to_thread.run_sync(is_there, root, task_id)
         return replace(place, base=await base(git, place.path, place.branch))
     if not await to_thread.run_sync(is_being_built, root, task_id):
         await check_free(place)
     return place
+
+
+async def find_head(git: Git) -> str:
+    """Return the commit that is checked out; raise WorkspaceError where there is none yet."""
+    if not await git.asks("rev-parse", "-q", "--verify", "HEAD"):
+        raise WorkspaceError(f"{git.folder} has no commit yet: commit something to build from")
+    return (await git.run("log", "-1", "--format=%H", "--no-show-signature")).strip()
 
 
 def place_of(git: Git, root: Path, task_id: str, base: str) -> Workspace:
@@ -113,6 +120,19 @@ async def check_free(place: Workspace) -> None:
         ways = "go on with it by --resume, or move it aside" if goes_on else "move it aside"
         what = f"{place.branch} is of an earlier run: {ways}: "
         raise WorkspaceError(what + aside)
+
+
+async def check_committed(place: Workspace, option: str, path: str) -> None:
+    """See that a script of the checkout's is in the worktree, too; raise WorkspaceError.
+
+    option: the one that names it. path: relative to the checkout.
+    """
+    there = await to_thread.run_sync(os.path.lexists, place.path / path)
+    if there or await place.git.asks("cat-file", "-e", f"{place.base}:{path}"):
+        return
+    if await place.git.names("ls-files", "-z", "--cached", "--others", "--", f":(literal){path}"):
+        what = f"{option}: {path} is not committed, and so in no worktree"
+        raise WorkspaceError(f"{what}: commit it, or give its whole path")
 
 
 async def open_git(root: Path, clock: Clock) -> Git:
