@@ -65,7 +65,7 @@ def check_source(source: Path) -> None:
         names = {
             member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()
         }
-    outside = {name for name in tracked() if name.startswith((".ci/", "docs/", "integrations/"))}
+    outside = {name for name in tracked() if name.startswith((".ci/", "docs/"))}
     compare("the source distribution", names, ({*tracked()} - outside) | MADE)
     say(f"the source distribution has {len(names)} files")
 
