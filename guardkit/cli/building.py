@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guardkit.cli import codes, ending, features, showing
-from guardkit.cli.how import builder, declare_how, declare_ways, traced
+from guardkit.cli import ending, features, showing
+from guardkit.cli.how import builder, declare_how, declare_ways, tell, traced
 from guardkit.cli.values import guarded
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from guardkit.cli.how import How
     from guardkit.cli.parser import Commands, Parser
-    from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 
 GROUP = """Run builds: a Player writes, a Coach validates.
 
@@ -54,7 +53,10 @@ def build_task(*, task_id: str, dry_run: bool, detach: bool, **how: Unpack[How])
     """
     orchestrator = builder(how)
     if dry_run:
-        return _tell_plan(orchestrator, task_id)
+        from guardkit.cli.told import planned
+
+        plan = orchestrator.plan(task_id, alone=True)
+        return tell(plan, lambda found: planned(orchestrator, found))
     orchestrator = traced(orchestrator, wanted=how["traces"])
     from guardkit.cli.foreground import build
 
@@ -63,15 +65,3 @@ def build_task(*, task_id: str, dry_run: bool, detach: bool, **how: Unpack[How])
     from guardkit.cli.background import start
 
     return start(lambda writer: build(orchestrator, task_id, writer))
-
-
-def _tell_plan(orchestrator: AutoBuildOrchestrator, task_id: str) -> int:
-    """Print what a build would do; raise what it would be refused with."""
-    from guardkit.cli.signals import until_signal
-    from guardkit.cli.told import planned
-
-    plan = until_signal(orchestrator.plan(task_id, alone=True))
-    if plan is None:
-        return codes.STOPPED
-    print("\n".join(planned(orchestrator, plan)))
-    return codes.COMPLETED

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from guardkit.cli import codes
-from guardkit.cli.how import builder, declare_how, declare_ways, traced
+from guardkit.cli.how import builder, declare_how, declare_ways, tell, traced
 from guardkit.cli.values import at_least, guarded
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -75,25 +74,16 @@ def build_feature(
         wait=wait,
     )
     if dry_run:
-        return _tell_plan(orchestrator, feature_id)
+        from guardkit.cli.told_of_features import planned
+
+        plan = orchestrator.plan(feature_id, alone=True)
+        return tell(plan, lambda found: planned(orchestrator, found))
     orchestrator = replace(orchestrator, builder=traced(orchestrator.builder, wanted=how["traces"]))
     if not detach:
         return run_feature(orchestrator, feature_id)
     from guardkit.cli.background import start
 
     return start(lambda writer: run_feature(orchestrator, feature_id, writer))
-
-
-def _tell_plan(orchestrator: FeatureOrchestrator, feature_id: str) -> int:
-    """Print what a build would do; raise what it would be refused with."""
-    from guardkit.cli.signals import until_signal
-    from guardkit.cli.told_of_features import planned
-
-    plan = until_signal(orchestrator.plan(feature_id, alone=True))
-    if plan is None:
-        return codes.STOPPED
-    print("\n".join(planned(orchestrator, plan)))
-    return codes.COMPLETED
 
 
 def run_feature(

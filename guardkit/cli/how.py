@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from math import inf
 
+from guardkit.cli import codes
 from guardkit.cli.sinks import publishing, tracing
 from guardkit.cli.values import at_least, one_of
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from collections.abc import Callable, Coroutine
+    from typing import Any, TypedDict, TypeVar
 
     from guardkit.cli.parser import Parser
     from guardkit.orchestrator.agents.command_lines import Permissions
     from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
+
+    T = TypeVar("T")
 
     class How(TypedDict):
         """What the options say that both commands take."""
@@ -129,3 +133,14 @@ def traced(builder: AutoBuildOrchestrator, *, wanted: bool) -> AutoBuildOrchestr
     if sink := tracing(wanted=wanted):
         return replace(builder, sinks=[*builder.sinks, sink], handed_on=sink.environment)
     return builder
+
+
+def tell(plan: Coroutine[Any, Any, T], lines: Callable[[T], list[str]]) -> int:
+    """Print what a build would do; raise what it would be refused with."""
+    from guardkit.cli.signals import until_signal
+
+    found = until_signal(plan)
+    if found is None:
+        return codes.STOPPED
+    print("\n".join(lines(found)))
+    return codes.COMPLETED

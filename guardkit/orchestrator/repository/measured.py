@@ -37,17 +37,12 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str
 
 
-async def forget_note(root: Path, task_id: str) -> None:
-    """Remove the note of an earlier run, before another one is measured."""
-    await to_thread.run_sync(_write, root, task_id, None, abandon_on_cancel=True)
-
-
 async def note(root: Path, task_id: str, measured: Measured) -> None:
     """Note what a build is measured against; one without a note, as on a full disk, runs on."""
     await to_thread.run_sync(_write, root, task_id, measured, abandon_on_cancel=True)
 
 
-def _write(root: Path, task_id: str, measured: Measured | None) -> None:
+def _write(root: Path, task_id: str, measured: Measured) -> None:
     with (
         suppress(OSError),
         open_builds(root, make=True) as builds,
@@ -55,8 +50,7 @@ def _write(root: Path, task_id: str, measured: Measured | None) -> None:
     ):
         builds.ignore()
         remove(folder, NOTE)
-        if measured:
-            folder.replace(NOTE, msgspec.json.encode(measured))
+        folder.replace(NOTE, msgspec.json.encode(measured))
 
 
 async def find_measured(git: Git, task_id: str) -> Measured | None:

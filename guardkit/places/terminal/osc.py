@@ -30,7 +30,6 @@ KNOWS, ANSWERED = rb"\x1b\]7501;\?(?:\x07|\x1b\\)", rb"\x1b\[\?[0-9;]*c"
 KEEP_TITLE, OLD_TITLE = b"\x1b[22;2t", b"\x1b]2;\x07\x1b[23;2t"  # xterm's stack; else it is empty
 CLEAR_STATUS, CLEAR_BAR = b"\x1b]7501;state=clear\x07", b"\x1b]9;4;0\x07"
 BARS: dict[State, int] = {"working": 1, "error": 2, "blocked": 4}
-BAR_SINCE = {"ghostty": (1, 2), "iTerm.app": (3, 6, 6)}
 ENDLESS = 3  # a bar of which nobody knows how far it is
 
 
