@@ -141,15 +141,16 @@ def judge_features(found: Found) -> Found:
 
 def _judge_silence(document: Snapshot, signs: Signs) -> Verdict | None:
     """Return the verdict on a build whose heartbeats are missing, else None."""
-    every = document.tracker.heartbeat_seconds
-    silent, said = signs.silence, f"no heartbeat for {_seconds(signs.silence)}"
+    every, silent = document.tracker.heartbeat_seconds, signs.silence
     if signs.age is not None:
         silent = abs(signs.age) - WALL_DOUBT - ROUNDING
+    if every <= 0 or silent <= BEATS_MISSED * every:
+        return None
+    said = f"no heartbeat for {_seconds(signs.silence)}"
+    if signs.age is not None:
         said = f"no heartbeat for {_seconds(signs.age)} by the wall clock"
         if signs.age < 0:
             said = f"the last heartbeat is {_seconds(-signs.age)} ahead by the wall clock"
-    if every <= 0 or silent <= BEATS_MISSED * every:
-        return None
     who, said = _who(document), f"{said} (every {every:g} s is due)"
     if signs.hold is not Hold.LIVES:
         why = "this machine has been restarted since"

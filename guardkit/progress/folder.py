@@ -76,10 +76,15 @@ class Folder:
         A file that is replaced on FUSE may seem to be missing for some milliseconds, though the
         folder has its name: then it is looked for again.
         """
-        with open(self._find(name), "rb") as file, self.naming(name):
-            if tail:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read(size)
+        fd = self._find(name)
+        try:
+            start = max(0, os.fstat(fd).st_size - size) if tail else 0
+            return read_from(fd, start, size)
+        except OSError:
+            with self.naming(name):
+                raise
+        finally:
+            os.close(fd)
 
     def replace(self, name: str, document: bytes) -> None:
         """Make `document` the content of a file, whole, with mode 0666 less the umask.
@@ -198,13 +203,28 @@ def read_file(path: str | os.PathLike[str], size: int) -> bytes:
     Raises OSError, also for what is no regular file.
     """
     fd = _only_regular(os.open(path, os.O_RDONLY | REGULAR), os.fspath(path))
-    with open(fd, "rb") as file:
-        return file.read(size)
+    try:
+        return read_from(fd, 0, size)
+    finally:
+        os.close(fd)
 
 
 def temporary() -> str:
     """Return a name for a temporary file that nobody can guess, and so occupy."""
     return f".progress.{os.urandom(8).hex()}.tmp"
+
+
+def read_from(fd: int, start: int, size: int) -> bytes:
+    """Return what a file has from `start` on, at most `size` bytes. Raises OSError.
+
+    A file object would ask the kernel five things more than this, which a watch does a thousand
+    times a second.
+    """
+    text = part = os.pread(fd, size, start)
+    while part and len(text) < size:
+        part = os.pread(fd, size - len(text), start + len(text))
+        text += part
+    return text
 
 
 def write_all(fd: int, document: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from guardkit.errors import InvalidProgressError
-from guardkit.progress.folder import Folder, open_builds, write_all
+from guardkit.progress.folder import Folder, open_builds, read_from, write_all
 from guardkit.progress.paths import JOURNAL, check_task_id
 from guardkit.progress.reader import explain
 from guardkit.progress.snapshot import Event, Snapshot, decode_event
@@ -134,12 +134,14 @@ def _read(
     Where that raises `pass_over`, there are no events, and the spot stays where it is.
     """
     try:
-        with open(folder.file(name), "rb") as file:
-            status = os.fstat(file.fileno())
+        fd = folder.file(name)
+        try:
+            status = os.fstat(fd)
             goes_on = spot.file == status.st_ino and spot.offset <= status.st_size
             start = max(spot.offset if goes_on else 0, status.st_size - READ_MAX)
-            file.seek(start)
-            text = file.read(status.st_size - start)
+            text = read_from(fd, start, status.st_size - start)
+        finally:
+            os.close(fd)
     except pass_over:
         return [], spot
     whole = text.rfind(b"\n") + 1
