@@ -94,8 +94,8 @@ class Changes:
         for number in [each for each, folder in self._names.items() if folder == name]:
             self._libc.inotify_rm_watch(self._fd, number)
 
-    async def next(self) -> set[str] | None:
-        """Wait until something has changed; return the names of the folders, None for any.
+    async def next(self) -> set[str]:
+        """Wait until something has changed; return the names of the folders, "" for any.
 
         What the kernel reports between two calls is taken by the second one, all at once.
         """
@@ -105,7 +105,7 @@ class Changes:
             asyncio.get_running_loop().add_reader(self._fd, self._hear)
         self._any.clear()
         changed, self._changed = self._changed, set()
-        return None if "" in changed else changed
+        return changed
 
     async def _tick(self) -> None:
         while True:

@@ -60,6 +60,8 @@ class Source(Protocol):
 
 def differ(old: Snapshot | None, new: Snapshot | None) -> bool:
     """Return whether two snapshots differ in more than what heartbeats change."""
+    if old and new and old.tracker.seq != new.tracker.seq:
+        return True  # as between two updates, without a closer look
     return old is not new and _without_times(old) != _without_times(new)
 
 

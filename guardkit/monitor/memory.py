@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
 from itertools import dropwhile
+from math import inf
 
 import msgspec
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 # Seconds a build between two rounds of looks, for more than a few builds: to look whenever one of
 # them has changed would cost more than to read them all.
-PACE, FEW = 5e-5, 50
+PACE, FEW = 1e-4, 50
+FRESH = 0.25  # seconds for which it need not be looked anew where nothing is said to have changed
 
 
 class Known(msgspec.Struct):
@@ -37,6 +39,7 @@ class Known(msgspec.Struct):
 
     document: the newest one.
     heard: when the document was first seen, in monotonic seconds.
+    looked: when it was last looked at.
     stamp: of the file that was read last.
     spot: up to where the journal was read; None before there is a folder.
     waiting: what the journal has of a run whose document is not there yet.
@@ -44,6 +47,7 @@ class Known(msgspec.Struct):
 
     document: Snapshot | None = None
     heard: float = 0.0
+    looked: float = -inf
     stamp: tuple[int, int, int] | None = None
     spot: Spot | None = None
     waiting: tuple[Event, ...] = ()
@@ -67,7 +71,7 @@ async def watch(
     beats: whether a heartbeat is a change; then there are no events, and no features are judged by
         their tasks.
     """
-    changed: set[str] | None = None
+    changed = {""}
     async with Changes(builds_dir(where), clock) as changes:
         memory = Memory(where, examiner, changes, wanted, past=past, beats=beats)
         while True:
@@ -102,17 +106,17 @@ class Memory:
         self._found: Found = {}  # at the last look
         self._told: Found = {}  # that, with features judged by their tasks
 
-    def scan(self, changed: set[str] | None) -> list[Look]:
-        """Look where something has changed, None: anywhere; return the looks that are new.
+    def scan(self, changed: set[str]) -> list[Look]:
+        """Look where something has changed, "": maybe anywhere; return the looks that are new.
 
         Raises InvalidProgressError where the builds cannot be listed.
         """
         try:
             with self._open() as folder:
-                if changed is not None:
-                    found = self._find(folder, filter(self._concerns, changed), self._read)
+                if "" in changed:
+                    found = self._find_anywhere(folder, changed)
                 else:
-                    found = self._find_anywhere(folder)
+                    found = self._find(folder, filter(self._concerns, changed), self._read)
                 return self._tell(folder, found)
         except OSError as error:
             raise InvalidProgressError(explain(error)) from error
@@ -132,17 +136,29 @@ class Memory:
         is_wanted = name in self._wanted if self._wanted else is_task_id(name)
         return bool(is_wanted) or name in self._found
 
-    def _find_anywhere(self, folder: Folder) -> Found:
+    def _find_anywhere(self, folder: Folder, changed: set[str]) -> Found:
+        """Look where something is said to have changed, and where nobody has looked just now."""
+
+        def read(folder: Folder, name: str) -> Snapshot:
+            return self._read(folder, name) if name in changed else self._recall(folder, name)
+
+        def find(names: Iterable[str]) -> Found:
+            due = (each for each in names if each in changed or self.known[each].looked <= ago)
+            return self._find(folder, due, read)
+
+        ago = self._examiner.clock.monotonic() - FRESH
         self._changes.watch()
-        found = self._find(folder, self._wanted, self._recall)
+        found = find(self._wanted)
         if not self._wanted or (needs_tasks(self._found) and not self._beats):
             names = {*self._found, *(names_in(folder) if folder.fd >= 0 else ())}
-            found |= self._find(folder, names - {*self._wanted}, self._recall)
+            found |= find(names - {*self._wanted})
         return found
 
     def _find(self, folder: Folder, names: Iterable[str], read: Read) -> Found:
         """Return the builds that are not as they were found before, and note how they are."""
-        names, before = [*names], self._found
+        names, before, now = [*names], self._found, self._examiner.clock.monotonic()
+        for name in names:
+            self.known[name].looked = now
         seen = self._examiner.glance(folder, names, read)
         left = [name for name in names if name not in seen and before.get(name) == _taken(name)]
         seen |= self._examiner.glance(folder, left, self._read)  # it may have written meanwhile
@@ -210,9 +226,11 @@ class Memory:
         if self._beats or not (snapshot and known.spot and (is_met or self._past)):
             return ()
         run_id, events = snapshot.tracker.run_id, [*known.waiting]
-        with suppress(OSError), folder.folder(name) as build:
-            new, known.spot = read_on(build, known.spot)
-            events += new
+        stamp = stamp_of(folder, f"{name}/{JOURNAL}")
+        if stamp and stamp[:2] != known.spot:
+            with suppress(OSError), folder.folder(name) as build:
+                new, known.spot = read_on(build, known.spot)
+                events += new
         if not is_met:
             events = [*dropwhile(lambda event: event.run_id != run_id, events)]
         end = max((n for n, event in enumerate(events, 1) if event.run_id == run_id), default=0)
@@ -235,7 +253,8 @@ def stamp_of(folder: Folder, name: str) -> tuple[int, int, int] | None:
 
     Nothing is opened: that a folder on the way is a link is seen when the file is read.
     """
-    with suppress(OSError):
+    try:
         status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-        return status.st_ino, status.st_size, status.st_mtime_ns
-    return None
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

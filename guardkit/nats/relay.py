@@ -69,7 +69,7 @@ class Relay:
         try:
             async with Changes(builds_dir(self._root), clock) as changes:
                 scan, waiting = Scan(self._root, courier.to, changes), Waiting()
-                names, check_at = None, clock.monotonic() + CHECK_EVERY
+                names, check_at = {""}, clock.monotonic() + CHECK_EVERY
                 while True:
                     living = {run.task_id for run in courier.runs.values() if run.lives}
                     is_time = clock.monotonic() >= check_at
@@ -112,9 +112,9 @@ class Scan:
         self._looked = False  # so that what has changed has done so since
 
     def look(
-        self, changed: set[str] | None, doubted: set[str], held: Collection[tuple[str, str]]
+        self, changed: set[str], doubted: set[str], held: Collection[tuple[str, str]]
     ) -> list[Due]:
-        """Return what is to be delivered of builds that have changed; None: of any.
+        """Return what is to be delivered of builds that have changed; "": of any.
 
         doubted: tasks that are looked at in any case.
         held: the tasks and runs that are being delivered.
@@ -123,7 +123,7 @@ class Scan:
         due: list[Due] = []
         with suppress(OSError, GuardKitError):
             with suppress(FileNotFoundError), open_builds(self._root) as builds:
-                names = self._find_changed(builds) if changed is None else changed
+                names = self._find_changed(builds) if "" in changed else changed
                 wanted = [*filter(is_task_id, names | doubted)]
                 for start in range(0, len(wanted), LOOKS):
                     for look in self._builds.look_now(wanted[start : start + LOOKS]):

@@ -74,18 +74,51 @@ async def test_what_is_told_of_is_read_though_the_file_looks_as_before(
         assert [look.snapshot and look.snapshot.message for look in watched.take()] == ["new"]
 
 
+async def test_what_is_told_of_as_the_half_second_passes_is_read_though_it_was_a_moment_ago(
+    builds: Builds, writer: Writer, clock: FakeClock
+) -> None:
+    """Of a hundred builds, which are looked at in turns, so that a look has both to tell."""
+    seen = [writer.put(document(f"TASK-{number}")) for number in range(100)]
+    async with watching(builds, clock) as watched:
+        await clock.advance(0.4999)
+        writer.put(replace(seen[0], message="1"))
+        await clock.advance(0.0)
+        writer.put(replace(seen[0], message="2"))
+        watched.take()
+        await clock.advance(0.005)
+        assert [look.snapshot and look.snapshot.message for look in watched.take()] == ["2"]
+
+
+async def test_where_it_was_looked_a_moment_ago_it_is_looked_again_within_a_second(
+    builds: Builds, writer: Writer, clock: FakeClock
+) -> None:
+    """A builder that dies is told of by nobody."""
+    writer.hold()
+    seen = writer.put(writer.own(document()))
+    async with watching(builds, clock) as watched:
+        await clock.advance(0.4375)
+        writer.put(replace(seen, message="new"))
+        await clock.advance(0.0)
+        writer.let_go()
+        watched.take()
+        await clock.advance(0.5)
+        assert watched.told() == []
+        await clock.advance(0.0625)
+        assert watched.told() == [("TASK-1", "crashed")]
+
+
 async def test_many_builds_are_looked_at_in_turns(
     builds: Builds, writer: Writer, clock: FakeClock
 ) -> None:
     seen = [writer.put(document(f"TASK-{number}")) for number in range(100)]
     async with watching(builds, clock) as watched:
         assert len(watched.take()) == 100
-        await clock.advance(0.0025)
+        await clock.advance(0.005)
         writer.put(replace(seen[0], message="1"))
         await clock.advance(0.0)
         assert watched.told() == [("TASK-0", "running")]
         writer.put(replace(seen[1], message="2"))
-        await clock.advance(0.0024)
+        await clock.advance(0.0049)
         writer.put(replace(seen[2], message="3"))
         assert watched.told() == []
         await clock.advance(0.0002)

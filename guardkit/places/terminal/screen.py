@@ -11,7 +11,7 @@ from guardkit.clock import Clock
 from guardkit.places.terminal.osc import State, Tab, knows_bar, knows_status
 
 RATE = 4  # times a second at most
-SHARE = 0.04  # of a core that drawing may take, else it is done less often
+SHARE = 0.02  # of a core that drawing may take, else it is done less often
 
 
 class Headline(NamedTuple):
