@@ -2,8 +2,10 @@
 
 import json
 import re
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from guardkit.places.words import WELL
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Snapshot, Tasks
 
+from .. import serving as pages
 from ..looks import TRACKER, Writer, document
 from .test_cli import guardkit
 from .test_mcp import serving
@@ -112,6 +115,25 @@ def asked_by_mcp(root: Path, task_id: str = TASK) -> tuple[str, str]:
     return json.dumps(answers[1], ensure_ascii=False), json.dumps(answers[2], ensure_ascii=False)
 
 
+def read_page(root: Path) -> tuple[str, str]:
+    """Return what the page of all builds says, and the one that it links to of the first."""
+    with pages.serving(str(root)) as served:
+        of_all = _get(served.url)
+        link = re.findall(r'href="(/builds/[^"]+)"', of_all)[0]
+        return _words(of_all), _words(_get(served.url.rstrip("/") + link))
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - of a server that the test has started
+        return str(answer.read().decode())
+
+
+def _words(page: str) -> str:
+    """Return what is read of a page, below its head."""
+    text = re.sub(r"<[^>]*>", " ", page[page.index("<main") :])
+    return " ".join(unescape(text).split())
+
+
 @pytest.mark.parametrize("state", SITUATIONS)
 def test_every_place_says_the_same_of_a_build(writer: Writer, tmp_path: Path, state: str) -> None:
     SITUATIONS[state](writer)
@@ -129,6 +151,11 @@ def test_every_place_says_the_same_of_a_build(writer: Writer, tmp_path: Path, st
         places["wait"] = guardkit(*wait, *where).stdout
     if state != "lost":  # it fell silent a day ago, which is no news
         places |= {"status line": " ".join(shown(session(tmp_path))), "footer": footer}
+    of_all, of_one = map(timeless, read_page(tmp_path))
+    for said in [of_all, of_one][: 1 if state == "lost" else 2]:  # the server waits by then
+        assert f"{state} TASK-N " in said
+        assert state in WELL or why in said
+        assert state == "unreadable" or f"TASK-N {PLACE.partition('(')[2][:-1]} " in said
     for name, said in places.items():
         text = timeless(said.replace('\\"', '"'))
         assert state in text, name
@@ -181,6 +208,9 @@ def test_every_place_says_the_same_of_a_feature(
         assert why in timeless(said).replace("TASK-N", "TASK-3"), name
         is_about_one = name in {"status line", "footer"}
         assert not (is_about_one and "more" in said), f"{name} tells of the tasks by the feature"
+    for said in read_page(tmp_path):
+        assert f"{state} FEAT-1 {TOLD} " in said
+        assert why in timeless(said).replace("TASK-N", "TASK-3")
     below = "Wave 1/3, TASK-1 (Turn 2/5, Coach Validation) - 0s elapsed - ended after 0 s"
     for said in (one, told):
         assert f"failed:  {below}: out of ideas" in said
