@@ -1,5 +1,6 @@
 """A small real repository with one task, and a scripted Player: what `guardkit demo` runs on."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,8 @@ def make_repository(files: Mapping[str, str], root: Path | None = None) -> Path:
     root: its folder, new or empty; None: a new temporary one.
     Raises MisuseError where `root` holds something, and WorkspaceError without git.
     """
+    if not shutil.which("git"):
+        raise WorkspaceError("git is not found: install it")
     try:
         folder = root or Path(tempfile.mkdtemp(prefix="guardkit-demo-"))
         folder.mkdir(parents=True, exist_ok=True)

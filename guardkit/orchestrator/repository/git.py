@@ -222,6 +222,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         if "filter" in reason or "hung up" in reason:  # what a filter has to say, it says itself
             own = [line for line in lines if not line.startswith(BY_GIT)]
             reason = ": ".join((*own[-1:], reason))
+        reason += "; git init makes one" * ("not a git repository (or any" in reason)
         return GitError(f"git fails in {self._where}: {reason}")
 
 
