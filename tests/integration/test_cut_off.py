@@ -107,7 +107,7 @@ def go_on(root: Path, kind: str, env: Env) -> None:
     if "start without --resume" in ended.stderr:
         ended = again(root, kind, env)
     if ended.returncode == 7:  # it was ended before there was anything to go on with
-        remedy = ended.stderr.partition("is of an earlier run: move it aside: ")[2]
+        remedy = ended.stderr.partition("or move it aside: ")[2]
         subprocess.run(("sh", "-c", remedy), check=True, capture_output=True)
         ended = again(root, kind, env)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout

@@ -406,7 +406,8 @@ def test_a_build_whose_builder_was_killed_goes_on_after_its_last_complete_turn(
         process.wait()
     refused = subprocess.run(autobuild(root), capture_output=True, text=True, check=False)
     assert refused.returncode == 7
-    assert "go on with it by --resume, or move it aside: mv " in complaint(refused)
+    ways = "go on with it by --resume, remove it by guardkit autobuild drop T1, or move it aside: "
+    assert ways in complaint(refused)
     claude(f"{RIGHT}\nend()")
     ended = subprocess.run(autobuild(root, "--resume"), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -61,7 +61,7 @@ async def test_a_linked_worktree_may_be_the_root(root: Path, tmp_path: Path) -> 
 
 
 async def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="not a git repository .*; git init makes one$"):
+    with pytest.raises(WorkspaceError, match=r"not a git repository .*; git init makes one$"):
         await open_workspace(tmp_path, "TASK-1")
 
 

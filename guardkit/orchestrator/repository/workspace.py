@@ -116,10 +116,9 @@ async def check_free(place: Workspace) -> None:
     await git.run("check-ref-format", "--branch", place.branch)
     await to_thread.run_sync(is_there, root, name)
     if aside := await remedy(place.git, place.path, place.branch):
-        goes_on = await is_kept(git, name, "baseline")
-        ways = "go on with it by --resume, or move it aside" if goes_on else "move it aside"
-        what = f"{place.branch} is of an earlier run: {ways}: "
-        raise WorkspaceError(what + aside)
+        go_on = "go on with it by --resume, " * await is_kept(git, name, "baseline")
+        what = f"{place.branch} is of an earlier run: {go_on}remove it by guardkit autobuild drop"
+        raise WorkspaceError(f"{what} {name}, or move it aside: {aside}")
 
 
 async def check_committed(place: Workspace, option: str, path: str) -> None:
