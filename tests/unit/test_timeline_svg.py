@@ -109,6 +109,20 @@ async def test_a_page_has_its_own_ids_and_the_style_once(tmp_path: Path, clock: 
     assert 'style="' not in first
 
 
+async def test_a_phase_of_a_feature_that_has_just_begun_is_drawn(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as feature:
+        async with feature.wave(1) as wave, wave.task("TASK-1"):
+            await clock.advance(20.0)
+        async with feature.phase("Finalize"):
+            [task], [own] = (
+                runs(read_events(name, root=tmp_path)) for name in ("TASK-1", "FEAT-1")
+            )
+    shown = texts(parsed(draw(make_timeline(Seen(run=own), [Seen(run=task)]))))
+    assert "Finalize 0" in shown
+
+
 async def test_a_feature_has_lanes_waves_and_a_critical_path(
     tmp_path: Path, clock: FakeClock
 ) -> None:

@@ -38,7 +38,7 @@ def find_shares(timeline: Timeline) -> list[Share]:
     """
     if not timeline.tasks:
         return add_up([timeline.build])
-    phases = [bar for bar in timeline.build.of_kind("phase") if bar.own]
+    phases = timeline.build.of_kind("phase")
     own = [replace(timeline.build, bars=(bar,), start=0.0, end=bar.own, gaps=()) for bar in phases]
     return add_up([*own, *timeline.tasks])
 
