@@ -308,6 +308,19 @@ async def test_a_journal_that_cannot_be_read_says_why(shop: Shop) -> None:
     assert "The journal: " in answer.text
 
 
+async def test_a_journal_that_cannot_be_shown_costs_the_page_of_its_build_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.begin("TASK-2")
+    monkeypatch.setattr("guardkit.places.web.histories.make_history", lambda *_: 1 / 0)
+    async with looking(shop, KEY) as told:
+        shop.writer.append("build.started", shop.go_on(turn=1))
+        assert "The journal cannot be shown." in await told.take(3.0)
+        assert (await shop.get("/builds/shop/TASK-1")).status_code == 200
+        assert (await shop.get("/")).status_code == 200
+    assert "what the journal of TASK-1 tells could not be shown: ZeroDivisionError" in caplog.text
+
+
 async def test_a_defect_of_ours_does_not_leave_a_page_that_looks_alive(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -32,6 +33,8 @@ KEPT_MAX = 16  # builds of which what was read is kept
 LEARNT = 60.0  # seconds for which what earlier builds took is taken for all there is
 
 T = TypeVar("T")
+
+log = logging.getLogger("guardkit.serve")
 
 
 class Histories:
@@ -75,6 +78,14 @@ class Histories:
             await asyncio.wait(tasks)
 
     async def _read(self, key: Key) -> str:
+        """Return what the journal of a build tells, or why it tells nothing."""
+        try:
+            return await self._make(key)
+        except Exception as error:  # whatever a journal holds: it costs the page of its build alone
+            log.warning("what the journal of %s tells could not be shown: %r", key[1], error)
+            return self._pages.history(row_id(key), History(), {}, "The journal cannot be shown.")
+
+    async def _make(self, key: Key) -> str:
         slug, task_id = key
         source = self._sources[slug]
         why = "it took too long"
