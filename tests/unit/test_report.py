@@ -170,6 +170,14 @@ async def test_in_the_html_nothing_of_a_build_is_markup(tmp_path: Path, clock: F
     assert any("<script>alert" in words for words in read.words)
 
 
+async def test_the_name_of_the_machine_is_plain(tmp_path: Path, clock: FakeClock) -> None:
+    await build_task(tmp_path, clock)
+    report = await report_of(tmp_path, clock)
+    tracker = replace(report.snapshot.tracker, host="box\u202e")
+    told = replace(report, snapshot=replace(report.snapshot, tracker=tracker))
+    assert "UTC on box</footer>" in render(told, "html")
+
+
 # Markdown
 
 
