@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -298,6 +298,54 @@ async def test_a_project_that_cannot_be_seen_costs_no_other_one(
         assert "TASK-1" in answer.text
         await clock.advance(4.0)
         assert broken.looks > 2
+
+
+class Away(Builds):
+    """Builds that nobody can look at for a while; their watch waits in silence."""
+
+    is_away = False
+
+    async def look(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
+        if self.is_away:
+            raise InvalidProgressError("no <server> answers")
+        return await super().look(task_ids)
+
+
+async def test_builds_that_cannot_be_seen_for_a_while_do_not_look_alive(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    shop = Shop(tmp_path, clock)
+    shop.begin()
+    source = Away(shop.root, clock=clock)
+    shop.live = Live(name_projects([source]), clock)
+    async with shop.live, looking(shop) as told, looking(shop, KEY) as own:
+        await told.take(10.0)
+        source.is_away = True
+        news = await told.take(3.0)
+        assert re.search(r"no &lt;server&gt; answers; what is below is as of \d\d:", news)
+        assert "running; no &lt;server&gt; answers" in await own.take()
+        assert "elapsed" not in await told.take(60.0)
+        assert "11s elapsed" in (await shop.get("/")).text
+        source.is_away = False
+        assert re.search(r"1m 1\ds elapsed", await told.take(3.0))
+        assert "answers" not in (await shop.get("/")).text
+        assert "answers" not in (await shop.get("/builds/shop/TASK-1")).text
+
+
+async def test_builds_that_are_gone_are_shown_no_longer(shop: Shop) -> None:
+    folder = shop.writer.folder / "TASK-2"
+    shop.writer.put(document("TASK-2", status="completed"))
+    await shop.clock.advance(0.5)
+    async with looking(shop) as told, looking(shop, ("shop", "TASK-2")) as own:
+        assert "TASK-2" in (await shop.get("/")).text
+        folder.rename(folder.with_name(".away"))
+        news = await told.take(60.0)
+        assert "TASK-1" in news
+        assert "TASK-2" not in news.rpartition('<div id="builds"')[2]
+        assert (await shop.get("/builds/shop/TASK-2")).status_code == 404
+        folder.with_name(".away").rename(folder)
+        assert "TASK-2" in await told.take(60.0)
+        await own.take()
 
 
 async def test_a_journal_that_cannot_be_read_says_why(shop: Shop) -> None:
