@@ -73,7 +73,9 @@ def view(key: Key, look: Look, events: Iterable[Event], now: float) -> View:
         return bare
     since = 0.0 if over else age(snapshot, now)
     bar, share = _bar(snapshot, look.verdict.state)
-    where, made = position(snapshot), (*counts(snapshot), *tasks(snapshot)[1:], *used(snapshot))
+    where = position(snapshot)
+    others = [each for each in tasks(snapshot)[1:] if each not in where]
+    made = (*counts(snapshot), *others, *used(snapshot))
     found = {} if over else answers(snapshot, events, since)
     return replace(
         bare,
