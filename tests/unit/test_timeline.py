@@ -220,9 +220,24 @@ async def test_what_the_journal_has_lost_is_told(tmp_path: Path, clock: FakeCloc
     timeline = timeline_of(tmp_path, skip=7)  # it begins with the end of the Player's phase
     bar = timeline.build.bars[0]
     assert (bar.name, bar.start, bar.end, bar.turn) == (PLAYER, 12.0, 272.0, 1)
-    assert timeline.gaps[0] == Gap(sign="unknown", start=0.0, end=272.0, seconds=272.0)
+    assert timeline.gaps[0] == Gap(sign="unknown", start=0.0, end=12.0, seconds=12.0)
     assert timeline.end == 725.0
-    assert GONE in {share.name for share in find_shares(timeline)}
+    shares = find_shares(timeline)
+    assert GONE in {share.name for share in shares}
+    assert sum(share.seconds for share in shares) == pytest.approx(725.0)
+
+
+@pytest.mark.parametrize("lost", [[4], [5], [6], [7], [3, 7], [4, 5, 6], [8, 9], [13, 14]])
+async def test_holes_in_a_journal_make_no_more_time_than_there_was(
+    tmp_path: Path, clock: FakeClock, lost: list[int]
+) -> None:
+    await build_task(tmp_path, clock)
+    events = [it for n, it in enumerate(read_events("TASK-1", root=tmp_path)) if n not in lost]
+    timeline = make_timeline(Seen(run=runs(events)[-1]))
+    assert sum(it.seconds for it in find_shares(timeline)) == pytest.approx(725.0)
+    ends = {bar.turn: bar.end for bar in timeline.build.of_kind("turn")}
+    for bar in timeline.build.of_kind("phase"):
+        assert bar.end <= ends.get(bar.turn, 725.0)
 
 
 async def test_the_tasks_of_a_feature_are_lanes_by_wave(tmp_path: Path, clock: FakeClock) -> None:

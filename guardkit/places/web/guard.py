@@ -108,7 +108,9 @@ class Guard:
         hosts, called = _hosts(scope, self._names), sent.get("host", [])
         if len(called) != 1 or called[0].lower() not in hosts:
             name = clip(clean(" ".join(called)), NAME_MAX) or "no name"
-            remedy = "open the address that guardkit serve has printed; a tunnel has to keep its port"
+            remedy = (
+                "open the address that guardkit serve has printed; a tunnel has to keep its port"
+            )
             return _say(421, f"this page is not served as {name}: {remedy}")
         origins = sent.get("origin", ())
         if any(origin.lower() not in {f"http://{host}" for host in hosts} for origin in origins):
