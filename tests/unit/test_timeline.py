@@ -295,6 +295,20 @@ def test_of_tasks_at_the_same_time_the_one_that_ends_last_is_critical() -> None:
     assert find_critical([]) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("", "TASK-1"),
+        ("TASK-1", "TASK-1"),
+        ("TASK-1: print lines", "TASK-1: print lines"),
+        ("Print lines", "TASK-1 Print lines"),
+        ("TASK-10 goes first", "TASK-1 TASK-10 goes first"),
+    ],
+)
+def test_a_title_has_the_id_once(name: str, title: str) -> None:
+    assert Lane(task_id="TASK-1", task_name=name).title == title
+
+
 async def test_texts_are_clean_and_short(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", task_name=EVIL, root=tmp_path, clock=clock) as build:
         async with build.phase(EVIL):

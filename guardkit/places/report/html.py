@@ -40,7 +40,7 @@ footer{margin-top:32px;color:var(--soft);font-size:13px}
 
 def html(report: Report) -> str:
     """Return a report as an HTML document."""
-    title = escape(tables.title(report))
+    title = escape(report.timeline.build.title)
     parts = (
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',

@@ -26,7 +26,7 @@ UNSAFE = re.compile(r"[^\w .()/+-]+", re.ASCII)  # what means something to merma
 
 def markdown(report: Report) -> str:
     """Return a report as Markdown."""
-    lines = [f"### {code(tables.title(report))}", ""]
+    lines = [f"### {code(report.timeline.build.title)}", ""]
     lines += (f"- {line}" for line in tables.summary(report))
     lines += (f"- {code(line)}" for line in tables.evidence(report))
     lines += "", "```mermaid", *gantt(report.timeline), "```"

@@ -42,12 +42,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
 
 
-def title(report: Report) -> str:
-    """Return which build it is."""
-    build = report.timeline.build
-    return " ".join(filter(None, (build.task_id, build.task_name)))
-
-
 def summary(report: Report) -> list[str]:
     """Return how the build is, what it has to show, and what is strange about its time."""
     build = report.timeline.build

@@ -22,7 +22,7 @@ def text_lines(report: Report, width: int, *, blocks: bool = True) -> list[str]:
 
     blocks: whether bars are made of block characters, or else of `#`.
     """
-    lines = [tables.title(report), *tables.summary(report), *tables.evidence(report)]
+    lines = [report.timeline.build.title, *tables.summary(report), *tables.evidence(report)]
     for table in tables.tables(report):
         lines += "", table.title, *_layout(table, width, blocks=blocks)
     if words := tables.not_compared(report):
