@@ -302,7 +302,25 @@ async def test_a_run_is_compared_with_those_of_all_tasks(tmp_path: Path, clock: 
     await build_once(tmp_path, clock, 100.0, 10.0)
     report = await report_of(tmp_path, clock, scope="all")
     assert report.compared[1] == Compared(name=PLAYER, seconds=100.0, median=30.0, runs=3)
-    assert "Compared with the runs of all tasks" in render(report, "text")
+    assert "Compared with 3 runs of all tasks" in render(report, "text")
+
+
+async def test_all_that_is_compared_is_of_the_same_runs(tmp_path: Path, clock: FakeClock) -> None:
+    for names in (("Setup", PLAYER), (PLAYER, "Lint"), (PLAYER, "Lint"), (PLAYER, "Finalize")):
+        async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+            for name in names:
+                async with build.phase(name):
+                    await clock.advance(10.0)
+                await clock.advance(1.0)
+    report = await report_of(tmp_path, clock, scope="task")
+    assert [(it.name, it.seconds, it.median, it.runs) for it in report.compared] == [
+        ("all in all", 22.0, 22.0, 3),
+        ("Finalize", 10.0, 0.0, 3),
+        (PLAYER, 10.0, 10.0, 3),
+        ("between phases", 2.0, 2.0, 3),
+        ("Lint", 0.0, 10.0, 3),
+    ]
+    assert "Compared with its 3 earlier runs\n" in render(report, "text")
 
 
 async def test_a_feature_is_compared_with_its_earlier_runs(
@@ -314,6 +332,8 @@ async def test_a_feature_is_compared_with_its_earlier_runs(
     assert {it.runs for it in report.compared} == {1}
     assert {it.more for it in report.compared} == {0.0}
     assert len(report.timeline.tasks) == 2
+    words = "Compared with its earlier run; phases are those of all its tasks together"
+    assert words in render(report, "text")
 
 
 async def test_runs_that_did_not_end_by_themselves_are_left_out(
