@@ -92,6 +92,15 @@ async def test_without_block_characters_it_is_ascii(tmp_path: Path, clock: FakeC
     assert "######" in text
 
 
+async def test_a_long_name_leaves_room_for_the_bars(tmp_path: Path, clock: FakeClock) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("word " * 12):
+            await clock.advance(36_000.0)
+    lines = render(await report_of(tmp_path, clock), "text", width=50).splitlines()
+    assert lines[4].endswith("  share")
+    assert lines[5].endswith("  10h 0m 0s    100%      1  ████████")
+
+
 @pytest.mark.parametrize("width", [40, 61, 80, 200])
 async def test_no_line_is_wider_than_the_terminal(
     tmp_path: Path, clock: FakeClock, width: int
