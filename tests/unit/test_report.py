@@ -208,6 +208,15 @@ async def test_the_markdown_has_a_gantt_and_tables(tmp_path: Path, clock: FakeCl
     assert {row.replace(r"\|", "").count("|") for row in rows[:8]} == {6}
 
 
+async def test_in_a_gantt_phases_have_their_names_in_any_script(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Prüfung: 検証"):
+            await clock.advance(30.0)
+    assert "    30s Prüfung  検証 :2000" in render(await report_of(tmp_path, clock), "md")
+
+
 async def test_in_markdown_what_a_build_says_is_code(tmp_path: Path, clock: FakeClock) -> None:
     text = render(await evil(tmp_path, clock), "md")
     start, end = text.index("```mermaid"), text.rindex("```")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guardkit.places.timeline.model import Bar, Lane, Timeline
 
 BARS_MAX, NAME_MAX = 120, 60
-UNSAFE = re.compile(r"[^\w .()/+-]+", re.ASCII)  # what means something to mermaid
+UNSAFE = re.compile(r"[^\w .()/+-]+")  # what may mean something to mermaid; letters do not
 
 
 def markdown(report: Report) -> str:
