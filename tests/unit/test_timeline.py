@@ -78,6 +78,17 @@ async def test_what_is_within_another_phase_counts_for_itself(
     assert sum(it.part for it in shares) == pytest.approx(1.0)
 
 
+async def test_of_a_short_build_the_time_between_phases_is_told_too(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Setup"):
+            await clock.advance(0.75)
+        await clock.advance(0.25)
+    shares = find_shares(timeline_of(tmp_path))
+    assert [(it.name, it.part) for it in shares] == [("Setup", 0.75), (BETWEEN, 0.25)]
+
+
 async def test_phases_that_overlap_stand_below_each_other(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
 
