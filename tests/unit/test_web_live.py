@@ -300,6 +300,22 @@ async def test_a_project_that_cannot_be_seen_costs_no_other_one(
         assert broken.looks > 2
 
 
+async def test_a_build_that_goes_while_its_journal_is_read_is_no_news(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = shop.live.projects["shop"].source
+    read = source.events
+
+    async def events(task_id: str) -> list[Event]:
+        found = await read(task_id)
+        shop.live.looks.pop(KEY, None)
+        return found
+
+    monkeypatch.setattr(source, "events", events)
+    await shop.live.histories.read(KEY)
+    assert caplog.text == ""
+
+
 class Away(Builds):
     """Builds that nobody can look at for a while; their watch waits in silence."""
 
