@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from guardkit.cli import codes, values
 from guardkit.cli.finder import find
-from guardkit.errors import MisuseError, ProgressNotFoundError
+from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError
 from guardkit.places.report.formats import FORMATS, format_of, render
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -74,8 +74,12 @@ def report(
     if found is None:
         return codes.STOPPED
     if output:
-        with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
-            file.write(render(found, form))
+        text = render(found, form)
+        try:
+            with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow
+                file.write(text)
+        except OSError as error:  # of a disk that is full, the system names no file
+            raise GuardKitError(f"{output}: {error.strerror}") from error
     else:
         print(render(found, form, width=_width(), blocks=_has_blocks()), end="")
     return codes.COMPLETED

@@ -48,8 +48,18 @@ def test_it_prints_where_the_time_of_the_latest_run_went(root: Path) -> None:
     lines = ended.stdout.splitlines()
     assert lines[1] == "completed after 12m 5s, 3 turns, 9 files, 9/9 tests passing"
     assert any(line.startswith(f"{PLAYER}  7m 30s     62%      3  █████") for line in lines)
-    assert "all in all             12m 5s  5m 30s        1  6m 35s longer" in lines
+    assert "all in all             12m 5s  5m 30s  6m 35s longer" in lines
     assert max(map(len, lines)) <= 72
+
+
+def test_a_disk_that_is_full_is_told_of_with_the_file(root: Path) -> None:
+    full = root / "report.svg"
+    full.symlink_to("/dev/full")
+    ended = guardkit("report", "TASK-1", "-o", str(full), "--root", str(root))
+    assert (ended.returncode, complaint(ended)) == (
+        7,
+        f"guardkit: {full}: No space left on device",
+    )
 
 
 def test_the_run_that_is_named_is_told_of(root: Path) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from guardkit.progress.snapshot import Metrics
 from guardkit.testing import FakeClock
 
 from ..histories import build_feature
@@ -357,6 +358,12 @@ def test_without_javascript_it_is_a_plain_page(
 
 PAPERS = """[...document.querySelectorAll('.gk-paper')].filter(it => it.checkVisibility())
   .map(it => getComputedStyle(it).fill)"""
+OUTSIDE = """[...document.querySelectorAll('.build > *')].filter(it => {
+  const card = it.parentElement.getBoundingClientRect();
+  return it.checkVisibility() && it.getBoundingClientRect().width &&
+    Math.max(it.getBoundingClientRect().right, it.getBoundingClientRect().left + it.scrollWidth)
+    > card.right - 12;
+}).map(it => it.textContent)"""
 DAY, NIGHT = "rgb(255, 255, 255)", "rgb(27, 27, 29)"  # those of cards
 
 
@@ -373,11 +380,23 @@ def test_nobody_is_kept_from_reading_it(
         found = page.evaluate("axe.run()")
         assert [(it["id"], it["nodes"][0]["html"]) for it in found["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(OUTSIDE) == []
         papers = page.evaluate(PAPERS)
         assert papers == ([] if not path else [DAY if scheme == "light" else NIGHT])
     assert page.goto(f"{served.url}nowhere")
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
     assert page.evaluate("axe.run()")["violations"] == []
+    tab.context.close()
+
+
+def test_where_a_build_is_stands_on_one_line(root: Path, served: Served, browser: Browser) -> None:
+    tab = Tab(browser, viewport={"width": 1600, "height": 900})
+    with building(root) as build:
+        build.tell("phase Player Implementation")
+        page = tab.open(served.url)
+        at = row(page).locator(".at")
+        at.get_by_text("Player Implementation").wait_for()
+        assert at.evaluate("it => it.getBoundingClientRect().height") < 30
     tab.context.close()
 
 
@@ -391,6 +410,9 @@ def make_shop(root: Path) -> None:
     play_feature(root)
     part = {"build_id": "FEAT-1", "build_type": "feature", "wave_total": 2}
     writer.put(document("TASK-6", turn=1, turn_max=50, **part))
+    hours = Metrics(elapsed_seconds=10 * 3600 + 59 * 60 + 59)
+    ended = {"status": "completed", "phase": "Player Implementation", "metrics": hours}
+    writer.put(document("TASK-7", turn=1, **part, **ended))
     with building(root) as build:
         for line in ("phase Setup", "phase " + "Long" * 15, "message " + "x" * 300):
             build.tell(line)

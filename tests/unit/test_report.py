@@ -92,6 +92,15 @@ async def test_without_block_characters_it_is_ascii(tmp_path: Path, clock: FakeC
     assert "######" in text
 
 
+async def test_a_long_name_leaves_room_for_the_bars(tmp_path: Path, clock: FakeClock) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("word " * 12):
+            await clock.advance(36_000.0)
+    lines = render(await report_of(tmp_path, clock), "text", width=50).splitlines()
+    assert lines[4].endswith("  share")
+    assert lines[5].endswith("  10h 0m 0s    100%      1  ████████")
+
+
 @pytest.mark.parametrize("width", [40, 61, 80, 200])
 async def test_no_line_is_wider_than_the_terminal(
     tmp_path: Path, clock: FakeClock, width: int
@@ -170,6 +179,14 @@ async def test_in_the_html_nothing_of_a_build_is_markup(tmp_path: Path, clock: F
     assert any("<script>alert" in words for words in read.words)
 
 
+async def test_the_name_of_the_machine_is_plain(tmp_path: Path, clock: FakeClock) -> None:
+    await build_task(tmp_path, clock)
+    report = await report_of(tmp_path, clock)
+    tracker = replace(report.snapshot.tracker, host="box\u202e")
+    told = replace(report, snapshot=replace(report.snapshot, tracker=tracker))
+    assert "UTC on box</footer>" in render(told, "html")
+
+
 # Markdown
 
 
@@ -189,6 +206,15 @@ async def test_the_markdown_has_a_gantt_and_tables(tmp_path: Path, clock: FakeCl
     rows = [line for line in lines if line.startswith("| ")]
     assert rows[0] == "| phase | took | of all | times | share |"
     assert {row.replace(r"\|", "").count("|") for row in rows[:8]} == {6}
+
+
+async def test_in_a_gantt_phases_have_their_names_in_any_script(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Prüfung: 検証"):
+            await clock.advance(30.0)
+    assert "    30s Prüfung  検証 :2000" in render(await report_of(tmp_path, clock), "md")
 
 
 async def test_in_markdown_what_a_build_says_is_code(tmp_path: Path, clock: FakeClock) -> None:
@@ -294,7 +320,25 @@ async def test_a_run_is_compared_with_those_of_all_tasks(tmp_path: Path, clock: 
     await build_once(tmp_path, clock, 100.0, 10.0)
     report = await report_of(tmp_path, clock, scope="all")
     assert report.compared[1] == Compared(name=PLAYER, seconds=100.0, median=30.0, runs=3)
-    assert "Compared with the runs of all tasks" in render(report, "text")
+    assert "Compared with 3 runs of all tasks" in render(report, "text")
+
+
+async def test_all_that_is_compared_is_of_the_same_runs(tmp_path: Path, clock: FakeClock) -> None:
+    for names in (("Setup", PLAYER), (PLAYER, "Lint"), (PLAYER, "Lint"), (PLAYER, "Finalize")):
+        async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+            for name in names:
+                async with build.phase(name):
+                    await clock.advance(10.0)
+                await clock.advance(1.0)
+    report = await report_of(tmp_path, clock, scope="task")
+    assert [(it.name, it.seconds, it.median, it.runs) for it in report.compared] == [
+        ("all in all", 22.0, 22.0, 3),
+        ("Finalize", 10.0, 0.0, 3),
+        (PLAYER, 10.0, 10.0, 3),
+        ("between phases", 2.0, 2.0, 3),
+        ("Lint", 0.0, 10.0, 3),
+    ]
+    assert "Compared with its 3 earlier runs\n" in render(report, "text")
 
 
 async def test_a_feature_is_compared_with_its_earlier_runs(
@@ -306,6 +350,8 @@ async def test_a_feature_is_compared_with_its_earlier_runs(
     assert {it.runs for it in report.compared} == {1}
     assert {it.more for it in report.compared} == {0.0}
     assert len(report.timeline.tasks) == 2
+    words = "Compared with its earlier run; phases are those of all its tasks together"
+    assert words in render(report, "text")
 
 
 async def test_runs_that_did_not_end_by_themselves_are_left_out(

@@ -78,6 +78,17 @@ async def test_what_is_within_another_phase_counts_for_itself(
     assert sum(it.part for it in shares) == pytest.approx(1.0)
 
 
+async def test_of_a_short_build_the_time_between_phases_is_told_too(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        async with build.phase("Setup"):
+            await clock.advance(0.75)
+        await clock.advance(0.25)
+    shares = find_shares(timeline_of(tmp_path))
+    assert [(it.name, it.part) for it in shares] == [("Setup", 0.75), (BETWEEN, 0.25)]
+
+
 async def test_phases_that_overlap_stand_below_each_other(tmp_path: Path, clock: FakeClock) -> None:
     async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
 
@@ -220,9 +231,24 @@ async def test_what_the_journal_has_lost_is_told(tmp_path: Path, clock: FakeCloc
     timeline = timeline_of(tmp_path, skip=7)  # it begins with the end of the Player's phase
     bar = timeline.build.bars[0]
     assert (bar.name, bar.start, bar.end, bar.turn) == (PLAYER, 12.0, 272.0, 1)
-    assert timeline.gaps[0] == Gap(sign="unknown", start=0.0, end=272.0, seconds=272.0)
+    assert timeline.gaps[0] == Gap(sign="unknown", start=0.0, end=12.0, seconds=12.0)
     assert timeline.end == 725.0
-    assert GONE in {share.name for share in find_shares(timeline)}
+    shares = find_shares(timeline)
+    assert GONE in {share.name for share in shares}
+    assert sum(share.seconds for share in shares) == pytest.approx(725.0)
+
+
+@pytest.mark.parametrize("lost", [[4], [5], [6], [7], [3, 7], [4, 5, 6], [8, 9], [13, 14]])
+async def test_holes_in_a_journal_make_no_more_time_than_there_was(
+    tmp_path: Path, clock: FakeClock, lost: list[int]
+) -> None:
+    await build_task(tmp_path, clock)
+    events = [it for n, it in enumerate(read_events("TASK-1", root=tmp_path)) if n not in lost]
+    timeline = make_timeline(Seen(run=runs(events)[-1]))
+    assert sum(it.seconds for it in find_shares(timeline)) == pytest.approx(725.0)
+    ends = {bar.turn: bar.end for bar in timeline.build.of_kind("turn")}
+    for bar in timeline.build.of_kind("phase"):
+        assert bar.end <= ends.get(bar.turn, 725.0)
 
 
 async def test_the_tasks_of_a_feature_are_lanes_by_wave(tmp_path: Path, clock: FakeClock) -> None:
@@ -278,6 +304,20 @@ def test_of_tasks_at_the_same_time_the_one_that_ends_last_is_critical() -> None:
     ]
     assert [lane.task_id for lane in find_critical(lanes)] == ["d", "b"]
     assert find_critical([]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("", "TASK-1"),
+        ("TASK-1", "TASK-1"),
+        ("TASK-1: print lines", "TASK-1: print lines"),
+        ("Print lines", "TASK-1 Print lines"),
+        ("TASK-10 goes first", "TASK-1 TASK-10 goes first"),
+    ],
+)
+def test_a_title_has_the_id_once(name: str, title: str) -> None:
+    assert Lane(task_id="TASK-1", task_name=name).title == title
 
 
 async def test_texts_are_clean_and_short(tmp_path: Path, clock: FakeClock) -> None:

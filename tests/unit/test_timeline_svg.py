@@ -9,10 +9,12 @@ from defusedxml.ElementTree import fromstring
 from msgspec.structs import replace
 
 from guardkit import Event, read_events, track_build
+from guardkit.places.cells import cell_len
 from guardkit.places.runs import runs
 from guardkit.places.timeline.making import Seen, make_timeline
 from guardkit.places.timeline.model import Bar, Gap, Lane, Timeline
 from guardkit.places.timeline.scale import Scale, brief
+from guardkit.places.timeline.shapes import CELL
 from guardkit.places.timeline.svg import draw
 from guardkit.testing import FakeClock
 
@@ -107,6 +109,47 @@ async def test_a_page_has_its_own_ids_and_the_style_once(tmp_path: Path, clock: 
     classes = {word for it in re.findall(r'class="([^"]*)"', first) for word in it.split()}
     assert all(word.startswith("gk-") for word in classes)
     assert 'style="' not in first
+
+
+async def test_a_phase_of_a_feature_that_has_just_begun_is_drawn(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with track_build("FEAT-1", build_type="feature", root=tmp_path, clock=clock) as feature:
+        async with feature.wave(1) as wave, wave.task("TASK-1"):
+            await clock.advance(20.0)
+        async with feature.phase("Finalize"):
+            [task], [own] = (
+                runs(read_events(name, root=tmp_path)) for name in ("TASK-1", "FEAT-1")
+            )
+    shown = texts(parsed(draw(make_timeline(Seen(run=own), [Seen(run=task)]))))
+    assert "Finalize 0" in shown
+
+
+def test_words_stand_beside_patterns_and_not_on_them() -> None:
+    took = {"start": 0.0, "end": 100.0, "budget": 50.0, "status": "failed"}
+    bar = Bar(kind="phase", name=PLAYER, **took)  # type: ignore[arg-type]
+    root = parsed(draw(Timeline(build=Lane(task_id="TASK-1", end=100.0, bars=(bar,)))))
+    [words] = [it for it in root.iter(f"{SVG}text") if it.text == PLAYER]
+    filled = [it for it in root.iter(f"{SVG}rect") if "timeline-over" in it.get("fill", "")]
+    assert float(words.get("x", 0)) + cell_len(PLAYER) * CELL / 2 < float(filled[0].get("x", 0))
+
+
+def test_bars_too_thin_for_an_edge_have_none() -> None:
+    bars = [Bar(kind="phase", name=PLAYER, start=n * 1.0, end=n + 0.9) for n in range(1500)]
+    root = parsed(draw(Timeline(build=Lane(task_id="TASK-1", end=1500.0, bars=tuple(bars)))))
+    kinds = {it.get("class") for it in root.iter(f"{SVG}rect")}
+    assert {kind for kind in kinds if kind and "gk-bar" in kind.split() and "gk-c0" in kind} == {
+        "gk-bar gk-c0 gk-thin",
+        "gk-bar gk-c0",  # of the legend
+    }
+
+
+async def test_of_a_journal_that_was_cut_the_turns_are_no_total(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    await build_task(tmp_path, clock)
+    cut = Seen(run=runs(read_events("TASK-1", root=tmp_path)[12:])[-1])
+    assert "at least 2 turns" in " ".join(texts(parsed(draw(make_timeline(cut)))))
 
 
 async def test_a_feature_has_lanes_waves_and_a_critical_path(

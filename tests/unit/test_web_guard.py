@@ -69,6 +69,14 @@ def test_a_name_that_leads_here_by_no_doing_of_ours_is_refused(clock: FakeClock,
     assert (answer.status_code, SHOWN in answer.text) == (421, False)
 
 
+def test_a_name_that_is_refused_is_told_with_the_remedy(clock: FakeClock) -> None:
+    answer = client(clock).get("/", headers={"host": "localhost:9000"})
+    assert answer.text == (
+        "this page is not served as localhost:9000: open the address that guardkit serve has "
+        "printed; a tunnel has to keep its port\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["localhost:4747", "127.0.0.1:4747"])
 def test_where_others_can_reach_it_the_names_of_loopback_are_none(
     clock: FakeClock, name: str
@@ -204,6 +212,15 @@ def test_a_cookie_is_let_in_however_many_tokens_are_tried(clock: FakeClock) -> N
 def test_a_cookie_of_another_kind_lets_nobody_in(clock: FakeClock, cookie: str) -> None:
     page = client(clock, token=Token(clock))
     assert page.get("/", headers={b"cookie": cookie.encode()}).status_code == 401
+
+
+@pytest.mark.parametrize("other", ['prefs={"a":[1, 2]}', '"', "a b=c", "=", "x=ü"])
+def test_cookies_of_other_pages_of_this_host_keep_nobody_out(clock: FakeClock, other: str) -> None:
+    token = Token(clock)
+    page = client(clock, token=token)
+    own = token.cookie(4747).partition(";")[0]
+    for cookies in (f"{other}; {own}", f"{own};{other}"):
+        assert page.get("/", headers={b"cookie": cookies.encode()}).text == SHOWN
 
 
 def test_a_visit_with_the_token_leads_to_no_other_site(clock: FakeClock) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -300,12 +300,89 @@ async def test_a_project_that_cannot_be_seen_costs_no_other_one(
         assert broken.looks > 2
 
 
+async def test_a_build_that_goes_while_its_journal_is_read_is_no_news(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = shop.live.projects["shop"].source
+    read = source.events
+
+    async def events(task_id: str) -> list[Event]:
+        found = await read(task_id)
+        shop.live.looks.pop(KEY, None)
+        return found
+
+    monkeypatch.setattr(source, "events", events)
+    await shop.live.histories.read(KEY)
+    assert caplog.text == ""
+
+
+class Away(Builds):
+    """Builds that nobody can look at for a while; their watch waits in silence."""
+
+    is_away = False
+
+    async def look(self, task_ids: str | Iterable[str] = ()) -> list[Look]:
+        if self.is_away:
+            raise InvalidProgressError("no <server> answers")
+        return await super().look(task_ids)
+
+
+async def test_builds_that_cannot_be_seen_for_a_while_do_not_look_alive(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    shop = Shop(tmp_path, clock)
+    shop.begin()
+    source = Away(shop.root, clock=clock)
+    shop.live = Live(name_projects([source]), clock)
+    async with shop.live, looking(shop) as told, looking(shop, KEY) as own:
+        await told.take(10.0)
+        source.is_away = True
+        news = await told.take(3.0)
+        assert re.search(r"no &lt;server&gt; answers; what is below is as of \d\d:", news)
+        assert "running; no &lt;server&gt; answers" in await own.take()
+        assert "elapsed" not in await told.take(60.0)
+        assert "11s elapsed" in (await shop.get("/")).text
+        source.is_away = False
+        assert re.search(r"1m 1\ds elapsed", await told.take(3.0))
+        assert "answers" not in (await shop.get("/")).text
+        assert "answers" not in (await shop.get("/builds/shop/TASK-1")).text
+
+
+async def test_builds_that_are_gone_are_shown_no_longer(shop: Shop) -> None:
+    folder = shop.writer.folder / "TASK-2"
+    shop.writer.put(document("TASK-2", status="completed"))
+    await shop.clock.advance(0.5)
+    async with looking(shop) as told, looking(shop, ("shop", "TASK-2")) as own:
+        assert "TASK-2" in (await shop.get("/")).text
+        folder.rename(folder.with_name(".away"))
+        news = await told.take(60.0)
+        assert "TASK-1" in news
+        assert "TASK-2" not in news.rpartition('<div id="builds"')[2]
+        assert (await shop.get("/builds/shop/TASK-2")).status_code == 404
+        folder.with_name(".away").rename(folder)
+        assert "TASK-2" in await told.take(60.0)
+        await own.take()
+
+
 async def test_a_journal_that_cannot_be_read_says_why(shop: Shop) -> None:
     path = shop.writer.folder / "TASK-1/events.jsonl"
     path.mkdir()
     answer = await shop.get("/builds/shop/TASK-1")
     assert answer.status_code == 200
     assert "The journal: " in answer.text
+
+
+async def test_a_journal_that_cannot_be_shown_costs_the_page_of_its_build_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.begin("TASK-2")
+    monkeypatch.setattr("guardkit.places.web.histories.make_history", lambda *_: 1 / 0)
+    async with looking(shop, KEY) as told:
+        shop.writer.append("build.started", shop.go_on(turn=1))
+        assert "The journal cannot be shown." in await told.take(3.0)
+        assert (await shop.get("/builds/shop/TASK-1")).status_code == 200
+        assert (await shop.get("/")).status_code == 200
+    assert "what the journal of TASK-1 tells could not be shown: ZeroDivisionError" in caplog.text
 
 
 async def test_a_defect_of_ours_does_not_leave_a_page_that_looks_alive(

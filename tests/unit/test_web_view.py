@@ -71,6 +71,13 @@ def test_the_bar_has_a_mark_for_each_turn(state: State, turn: int, bar: tuple[st
     assert view(KEY, look(state, turn=turn), (), 0.0).bar == bar
 
 
+def test_how_the_tasks_of_a_feature_are_is_told_once() -> None:
+    tasks = Tasks(total=3, pending=1, running=0, completed=1, failed=1, cancelled=0)
+    ended = look(build_type="feature", tasks=tasks, status="failed", phase="Wave")
+    shown = view(KEY, ended, (), 0.0)
+    assert (shown.at, shown.made) == ("1 of 3 tasks; 1 failed, 1 pending", ())
+
+
 def test_the_bar_of_a_feature_has_a_mark_for_each_task() -> None:
     tasks = Tasks(total=6, pending=1, running=2, completed=1, failed=1, cancelled=1)
     bar = view(KEY, look(build_type="feature", tasks=tasks), (), 0.0).bar

@@ -24,8 +24,9 @@ BUILD, THREADS = 1, 1000  # the one process that there is; what parts the thread
 def chrome_trace(report: Report) -> str:
     """Return a report as a JSON object with the trace's events."""
     timeline, events = report.timeline, list[dict[str, Any]]()
-    name = " ".join(filter(None, (timeline.build.task_id, timeline.build.task_name)))
-    events.append({"ph": "M", "name": "process_name", "pid": BUILD, "args": {"name": name}})
+    events.append(
+        {"ph": "M", "name": "process_name", "pid": BUILD, "args": {"name": timeline.build.title}}
+    )
     for thread, lane in enumerate((timeline.build, *timeline.tasks), 1):
         events += _lane(lane, thread)
     events += _counters(timeline.build)

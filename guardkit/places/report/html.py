@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from guardkit.places.plain import clean
 from guardkit.places.report import tables
 from guardkit.places.timeline.svg import draw
 
@@ -39,7 +40,7 @@ footer{margin-top:32px;color:var(--soft);font-size:13px}
 
 def html(report: Report) -> str:
     """Return a report as an HTML document."""
-    title = escape(tables.title(report))
+    title = escape(report.timeline.build.title)
     parts = (
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -97,4 +98,5 @@ def _footer(report: Report) -> str:
     """Return which run it was, on which machine, and when, by that one's clock."""
     tracker, began = report.snapshot.tracker, report.snapshot.started_at
     run = f"run {report.timeline.build.run_id}" if report.timeline.build.run_id else "a run"
-    return f"{run}, begun {began:%Y-%m-%d %H:%M:%S} UTC on {tracker.host or 'an unnamed machine'}"
+    host = clean(tracker.host) or "an unnamed machine"
+    return f"{run}, begun {began:%Y-%m-%d %H:%M:%S} UTC on {host}"

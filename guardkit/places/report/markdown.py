@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from guardkit.places.timeline.model import Bar, Lane, Timeline
 
 BARS_MAX, NAME_MAX = 120, 60
-UNSAFE = re.compile(r"[^\w .()/+-]+", re.ASCII)  # what means something to mermaid
+UNSAFE = re.compile(r"[^\w .()/+-]+")  # what may mean something to mermaid; letters do not
 
 
 def markdown(report: Report) -> str:
     """Return a report as Markdown."""
-    lines = [f"### {code(tables.title(report))}", ""]
+    lines = [f"### {code(report.timeline.build.title)}", ""]
     lines += (f"- {line}" for line in tables.summary(report))
     lines += (f"- {code(line)}" for line in tables.evidence(report))
     lines += "", "```mermaid", *gantt(report.timeline), "```"

@@ -42,12 +42,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
 
 
-def title(report: Report) -> str:
-    """Return which build it is."""
-    build = report.timeline.build
-    return " ".join(filter(None, (build.task_id, build.task_name)))
-
-
 def summary(report: Report) -> list[str]:
     """Return how the build is, what it has to show, and what is strange about its time."""
     build = report.timeline.build
@@ -148,17 +142,24 @@ def _within(bar: Bar, turn: Bar) -> bool:
 
 
 def _compared(report: Report) -> Table:
-    against = "its earlier runs" if report.scope == "task" else "the runs of all tasks"
     return Table(
-        title=f"Compared with {against}",
-        head=("what", "took", "median", "of runs", "so"),
+        title=_compared_with(report),
+        head=("what", "took", "median", "so"),
         rows=tuple(
-            (it.name, duration(it.seconds), duration(it.median), str(it.runs), difference(it))
+            (it.name, duration(it.seconds), duration(it.median), difference(it))
             for it in report.compared
         ),
-        numbers=frozenset({1, 2, 3}),
+        numbers=frozenset({1, 2}),
         said=frozenset({0}),
     )
+
+
+def _compared_with(report: Report) -> str:
+    runs = max((it.runs for it in report.compared), default=0)
+    many = f"{runs:,} earlier runs" if runs > 1 else "earlier run"
+    whose = f"its {many}" if report.scope == "task" else f"{runs:,} run{'s' * (runs != 1)}"
+    together = "; phases are those of all its tasks together" * bool(report.timeline.tasks)
+    return f"Compared with {whose}{' of all tasks' * (report.scope == 'all')}{together}"
 
 
 def difference(it: Compared) -> str:

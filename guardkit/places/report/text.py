@@ -22,7 +22,7 @@ def text_lines(report: Report, width: int, *, blocks: bool = True) -> list[str]:
 
     blocks: whether bars are made of block characters, or else of `#`.
     """
-    lines = [tables.title(report), *tables.summary(report), *tables.evidence(report)]
+    lines = [report.timeline.build.title, *tables.summary(report), *tables.evidence(report)]
     for table in tables.tables(report):
         lines += "", table.title, *_layout(table, width, blocks=blocks)
     if words := tables.not_compared(report):
@@ -41,8 +41,11 @@ def bar(start: float, end: float, width: int, *, blocks: bool = True) -> str:
 
 def _layout(table: Table, width: int, *, blocks: bool) -> list[str]:
     """Return the rows of a table below its head; bars have what is left of the width."""
-    widths = _fit([*zip(table.head, *table.rows, strict=True)], width)
-    room = width - sum(each + 2 for each in widths if each)
+    least = max(BAR_LEAST, cell_len(table.drawn)) if table.bars else 0
+    widths = _fit(table, width - least - 2)
+    if not least or _taken(widths) + least > width:
+        widths = _fit(table, width)
+    room = width - _taken(widths)
     lines: list[str] = []
     for index, row in enumerate((table.head, *table.rows)):
         cells = [
@@ -50,19 +53,32 @@ def _layout(table: Table, width: int, *, blocks: bool) -> list[str]:
             for n, cell in enumerate(row)
             if widths[n]
         ]
-        if table.bars and room >= max(BAR_LEAST, cell_len(table.drawn)):
+        if least and room >= least:
             parts = table.bars[index - 1]
             cells.append(bar(*parts, room, blocks=blocks) if index else table.drawn)
         lines.append("  ".join(cells).rstrip())
     return [*lines, f"and {table.left:,} more"] if table.left else lines
 
 
-def _fit(columns: Sequence[tuple[str, ...]], width: int) -> list[int]:
-    """Return how wide columns are: as their texts, the widest less until all fit; none if empty."""
+def _fit(table: Table, width: int) -> list[int]:
+    """Return how wide columns are: as their texts, the widest less until all fit; none if empty.
+
+    What a build has said is cut first, so that no figure is while there is room for all of it.
+    """
+    columns = zip(table.head, *table.rows, strict=True)
     widths = [max(map(cell_len, each)) if any(each[1:]) else 0 for each in columns]
-    while sum(each + 2 for each in widths if each) - 2 > width and max(widths) > COLUMN_LEAST:
-        widths[widths.index(max(widths))] -= 1
+    for some in (sorted(table.said), range(len(widths))):
+        while _taken(widths) - 2 > width:
+            widest = max(some, key=widths.__getitem__)
+            if widths[widest] <= COLUMN_LEAST:
+                break
+            widths[widest] -= 1
     return widths
+
+
+def _taken(widths: Sequence[int]) -> int:
+    """Return how many cells columns take, with what parts them from the next one."""
+    return sum(each + 2 for each in widths if each)
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:

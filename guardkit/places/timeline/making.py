@@ -93,13 +93,13 @@ def make_lane(seen: Seen) -> Lane:
     for event, at in zip(run.events, seen.times, strict=True):
         reader.read(event, at)
     heard, newest = known[-1]
-    end, gaps = heard, find_cut(run, seen.offset)
-    if seen.goes_on:
-        end += seen.since
-        find = find_silence if seen.state in SILENT else find_idleness
-        gaps += find(newest, heard, seen.since)
+    end = heard + seen.since * seen.goes_on
     until = heard if seen.state in SILENT else end
     bars = reader.close(until, "in_progress" if seen.goes_on else seen.state, newest)
+    gaps = find_cut(run, seen.offset, bars)
+    if seen.goes_on:
+        find = find_silence if seen.state in SILENT else find_idleness
+        gaps += find(newest, heard, seen.since)
     evidence = seen.look.verdict.evidence if seen.look and seen.newest else newest.error
     return Lane(
         task_id=clean(newest.task_id),

@@ -113,6 +113,13 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     is_critical: bool = False
 
     @property
+    def title(self) -> str:
+        """The id and the name of the task, the id once."""
+        if self.task_name.partition(" ")[0].rstrip(":") == self.task_id:
+            return self.task_name
+        return f"{self.task_id} {self.task_name}".strip()
+
+    @property
     def seconds(self) -> float:
         """How long it took."""
         return self.end - self.start

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from itertools import count
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from guardkit.places.plain import clean, clip
 from guardkit.places.timeline.model import Bar, Count, Kind, Mark
@@ -21,12 +24,12 @@ BEGINS, ENDS = ".started", ".ended"
 
 
 class Open:
-    """A stretch of work that has begun: where it stands, and for how long it was the one shown."""
+    """A stretch of work that has begun, and where it stands."""
 
     def __init__(self, kind: Kind, now: Snapshot, start: float, *, turn: int, row: int = 0) -> None:
         self.kind: Kind = kind
         self.key = _key(kind, now)
-        self.turn, self.start, self.row, self.own = turn, start, row, 0.0
+        self.turn, self.start, self.row = turn, start, row
         self.name = _name(kind, now)
         self.budget = now.tracker.budget_seconds if kind == "phase" else None
         self._known = frozenset(counts(now))
@@ -44,7 +47,6 @@ class Open:
             status=status,
             row=self.row,
             turn=self.turn,
-            own=self.own,
             budget=self.budget,
             made=self._made(newest) if newest and self.kind == "phase" else "",
         )
@@ -63,12 +65,10 @@ class Reader:
     def __init__(self) -> None:
         self.bars: list[Bar] = []
         self._open: list[Open] = []
-        self._now = 0.0
         self._turn: int | None = None  # that is open, 0: none; None: the journal begins in it
 
     def read(self, event: Event, at: float) -> None:
         """Take the next event, of so many seconds after the beginning."""
-        self._pass_to(at)
         if event.event in {"build.started", "turn.ended"}:
             self._turn = 0
         for kind in ("wave", "turn", "phase"):
@@ -76,20 +76,17 @@ class Reader:
                 self._begin(kind, event.progress, at)
             elif event.event == kind + ENDS:
                 self._end(kind, event.progress, at)
+        if event.event == "turn.ended":
+            self._lose(event.progress.turn, at)
 
     def close(self, at: float, status: str, newest: Snapshot) -> list[Bar]:
         """Return all bars in the order of their beginnings; what is open goes on until `at`."""
-        self._pass_to(at)
         self.bars += (each.close(at, status, newest) for each in self._open)
         self._open.clear()
         ranks = {"wave": 0, "turn": 1, "phase": 2}
-        return sorted(self.bars, key=lambda bar: (bar.start, ranks[bar.kind], bar.row))
-
-    def _pass_to(self, at: float) -> None:
-        phases = [each for each in self._open if each.kind == "phase"]
-        if phases:  # the latest that is still open is the one shown
-            phases[-1].own += at - self._now
-        self._now = at
+        found = sorted(self.bars, key=lambda bar: (bar.start, ranks[bar.kind], bar.row))
+        own = iter(_shown([bar for bar in found if bar.kind == "phase"]))
+        return [replace(bar, own=next(own)) if bar.kind == "phase" else bar for bar in found]
 
     def _begin(self, kind: Kind, now: Snapshot, at: float) -> None:
         taken = {each.row for each in self._open if each.kind == "phase"}
@@ -114,8 +111,29 @@ class Reader:
         if kind == "phase" and (began := now.tracker.phase_started_at):  # before the journal's
             taken = min(max((now.updated_at - began).total_seconds(), 0.0), at)
             begun = Open(kind, now, at - taken, turn=self._turn_of(now))
-            begun.own = taken
             self.bars.append(begun.close(at, status, now))
+
+    def _lose(self, turn: int, at: float) -> None:
+        """End the phases of a turn that has ended, of which the journal has lost the ends."""
+        for each in [it for it in self._open if it.kind == "phase" and it.turn == turn]:
+            self._open.remove(each)
+            self.bars.append(each.close(at, "", None))
+
+
+def _shown(phases: Sequence[Bar]) -> list[float]:
+    """Return for how many seconds each phase was the one shown: the latest that was still open.
+
+    phases: in the order of their beginnings.
+    """
+    own, now, still = [0.0] * len(phases), 0.0, list[int]()
+    begins = ((bar.start, n, False) for n, bar in enumerate(phases))
+    ends = ((bar.end, n, True) for n, bar in enumerate(phases))
+    for at, n, is_end in sorted((*begins, *ends)):
+        if still:
+            own[still[-1]] += at - now
+        now = at
+        still.remove(n) if is_end else insort(still, n)
+    return own
 
 
 def read_marks(run: Run, offset: float = 0.0) -> Iterator[Mark]:

@@ -56,20 +56,22 @@ class Pen:
         (x, width), colour = self.scale.span(bar.start, bar.end), self.colour(bar.name)
         classes = ["bar", f"c{colour}"]
         classes += ["open"] * (bar.status == "in_progress") + ["bad"] * (bar.status in BAD)
+        classes += ["thin"] * (width < SEEN)
         yield shapes.rect(Box(x, y, width, BAR), " ".join(classes), bar_words(bar))
+        begin, end = x, x + width  # of what has no pattern, where words can be read
         if bar.status in BAD:
-            yield shapes.filled(
-                Box(x, y, min(width, 12), BAR), self.pattern("failed"), bar_words(bar)
-            )
+            begin += min(width, 12)
+            yield shapes.filled(Box(x, y, begin - x, BAR), self.pattern("failed"), bar_words(bar))
         if bar.budget is not None and bar.start + bar.budget < bar.end:
             x_over, over = self.scale.span(bar.start + bar.budget, bar.end)
             if over >= SEEN:
+                end = x_over
                 box = Box(x_over, y, over, BAR)
                 yield shapes.filled(box, self.pattern("over"), bar_words(bar))
-        room = width - 8 - 12 * (bar.status in BAD)
+        room = end - begin - 8
         words = bar.name if shapes.width_of(bar.name) <= room else _initials(bar.name)
         words = words if shapes.width_of(words) <= room else ""
-        yield shapes.text(x + width / 2, y + 13, words, shapes.ink_on(colour), "middle")
+        yield shapes.text((begin + end) / 2, y + 13, words, shapes.ink_on(colour), "middle")
 
     def phases(self, bars: Sequence[Bar], y: float) -> Iterator[str]:
         """Yield the phases of a lane, inner ones below outer ones."""
@@ -82,9 +84,9 @@ class Pen:
         last = {it.turn: it.text for it in lane.marks if it.turn}
         for bar in sorted(lane.of_kind("turn"), key=_longest)[: self._bars_max]:
             x, width = self.scale.span(bar.start, bar.end)
-            dashed = " open" * (bar.status == "in_progress")
+            how = " open" * (bar.status == "in_progress") + " thin" * (width < SEEN)
             words = f"{bar.name}: {last[bar.turn]}" if bar.turn in last else bar.name
-            yield shapes.rect(Box(x, y, width, height), f"turn{dashed}", bar_words(bar))
+            yield shapes.rect(Box(x, y, width, height), f"turn{how}", bar_words(bar))
             short = words if shapes.width_of(words) < width else bar.name
             short = short if shapes.width_of(short) < width else str(bar.turn)
             yield shapes.text(x + 4, y + 13, shapes.fit(short, width - 2) or "", "soft")
@@ -110,12 +112,11 @@ class Pen:
                 yield shapes.filled(Box(x, y + 2, width, 14), pattern, sign_words(gap))
             word = {"slept": "asleep", "set back": "clock set back"}.get(gap.sign, gap.sign)
             words = f"{word} {brief(gap.seconds)}"
-            if shapes.width_of(words) + 8 < width:
-                yield shapes.rect(
-                    Box(x + 4, y + 2, shapes.width_of(words), 14), "paper", sign_words(gap)
-                )
+            long = shapes.width_of(words)
+            if long + 16 < width:
+                yield shapes.rect(Box(x + 4, y + 2, long + 8, 14), "paper", sign_words(gap))
                 yield shapes.text(x + 6, y + 13, words)
-            elif x + width + shapes.width_of(words) < self.scale.edge:
+            elif x + width + long < self.scale.edge:
                 yield shapes.text(x + width + 4, y + 13, words)
             else:
                 yield shapes.text(x - 4, y + 13, words, "", "end")

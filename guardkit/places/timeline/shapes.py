@@ -35,6 +35,7 @@ fill:var(--ink);font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation 
 .gk-bar{stroke:var(--edge)}
 .gk-open{stroke-dasharray:4 3}
 .gk-bad{stroke:var(--bad);stroke-width:2}
+.gk-thin{stroke:none}
 .gk-path{stroke:var(--ink);stroke-width:3;fill:none}
 .gk-mark{stroke:var(--ink);fill:none;stroke-width:1.8}
 .gk-hatch{stroke:var(--ink);stroke-width:1.2;fill:none}

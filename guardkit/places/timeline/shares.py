@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from guardkit.places.timeline.model import Lane, Timeline
 
 BETWEEN, GONE = "between phases", "no longer in the journal"
-LEAST = 0.5  # seconds that are worth a line
+LEAST = 0.5  # seconds that are worth a line, or else a hundredth of all
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ def find_shares(timeline: Timeline) -> list[Share]:
     """
     if not timeline.tasks:
         return add_up([timeline.build])
-    phases = [bar for bar in timeline.build.of_kind("phase") if bar.own]
+    phases = timeline.build.of_kind("phase")
     own = [replace(timeline.build, bars=(bar,), start=0.0, end=bar.own, gaps=()) for bar in phases]
     return add_up([*own, *timeline.tasks])
 
@@ -57,7 +57,8 @@ def add_up(lanes: Iterable[Lane]) -> list[Share]:
         between += max(0.0, lane.seconds - own - cut)
         whole += lane.seconds
     found = [(name, took, times[name]) for name, took in seconds.items()]
-    found += [(name, took, 0) for name, took in ((BETWEEN, between), (GONE, gone)) if took >= LEAST]
+    others, least = ((BETWEEN, between), (GONE, gone)), min(LEAST, whole / 100)
+    found += [(name, took, 0) for name, took in others if took >= least > 0]
     found.sort(key=lambda it: -it[1])
     part = 1 / whole if whole else 0.0
     return [Share(name=name, seconds=s, times=n, part=s * part) for name, s, n in found]

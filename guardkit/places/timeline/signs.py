@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from guardkit.places.timeline.model import Gap, Sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from guardkit.places.runs import Run
+    from guardkit.places.timeline.model import Bar
     from guardkit.progress.snapshot import Snapshot
 
 STEP = 10.0  # seconds by which two clocks must part: a time server slews, and seconds are whole
@@ -40,13 +41,15 @@ def find_steps(known: Iterable[tuple[float, Snapshot]]) -> list[Gap]:
     return found
 
 
-def find_cut(run: Run, offset: float) -> list[Gap]:
-    """Return the time before the oldest event of a run whose beginning is gone.
+def find_cut(run: Run, offset: float, bars: Sequence[Bar]) -> list[Gap]:
+    """Return the time of a run whose beginning is gone before anything that is known of it.
 
-    offset: when the run has begun, as in the timeline.
+    offset: when the run has begun, as in the timeline. bars: in the order of their beginnings.
     """
-    first, end = run.times[0], offset + run.times[0]
-    return [] if run.is_whole else [Gap(sign="unknown", start=offset, end=end, seconds=first)]
+    if run.is_whole:
+        return []
+    end = max(offset, min([offset + run.times[0], *(bar.start for bar in bars[:1])]))
+    return [Gap(sign="unknown", start=offset, end=end, seconds=end - offset)]
 
 
 def find_silence(snapshot: Snapshot, at: float, since: float) -> list[Gap]:

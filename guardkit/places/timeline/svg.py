@@ -52,7 +52,7 @@ def draw(
     below, height = legend(timeline, pen, bottom + 8)
     parts = (
         _begin(name, width, round(height)),
-        f'<title id="{name}-title">{escape(_title(timeline.build))}</title>',
+        f'<title id="{name}-title">{escape(timeline.build.title)}</title>',
         f'<desc id="{name}-desc">{escape(describe(timeline))}</desc>',
         f"<style>{STYLE}</style>" if styled else "",
         shapes.patterns(name),
@@ -78,7 +78,7 @@ def _heading(build: Lane, width: int) -> tuple[list[str], float]:
     if build.evidence and build.state != "completed":
         state = f"{state} - {build.evidence}"
     return [
-        shapes.text(8, 20, shapes.fit(_title(build), (width - 16) * 0.85), "head"),
+        shapes.text(8, 20, shapes.fit(build.title, (width - 16) * 0.85), "head"),
         shapes.text(8, 38, shapes.fit(state, width - 16), "soft"),
     ], 48.0
 
@@ -95,7 +95,3 @@ def _axis(timeline: Timeline, scale: Scale, top: float, bottom: float) -> list[s
         parts.append(shapes.line(x, top + 4, x, bottom, "now"))
         parts.append(shapes.text(x + 4, top + 12, "now", "bold"))
     return parts
-
-
-def _title(build: Lane) -> str:
-    return " ".join(filter(None, (build.task_id, build.task_name)))

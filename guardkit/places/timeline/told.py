@@ -27,7 +27,8 @@ def headline(lane: Lane) -> str:
 def result(lane: Lane) -> str:
     """Return what a build has to show: turns, files and tests."""
     turns = len(lane.of_kind("turn"))
-    found = [f"{turns} turn{'s' * (turns != 1)}"] if turns else []
+    least = "at least " * any(gap.sign == "unknown" for gap in lane.gaps)
+    found = [f"{least}{turns} turn{'s' * (turns != 1)}"] if turns else []
     if lane.counts:
         last = lane.counts[-1]
         found += [f"{last.files} file{'s' * (last.files != 1)}"] if last.files else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from guardkit.clock import Clock
 from guardkit.monitor.look import Look
 from guardkit.places.web.groups import group, members
@@ -74,9 +76,10 @@ class Board:
         return summarize((row_id(key), look.verdict.state) for key, look in looks)
 
     def view(self, key: Key) -> View:
-        """Return what is shown of a build."""
-        now = self._clock.monotonic()
-        return view(key, self._seen.looks[key], self._seen.events(key), now)
+        """Return what is shown of a build; nothing grows of one that cannot be seen."""
+        now = self._seen.blind.get(key[0], self._clock.monotonic())
+        found = view(key, self._seen.looks[key], self._seen.events(key), now)
+        return replace(found, trouble=self._seen.troubles.get(key[0], ""))
 
     def render(self, key: Key) -> dict[str, str]:
         """Return the parts of the row of a build."""
@@ -85,10 +88,12 @@ class Board:
     def _arrange(self, new: Iterable[Key]) -> bool:
         """Put all builds in order, if anything may have moved; return whether it has."""
         places = {key: _place(self._seen.looks[key]) for key in new}
-        known = sorted(self._seen.ready), dict(self._seen.troubles)
+        known = sorted(self._seen.ready), dict(self._seen.troubles), len(self._seen.looks)
         if places.items() <= self._places.items() and known == self._known:
             return False
-        self._places, self._known = self._places | places, known
+        kept = self._places.keys() & self._seen.looks.keys()
+        self._places = {key: self._places[key] for key in kept} | places
+        self._known = known
         listed, self._listed = self._listed, [self._list(each) for each in self._projects]
         if listed == self._listed:
             return False

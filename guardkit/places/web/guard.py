@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
 from secrets import token_urlsafe
 from urllib.parse import parse_qs
 
@@ -19,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from guardkit.clock import Clock
+from guardkit.places.plain import clean, clip
 from guardkit.places.web.limits import Allowance
 
 BURST, RATE = 200.0, 20.0  # requests of one address, at once and each second
@@ -38,6 +38,7 @@ RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items(
 LOOPBACK = ("127.0.0.1", "::1")
 STYLE = "/style.css"  # of the page that says so, and tells nothing of builds
 HTTP = 80  # the port that no host names
+NAME_MAX = 100  # characters of a host
 
 
 class Token:
@@ -57,11 +58,9 @@ class Token:
 
     def has_pass(self, cookies: str, port: int) -> bool:
         """Return whether the pass is among the cookies of a request."""
-        try:
-            found = SimpleCookie(cookies).get(_name(port))
-        except CookieError:
-            return False
-        return found is not None and _is_same(found.value, self._pass)
+        own = f"{_name(port)}="
+        found = [each.strip() for each in cookies.split(";")]  # others of this host may be anything
+        return any(_is_same(each, own + self._pass) for each in found if each.startswith(own))
 
     def may_try(self, address: str) -> bool:
         """Return whether an address may try a secret once more, and count it."""
@@ -106,9 +105,13 @@ class Guard:
             return _say(429, "too many requests: wait a little", {"retry-after": "5"})
         if scope["method"] not in {"GET", "HEAD"}:
             return _say(405, "this page only shows: GET and HEAD", {"allow": "GET, HEAD"})
-        hosts = _hosts(scope, self._names)
-        if len(sent.get("host", ())) != 1 or sent["host"][0].lower() not in hosts:
-            return _say(421, "this page is not served under that name")
+        hosts, called = _hosts(scope, self._names), sent.get("host", [])
+        if len(called) != 1 or called[0].lower() not in hosts:
+            name = clip(clean(" ".join(called)), NAME_MAX) or "no name"
+            remedy = (
+                "open the address that guardkit serve has printed; a tunnel has to keep its port"
+            )
+            return _say(421, f"this page is not served as {name}: {remedy}")
         origins = sent.get("origin", ())
         if any(origin.lower() not in {f"http://{host}" for host in hosts} for origin in origins):
             return _say(403, "another site may not read this page")

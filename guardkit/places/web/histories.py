@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from guardkit.places.web.pages import Pages
 from guardkit.places.web.papers import read_papers
 from guardkit.places.web.projects import Key, Project
 from guardkit.places.web.view import row_id
-from guardkit.progress.snapshot import Event
+from guardkit.progress.snapshot import Event, Snapshot
 from guardkit.progress.timer import Timer
 from guardkit.progress.worker import Worker
 
@@ -32,6 +33,8 @@ KEPT_MAX = 16  # builds of which what was read is kept
 LEARNT = 60.0  # seconds for which what earlier builds took is taken for all there is
 
 T = TypeVar("T")
+
+log = logging.getLogger("guardkit.serve")
 
 
 class Histories:
@@ -75,6 +78,14 @@ class Histories:
             await asyncio.wait(tasks)
 
     async def _read(self, key: Key) -> str:
+        """Return what the journal of a build tells, or why it tells nothing."""
+        try:
+            return await self._make(key)
+        except Exception as error:  # whatever a journal holds: it costs the page of its build alone
+            log.warning("what the journal of %s tells could not be shown: %r", key[1], error)
+            return self._pages.history(row_id(key), History(), {}, "The journal cannot be shown.")
+
+    async def _make(self, key: Key) -> str:
         slug, task_id = key
         source = self._sources[slug]
         why = "it took too long"
@@ -96,7 +107,8 @@ class Histories:
         """Return what the journals tell; raises as `Source.events`."""
         slug, task_id = key
         events = await self._sources[slug].events(task_id)
-        own, snapshot = runs(events), self._looks[key].snapshot
+        look = self._looks.get(key)  # the build may be gone by now
+        own, snapshot = runs(events), look.snapshot if look else None
         run_id = snapshot.tracker.run_id if snapshot else ""
         current = next((run for run in own if snapshot and run.run_id == run_id), None)
         past = [run for run in own if run is not current]
@@ -106,7 +118,7 @@ class Histories:
         timeline = seeing.timeline(current)
         expected = None
         if timeline.is_live:
-            expected = await self._expect(key, events, seeing.seen(current).since)
+            expected = await self._expect(key, snapshot, events, seeing.seen(current).since)
         return make_history(snapshot, timeline, past, expected)
 
     async def _see(self, slug: str, run: Run) -> Seeing:
@@ -117,13 +129,12 @@ class Histories:
         known = [each for journal in journals.values() for each in runs(journal)]
         return Seeing(self._clock.monotonic(), looks, [run, *known])
 
-    async def _expect(self, key: Key, events: Sequence[Event], since: float) -> Expected | None:
+    async def _expect(
+        self, key: Key, snapshot: Snapshot, events: Sequence[Event], since: float
+    ) -> Expected | None:
         """Return how much longer a build may take."""
-        snapshot = self._looks[key].snapshot
-        own = expect(snapshot, events, since=since) if snapshot else None
-        if own or not snapshot:
-            return own
-        return expect(snapshot, events, await self._learn(key), since)
+        own = expect(snapshot, events, since=since)
+        return own or expect(snapshot, events, await self._learn(key), since)
 
     async def _learn(self, key: Key) -> Sequence[Past]:
         """Return what there is to learn from the journals of other tasks."""

@@ -111,6 +111,8 @@ class Live:
         if key is None:
             total = self.pages.sum(self.board.sum())
             return encode([self.board.whole(), total.encode()])
+        if key not in self.looks:  # it is gone since
+            return b""
         return self._encode_own(key, [*self.board.render(key).values()])
 
     def _encode_own(self, key: Key, parts: Sequence[str]) -> bytes:
@@ -145,8 +147,8 @@ class Live:
         for browser in self._browsers:
             if (key := browser.key) is None:
                 browser.put(event)
-            elif key in news.parts:
-                own[key] = own.get(key) or self._encode_own(key, news.parts[key])
+            elif key in self.looks and (news.page or key in news.parts):
+                own[key] = own.get(key) or self._encode_own(key, news.parts.get(key, ()))
                 browser.put(own[key])
         return len(news.parts) + (len(self.looks) // MOVES if news.page else 0)
 
@@ -171,6 +173,8 @@ class Live:
             while self._stirred:
                 key = next(iter(self._stirred))
                 del self._stirred[key]
+                if key not in self.looks:  # it is gone since
+                    continue
                 event = encode([(await self.histories.read(key)).encode()])
                 for browser in self._browsers:
                     if browser.key == key:

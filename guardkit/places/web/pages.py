@@ -105,7 +105,8 @@ class Pages:
         icons = {"running": "/running.svg"} | dict.fromkeys(TROUBLE, "/trouble.svg")
         needs = f"{view.id}={view.state}" if view.is_in_trouble else ""
         title = f"{view.state}: {view.task_id} - guardkit"
-        return Sum(view.state, title, icons.get(view.state, "/idle.svg"), needs)
+        text = "; ".join(filter(None, (view.state, view.trouble)))
+        return Sum(text, title, icons.get(view.state, "/idle.svg"), needs)
 
     def listing(self, listed: Sequence[Listed], rows: Mapping[str, Mapping[str, str]]) -> str:
         """Return all builds, in their order.

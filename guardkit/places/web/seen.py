@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from guardkit.monitor.look import Look
 from guardkit.places.web.projects import Key
@@ -17,12 +17,14 @@ class Seen:
     """The newest look at each build, and which of them are new.
 
     looks: by build. troubles: by project, why its builds cannot be seen.
+    blind: by such a project, since when: seconds of this boot's monotonic clock.
     ready: projects that were looked at.
     """
 
     def __init__(self) -> None:
         self.looks: dict[Key, Look] = {}
         self.troubles: dict[str, str] = {}
+        self.blind: dict[str, float] = {}
         self.ready: set[str] = set()
         self._events: dict[Key, deque[Event]] = {}
         self._new: dict[Key, None] = {}
@@ -73,7 +75,41 @@ class Seen:
         for look in looks:
             self.take(slug, look)
         self.ready.add(slug)
+        self.see(slug)
+
+    def survey(self, slug: str, known: Collection[str], looks: Iterable[Look]) -> bool:
+        """Forget builds that are gone, and take those that were missed; return whether any was.
+
+        known: the tasks that were known before the looks, which are at all builds.
+        """
+        found = {look.task_id: look for look in looks}
+        gone = [(slug, task_id) for task_id in known if task_id not in found]
+        for key in gone:
+            for kept in (self.looks, self._events, self._new, self._active):
+                kept.pop(key, None)
+        missed = [look for name, look in found.items() if (slug, name) not in self.looks]
+        for look in missed:
+            self.take(slug, look)
+        return bool(gone or missed)
+
+    def lose(self, slug: str, why: str, now: float, time: str) -> None:
+        """Take note why the builds of a project cannot be seen, from now on.
+
+        now: seconds of this boot's monotonic clock. time: the same, for people.
+        """
+        if slug not in self.blind:
+            self.blind[slug] = now
+            old = f"; what is below is as of {time}" if self.names(slug) else ""
+            self.troubles[slug] = why + old
+
+    def see(self, slug: str) -> None:
+        """Take note that the builds of a project can be seen."""
         self.troubles.pop(slug, None)
+        self.blind.pop(slug, None)
+
+    def names(self, slug: str) -> list[str]:
+        """Return the tasks of a project whose builds are known."""
+        return [task_id for of, task_id in self.looks if of == slug]
 
     def active(self, slug: str) -> list[str]:
         """Return the tasks of a project whose builds go on."""

@@ -33,6 +33,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     said: the four answers, by the words that ask for them; empty when it is over.
     bar: the state of each turn, of a feature that of each task; empty where there are too many.
     share: how far it is instead: of how many.
+    trouble: why it cannot be seen now; `""`: it can.
     """
 
     id: str
@@ -47,6 +48,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     said: dict[str, str] = {}
     bar: tuple[str, ...] = ()
     share: tuple[int, int] = (0, 0)
+    trouble: str = ""
 
     @property
     def is_in_trouble(self) -> bool:
@@ -71,7 +73,9 @@ def view(key: Key, look: Look, events: Iterable[Event], now: float) -> View:
         return bare
     since = 0.0 if over else age(snapshot, now)
     bar, share = _bar(snapshot, look.verdict.state)
-    where, made = position(snapshot), (*counts(snapshot), *tasks(snapshot)[1:], *used(snapshot))
+    where = position(snapshot)
+    others = [each for each in tasks(snapshot)[1:] if each not in where]
+    made = (*counts(snapshot), *others, *used(snapshot))
     found = {} if over else answers(snapshot, events, since)
     return replace(
         bare,
