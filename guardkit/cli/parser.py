@@ -210,8 +210,9 @@ class Sentences(HelpFormatter):
         parts: list[str] = []
         for part in text.split("\n\n"):
             is_shell = part.lstrip().startswith("$ ")
-            lines = f"\n{indent}    ".join(line.strip() for line in part.strip().splitlines())
-            parts.append(f"{indent}  {lines}" if is_shell else fill(part, width, indent))
+            lines = map(str.strip, part.strip().splitlines())
+            shell = (f"{indent}  {'  ' * (line[:2] != '$ ')}{line}" for line in lines)
+            parts.append("\n".join(shell) if is_shell else fill(part, width, indent))
         return "\n\n".join(parts)
 
     def _format_action(self, action: Action) -> str:

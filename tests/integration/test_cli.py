@@ -130,7 +130,7 @@ def test_a_group_of_commands_lists_them() -> None:
 
 COMMANDS = ["", "demo", "autobuild", "autobuild task", "status", "watch", "wait", "log", "schema"]
 COMMANDS += ["cancel", "autobuild replay", "autobuild drop", "mcp", "run", "statusline"]
-COMMANDS += ["relay", "nats", "nats init"]
+COMMANDS += ["relay", "nats", "nats init", "serve", "report", "autobuild feature"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -142,6 +142,7 @@ def test_help_fits_a_terminal_and_describes_each_word(command: str) -> None:
     described = re.findall(r"(?m)^  (?=[a-zA-Z-])(?:.*\S)?  +(.*)", ended.stdout)
     assert described
     assert all(text[:1].isupper() for text in described), described
+    assert {*re.findall(r"(?m)^( *)\$ ", ended.stdout)} <= {"  "}
 
 
 @pytest.mark.parametrize(
