@@ -78,11 +78,12 @@ def test_a_name_that_is_refused_is_told_with_the_remedy(clock: FakeClock) -> Non
 
 
 @pytest.mark.parametrize("name", ["localhost:4747", "127.0.0.1:4747"])
-def test_where_others_can_reach_it_the_names_of_loopback_are_none(
+def test_a_port_that_a_container_publishes_may_be_called_by_the_names_of_loopback(
     clock: FakeClock, name: str
 ) -> None:
-    answer = client(clock, host="192.0.2.7:4747").get("/", headers={"host": name})
-    assert answer.status_code == 421
+    at = client(clock, host="172.17.0.2:4747")
+    assert at.get("/", headers={"host": name}).status_code == 200
+    assert at.get("/", headers={"host": name, "origin": "http://evil.example"}).status_code == 403
 
 
 @pytest.mark.parametrize(

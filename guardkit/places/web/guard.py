@@ -35,7 +35,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-LOOPBACK = ("127.0.0.1", "::1")
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")  # of who looks; no other site can be called so
 STYLE = "/style.css"  # of the page that says so, and tells nothing of builds
 HTTP = 80  # the port that no host names
 NAME_MAX = 100  # characters of a host
@@ -163,9 +163,7 @@ def _hosts(scope: Scope, names: Collection[str]) -> set[str]:
     """Return by which hosts, with their port, a request may call the page."""
     address, port = scope["server"]
     address = address.removeprefix("::ffff:")
-    known = {*names, f"[{address}]" if ":" in address else address}
-    if address in LOOPBACK:
-        known |= {"localhost", "127.0.0.1", "[::1]"}
+    known = {*names, *OWN_NAMES, f"[{address}]" if ":" in address else address}
     return {f"{name.lower()}:{port}" for name in known} | (known if port == HTTP else set())
 
 
