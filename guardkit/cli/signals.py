@@ -1,8 +1,18 @@
 """What ends a command early: Ctrl-C, and the signals that end a process."""
 
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager, nullcontext
-from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, raise_signal, signal
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from signal import (
+    SIG_DFL,
+    SIG_IGN,
+    SIGHUP,
+    SIGINT,
+    SIGTERM,
+    SIGTSTP,
+    getsignal,
+    raise_signal,
+    signal,
+)
 from typing import Any, TypeVar
 
 from guardkit.cli.streams import complain
@@ -18,9 +28,9 @@ def until_signal(
 ) -> T | None:
     """Run `work` on an event loop; SIGINT, SIGTERM and SIGHUP cancel it, and None is returned.
 
-    Those that we were started to ignore, as by nohup, stay ignored.
+    Those that we were started to ignore, as by nohup, stay ignored. Ctrl-Z stops the process.
 
-    shown: is entered meanwhile.
+    shown: is entered meanwhile, but while the process is stopped: a shell has the terminal then.
     at_once: what is said when a second one ends the process at once; where that is "", further
         ones change nothing.
     """
@@ -36,8 +46,19 @@ def until_signal(
         heeded = [each for each in (SIGINT, SIGTERM, SIGHUP) if getsignal(each) is not SIG_IGN]
 
         async def guarded() -> T | None:
-            loop = asyncio.get_running_loop()
-            with shown or nullcontext(), CancelScope() as scope:
+            loop, drawing = asyncio.get_running_loop(), ExitStack()
+            with drawing, CancelScope() as scope:
+
+                def draw() -> None:
+                    drawing.enter_context(shown or nullcontext())
+                    if getsignal(SIGTSTP) is not SIG_IGN:
+                        loop.add_signal_handler(SIGTSTP, stop)
+
+                def stop() -> None:
+                    drawing.close()
+                    loop.remove_signal_handler(SIGTSTP)
+                    raise_signal(SIGTSTP)  # returns when the process is continued
+                    draw()
 
                 def heed(number: int) -> None:
                     if scope.cancel_called and at_once:
@@ -47,6 +68,7 @@ def until_signal(
                         raise_signal(number)
                     scope.cancel()
 
+                draw()
                 for each in heeded:
                     loop.add_signal_handler(each, heed, each)
                 try:
@@ -55,6 +77,7 @@ def until_signal(
                     for each in heeded:
                         loop.remove_signal_handler(each)
                         signal(each, SIG_IGN)
+                    loop.remove_signal_handler(SIGTSTP)
             return None
 
         return asyncio.run(guarded())

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -18,10 +19,12 @@ from typing import Any
 import pytest
 
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.places.terminal.osc import QUERY
+from guardkit.places.terminal.osc import OLD_TITLE, QUERY
 
+from .. import terminals
 from .test_cli import GUARDKIT, building, built, guardkit, lines_until, progress_file, started
 
+TITLE = b"\x1b]2;TASK-1 1/5 Player Implementation\x07"
 KNOWS, ANSWER = b"\x1b]7501;?\x07", b"\x1b[?62c"
 OWN = """
 import fcntl, os, sys, termios
@@ -284,3 +287,19 @@ def test_the_next_step_is_told_at_the_end(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.stdout.endswith("\nNext: guardkit log TASK-1 --last\n"), ended.stderr
+
+
+def test_nothing_is_left_on_the_terminal_while_a_watch_is_stopped(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1"), terminals.Terminal(*terminals.SHELL) as terminal:
+        terminal.read_until(terminals.PROMPT)
+        terminal.type(shlex.join(watch(tmp_path, "TASK-1")).encode() + b"\n")
+        shown = terminal.read_until(TITLE)
+        terminal.type(b"\x1a")
+        shown += terminal.read_until(terminals.PROMPT)
+        assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1, "the cursor is back"
+        assert shown.index(OLD_TITLE) < shown.index(b"Stopped")
+        terminal.type(b"fg\n")
+        shown += terminal.read_until(TITLE)
+        terminal.type(b"\x03")
+        shown += terminal.read_until(terminals.PROMPT)
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == shown.count(OLD_TITLE) == 2
