@@ -67,6 +67,15 @@ async def test_what_the_journal_has_is_told_before_the_document(watching: Watchi
     ]
 
 
+async def test_the_next_step_is_told_where_the_journal_has_the_end_first(
+    watching: Watching,
+) -> None:
+    end = replace(working(2), status="failed", error="no")
+    early = look(working(1), "running", event(at(0)), event(working(1)), event(end))
+    assert "Status: FAILED - no" in told(watching, early)
+    assert told(watching, look(end, "failed"), look(end, "failed")) == [NEXT]
+
+
 async def test_what_an_earlier_run_has_done_is_not_told(watching: Watching) -> None:
     past = event(of_run("run-0", working(1)), "run-0")
     assert told(watching, look(at(0), "running", past)) == [BEGUN]
