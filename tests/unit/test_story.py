@@ -112,6 +112,13 @@ def test_the_summary_is_told_once() -> None:
     assert told(at(0), ended, ended) == [*SUMMARY, "Took: 0:00", "Status: COMPLETED"]
 
 
+def test_what_a_turn_was_refused_with_is_not_how_the_build_has_ended() -> None:
+    refused = replace(working(1), decision="feedback", message="no")
+    ended = replace(refused, status="completed")
+    assert told(working(1), refused, ended)[-1] == "Status: COMPLETED"
+    assert ended_line(ended).text == "completed"
+
+
 def test_a_run_that_has_ended_before_it_is_looked_at_is_summed_up() -> None:
     first, *rest = printed(Story(), at(1, status="failed", error="no\nidea"))
     assert first == "[12:34:57] Wave 1/1, TASK-FB-002 (starting) - 0s elapsed"
