@@ -40,7 +40,7 @@ def test_a_build_is_told_as_the_task_asked_for() -> None:
     coach: dict[str, Any] = {"phase": COACH, "tracker": tracker}
 
     def later(seconds: int, how: str = "completed", **changes: Any) -> Snapshot:
-        own = replace(tracker, seq=seconds)
+        own = replace(tracker, seq=seconds, activity_at=START + timedelta(seconds=seconds))
         metrics = Metrics(elapsed_seconds=seconds, **made)
         where = coach | {"tracker": own, "metrics": metrics, "phase_status": how}
         return working(seconds, **where | changes)
@@ -105,6 +105,12 @@ def test_a_cancelled_build_says_so() -> None:
         "Took: 0:00",
         "Status: CANCELLED",
     ]
+
+
+def test_a_message_has_the_time_at_which_it_was_said() -> None:
+    said = working(2, message="writing tests")
+    beat = replace(said, updated_at=said.updated_at + timedelta(minutes=5))
+    assert told(working(1), beat)[-1] == "[12:34:58] writing tests"
 
 
 def test_the_summary_is_told_once() -> None:

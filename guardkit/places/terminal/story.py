@@ -54,7 +54,8 @@ class Story:
         if now.terminal and not (before and before.terminal):
             self._turns.end(now)
             lines += [Line(Kind.SUMMARY), *self._turns.lines(), *_ending(now)]
-        at, label = local(now.updated_at, "%H:%M:%S"), clean(now.task_id) if self.label else ""
+        then = now.tracker.activity_at or now.updated_at  # heartbeats tell nothing new
+        at, label = local(then, "%H:%M:%S"), clean(now.task_id) if self.label else ""
         return [line._replace(at=at, label=label) for line in lines]
 
     def _begin(self, now: Snapshot) -> list[Line]:
