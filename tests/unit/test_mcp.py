@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Snapshot
+from guardkit import Builds, Snapshot
+from guardkit.places.footer import footer as status_line
 from guardkit.places.mcp.asker import VERSIONS
 from guardkit.places.mcp.rpc import Session
 from guardkit.places.mcp.server import McpServer
@@ -187,6 +188,13 @@ def test_builds_are_listed_in_a_line_each_those_that_run_first(
     assert runs == f"running:    {WHERE.format('0s')}"
     assert unreadable.startswith("unreadable: TASK-2 - ")
     assert over.startswith("completed:  Wave 1/1, TASK-0")
+
+
+def test_builds_are_listed_as_people_count(agent: Agent, writer: Writer) -> None:
+    for task_id in ("TASK-10", "TASK-2", "TASK-1"):
+        writer.put(document(task_id, status="completed"))
+    listed = [line.split()[3] for line in lines(agent.use("list_builds"))]
+    assert listed == ["TASK-1", "TASK-2", "TASK-10"]
 
 
 def test_of_very_many_builds_the_first_are_listed(agent: Agent, writer: Writer) -> None:
@@ -528,6 +536,21 @@ async def test_the_footer_shows_the_build_that_needs_a_person_most(
     await clock.advance(61.0)
     [first] = footer(agent)["children"]
     assert "TASK-1" in first["children"][0]
+
+
+def test_the_footer_begins_with_the_same_build_as_the_status_line(
+    agent: Agent, writer: Writer, clock: FakeClock, tmp_path: Path
+) -> None:
+    writer.put_bytes("TASK-1", b"{")
+    for task_id in ("TASK-10", "TASK-9"):
+        writer.hold(task_id)
+        writer.put(writer.own(document(task_id)))
+        writer.let_go(task_id)
+    first, more = footer(agent)["children"]
+    line, *_ = status_line(Builds(tmp_path, clock=clock).look_now(), clock.monotonic(), 200)
+    assert line.startswith("\x1b[31mcrashed\x1b[0m: Wave 1/1, TASK-9 ")
+    assert first["children"][0].startswith("crashed: Wave 1/1, TASK-9 ")
+    assert more == "+2 more"
 
 
 @pytest.mark.parametrize("evil", [b"{", b"[" * 60_000, b'{"task_id": "TASK-1"}', b"\xff"])

@@ -10,7 +10,7 @@ import json
 
 from guardkit.errors import MisuseError, ProgressNotFoundError
 from guardkit.monitor.brief import Brief, look
-from guardkit.places.order import without_parts
+from guardkit.places.order import natural, trouble_first, without_parts
 from guardkit.places.plain import clean, clip
 from guardkit.places.until import UNTIL
 from guardkit.places.words import WELL, is_news, is_over, look_line, status_lines, unknown
@@ -112,7 +112,7 @@ class Tools:
 
     def list_builds(self, _: Json) -> list[str]:
         """Return a line for each build; raises GuardKitError."""
-        looks = sorted(self.look(), key=lambda it: is_over(it.verdict))
+        looks = sorted(self.look(), key=lambda it: (is_over(it.verdict), natural(it.task_id)))
         lines = _some(status_lines(looks, self.clock.monotonic()))
         return lines or [f"no build is known below {self.root}"]
 
@@ -181,10 +181,10 @@ class Footer:
         It has 64 KiB, 256 nodes and a depth of 16 at most.
         """
         looks = self._tools.look()
-        shown = without_parts(look for look in looks if is_news(look, now))
+        shown = trouble_first(without_parts(look for look in looks if is_news(look, now)))
         if not shown:
             return None
-        first = min(shown, key=lambda it: (it.verdict.state in WELL, is_over(it.verdict)))
+        first = shown[0]
         color = "status-progress" if first.verdict.state in WELL else "red"
         text = clip(look_line(first, now), FOOTER_MAX)
         children: list[object] = [{"type": "text", "props": {"color": color}, "children": [text]}]
