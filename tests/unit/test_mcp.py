@@ -17,6 +17,7 @@ from guardkit.places.mcp.rpc import Session
 from guardkit.places.mcp.server import McpServer
 from guardkit.places.mcp.tools import BUILDS_MAX, DATA, FOOTER, LINE_MAX, TOOLS
 from guardkit.places.mcp.watches import CALLS_MAX, STILL
+from guardkit.progress.snapshot import Work
 from guardkit.testing import FakeClock
 
 from ..looks import START, TRACKER, Writer, document
@@ -239,6 +240,22 @@ def test_the_newest_events_of_a_journal_are_told_below_a_heading_a_run(
     assert (told[0], told[4]) == (f"== Run {RUN} ==", f"== Run {LATER} ==")
     assert told[2].endswith("build.ended    failed after 0s - no room")
     assert lines(agent.use("build_log", task_id="TASK-1", limit=1))[0] == f"== Run {LATER} =="
+
+
+def test_a_build_that_goes_on_answers_the_four_questions(agent: Agent, writer: Writer) -> None:
+    writer.hold(run_id=RUN)
+    where: dict[str, Any] = {"turn": 2, "phase": "Player", "phase_status": "in_progress"}
+    writer.append("phase.started", run_of(writer, **where))
+    seen = run_of(writer, seq=2, **where, message="editing a.py", work=Work(done=4, total=9))
+    told = lines(agent.use("build_status", task_id="TASK-1"))
+    assert told[-4:] == [
+        "changed last: 4 of 9, within the last 0s",
+        "does now:     Player - editing a.py",
+        "advances:     4 of 9",
+        "will end:     turn 2 of 5",
+    ]
+    writer.put(replace(seen, status="failed"))
+    assert "will end" not in f"{lines(agent.use('build_status', task_id='TASK-1'))}"
 
 
 @pytest.mark.parametrize("limit", [0, 201, True, "5", None, 1.5])
