@@ -222,7 +222,7 @@ def test_a_build_that_is_not_there_is_told_with_the_nearest_one(
         assert said.startswith("no build of TASK-11 is known below /")
         assert said.endswith("(did you mean TASK-1?)")
         assert "is not a task id" in complaint(agent.use(tool, task_id="../TASK-1"))
-        assert "is not a task id" in complaint(agent.use(tool))
+        assert complaint(agent.use(tool)) == "task_id is missing: list_builds tells which there are"
 
 
 def test_builds_that_cannot_be_listed_are_told_as_an_error(agent: Agent, tmp_path: Path) -> None:

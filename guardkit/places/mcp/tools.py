@@ -92,7 +92,7 @@ TOOLS: tuple[Json, ...] = (
         "watch_build",
         "Watch build",
         "Wait for a build, and be told how it goes; for minutes to hours, instead of sleeping or "
-        "asking again and again. If the answer ends with 'still running', call it again. To stop "
+        "asking again and again. If the answer says 'still running', call it again. To stop "
         "watching never ends the build.",
         until=WHEN,
     ),
@@ -226,8 +226,10 @@ def make_look(task_id: str, case: Case) -> Look:
 
 
 def read_task_id(arguments: Json) -> str:
-    """Return the task that is meant; raises InvalidTaskIdError."""
-    return check_task_id(arguments.get("task_id"))
+    """Return the task that is meant; raises MisuseError."""
+    if "task_id" not in arguments:
+        raise MisuseError("task_id is missing: list_builds tells which there are")
+    return check_task_id(arguments["task_id"])
 
 
 def tell(lines: Iterable[str]) -> Json:
