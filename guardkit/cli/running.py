@@ -50,7 +50,7 @@ def run(*, task_id: str, program: list[str], root: str) -> int:
         running = command.run(task_id, program[0], keeper, wires, writes=writes, root=root)
         ending = asyncio.run(running)
     if not ending.started:
-        complain(f"{program[0]} {ending.failure}")
+        complain(f"{program[0] or repr('')} {ending.failure}")
     if not ending.lost:
         return ending.code
     if not isinstance(ending.lost, BrokenPipeError):  # who reads it has seen enough
