@@ -24,6 +24,7 @@ def until_signal(
     work: Coroutine[Any, Any, T],
     shown: AbstractContextManager[object] | None = None,
     *,
+    heard: str = "",
     at_once: str = "",
 ) -> T | None:
     """Run `work` on an event loop; SIGINT, SIGTERM and SIGHUP cancel it, and None is returned.
@@ -31,6 +32,7 @@ def until_signal(
     Those that we were started to ignore, as by nohup, stay ignored. Ctrl-Z stops the process.
 
     shown: is entered meanwhile, but while the process is stopped: a shell has the terminal then.
+    heard: what is said at the first one, as it may take a while until all has ended.
     at_once: what is said when a second one ends the process at once; where that is "", further
         ones change nothing.
     """
@@ -66,6 +68,8 @@ def until_signal(
                         loop.remove_signal_handler(number)
                         signal(number, SIG_DFL)
                         raise_signal(number)
+                    if heard and not scope.cancel_called:
+                        complain(heard)
                     scope.cancel()
 
                 draw()

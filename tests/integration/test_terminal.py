@@ -174,6 +174,20 @@ def test_a_build_shows_the_tab_of_its_terminal_too(tmp_path: Path) -> None:
     assert str(root) not in told.partition("Summary")[0], "paths are those of the project"
 
 
+def test_ctrl_c_is_acknowledged_while_the_player_goes_on(tmp_path: Path) -> None:
+    root = make_demo(tmp_path)
+    stubborn = "trap '' INT TERM; echo I go on; while :; do sleep 1; done"
+    words = ("autobuild", "task", TASK_ID, "--player", stubborn, "--test", TEST)
+    terminal = Terminal(*GUARDKIT, *words, "--root", str(root))
+    terminal.until(lambda printed: "I go on" in plain(printed))
+    os.kill(terminal.process.pid, signal.SIGINT)
+    said = f"guardkit: {TASK_ID} is being cancelled\n"
+    assert "Status" not in plain(terminal.until(lambda printed: said in plain(printed)))
+    os.kill(terminal.process.pid, signal.SIGINT)
+    assert terminal.end() == 3
+    assert plain(terminal.printed).count(said) == 1
+
+
 def test_several_builds_are_a_table_and_each_end_is_a_line(tmp_path: Path) -> None:
     with building(tmp_path, "TASK-2") as two, building(tmp_path, "TASK-10") as ten:
         terminal = Terminal(*watch(tmp_path), columns=100)
