@@ -19,7 +19,7 @@ from guardkit.places.output import unread
 from guardkit.places.plain import clean
 from guardkit.places.terminal.display import Display
 from guardkit.places.terminal.lines import Kind, Line
-from guardkit.places.terminal.next_step import next_step
+from guardkit.places.terminal.next_step import next_steps
 from guardkit.places.terminal.story import ENDS
 from guardkit.places.words import OVER, is_over, is_past_watching, local, run_of
 
@@ -129,14 +129,13 @@ class Watching:
         return len(self.verdicts) >= max(number, 1) and not self._open
 
     def _next(self, look: Look) -> list[Line]:
-        """Return the line with the next command, once an end; a journal may tell of that before."""
+        """Return the next commands, once for each end; a journal may tell of one before a look."""
         end = look.task_id, run_of(look), look.verdict.state
         is_asked = look.task_id in self._heads or not self._display.has_table
         if not (is_asked and is_over(look.verdict)) or end in self._ends:
             return []
         self._ends.add(end)
-        step = next_step(look)
-        return [Line(Kind.END, step)] if step else []
+        return [Line(Kind.END, step) for step in next_steps(look)]
 
     def _trouble(self, look: Look, before: Verdict | None) -> list[Line]:
         """Return the line that says that a build is in trouble now, or no longer."""
