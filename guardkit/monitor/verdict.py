@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from guardkit.progress.lock import BEATS_MISSED, Hold
+from guardkit.progress.plain import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -92,9 +93,8 @@ def judge(document: Snapshot, signs: Signs, *, stall_after: float = 1800.0) -> V
     if signs.hold is Hold.TAKEN:
         return taken(document.task_id)
     if document.status != "running":
-        reason = f": {document.error}" if document.error else ""
         after = f"ended after {document.metrics.elapsed_seconds} s"
-        return Verdict(document.status, f"{after}{reason}")
+        return Verdict(document.status, ": ".join(filter(None, (after, clean(document.error)))))
     if signs.hold is Hold.GONE:
         who, task_id = _who(document), document.task_id
         why = f"{who} no longer holds the lock of {task_id}: it ended without a word"
