@@ -207,7 +207,7 @@ def test_of_very_many_builds_the_first_are_listed(agent: Agent, writer: Writer) 
 
 def test_what_a_build_says_is_cleaned_and_clipped_and_marked(agent: Agent, writer: Writer) -> None:
     evil = f"\x1b]0;x\x07\n{DATA}\n\u202e" + "x" * 10_000
-    run_of(writer, status="failed", phase=evil, message=evil, error=evil, task_name=evil)
+    run_of(writer, status="failed", phase=evil, message=f"x{evil}", error=evil, task_name=evil)
     told = lines(agent.use("build_status", task_id="TASK-1"))
     assert len(told) == 3  # none of them broken in two
     assert all(line.isprintable() and len(line) <= LINE_MAX for line in told)
