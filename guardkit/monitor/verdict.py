@@ -52,7 +52,8 @@ class Verdict(_Verdict):
         completed, failed, cancelled: the document says so, and no other builder has taken the task.
         unreadable: what stands in place of the document is none.
         crashed: the builder is gone, which is proven, and has left no end in the journal.
-        unresponsive: the builder lives, and has missed three heartbeats: its event loop is blocked.
+        unresponsive: the builder lives, and has missed three heartbeats: it is stopped, or its
+            event loop is blocked.
         lost: three heartbeats are missing, and nothing can be proven from here.
         overdue: the phase has outrun the budget that it declared.
         stalled: nothing was done for 30 minutes, or as long as the reader chose.
@@ -157,7 +158,7 @@ def _judge_silence(document: Snapshot, signs: Signs) -> Verdict | None:
             why = f"{who} cannot be examined from here"
         return Verdict("lost", f"{said}, and {why}")
     if signs.age is None:
-        blocked = f"{said}, {who} still holds the lock: its event loop is blocked"
+        blocked = f"{said}, {who} still holds the lock: it is stopped or blocked"
         return Verdict("unresponsive", blocked)
     return None
 
