@@ -30,7 +30,7 @@ class Terminal:
         self._open: tuple[int, ...] = pty.openpty()
         self._controller, self._terminal = self._open
         self.resize(columns, rows)
-        unset = {"COLUMNS", "LINES", "NO_COLOR"}
+        unset = {"COLUMNS", "LINES", "NO_COLOR", "TERM_PROGRAM", "WT_SESSION", "ConEmuANSI"}
         plain = {name: value for name, value in os.environ.items() if name not in unset}
         self.process = subprocess.Popen(
             ("setsid", "--ctty", *command),

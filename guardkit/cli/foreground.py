@@ -66,7 +66,10 @@ def show(
     sink = display if writer is None else Background(display, root, writer)
     work = _run(run, [sink, *builder.sinks], display)
     at_once = f"{task_id} was ended at once: go on with --resume" if is_feature else ""
-    status = until_signal(work, display.shown, at_once=at_once)
+    heard = f"{task_id} is being cancelled" if display.console.is_interactive else ""
+    if heard and at_once:
+        heard += "; once more ends it at once"
+    status = until_signal(work, display.shown, heard=heard, at_once=at_once)
     if status is None:
         complain(f"{task_id} was cancelled{kept(root, task_id)}")
         return codes.CANCELLED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from guardkit.cli import codes
 from guardkit.cli.streams import complain
 from guardkit.places.output import Output
@@ -45,12 +47,14 @@ def run(*, task_id: str, program: list[str], root: str) -> int:
         import asyncio
 
         from guardkit.orchestrator.run import command
+        from guardkit.places.terminal.osc import CLEAR_BAR, bar_of, knows_bar
 
         writes = {fd: Output(fd).write for fd in (1, 2)}
-        running = command.run(task_id, program[0], keeper, wires, writes=writes, root=root)
+        tab = (bar_of("working"), CLEAR_BAR) if knows_bar(os.environ) else (b"", b"")
+        running = command.run(task_id, program[0], keeper, wires, writes=writes, tab=tab, root=root)
         ending = asyncio.run(running)
     if not ending.started:
-        complain(f"{program[0]} {ending.failure}")
+        complain(f"{program[0] or repr('')} {ending.failure}")
     if not ending.lost:
         return ending.code
     if not isinstance(ending.lost, BrokenPipeError):  # who reads it has seen enough

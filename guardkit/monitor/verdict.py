@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from guardkit.progress.lock import BEATS_MISSED, Hold
+from guardkit.progress.plain import clean
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Verdict(_Verdict):
         completed, failed, cancelled: the document says so, and no other builder has taken the task.
         unreadable: what stands in place of the document is none.
         crashed: the builder is gone, which is proven, and has left no end in the journal.
-        unresponsive: the builder lives, and has missed three heartbeats: its event loop is blocked.
+        unresponsive: the builder lives, and has missed three heartbeats: it is stopped, or its
+            event loop is blocked.
         lost: three heartbeats are missing, and nothing can be proven from here.
         overdue: the phase has outrun the budget that it declared.
         stalled: nothing was done for 30 minutes, or as long as the reader chose.
@@ -92,9 +94,8 @@ def judge(document: Snapshot, signs: Signs, *, stall_after: float = 1800.0) -> V
     if signs.hold is Hold.TAKEN:
         return taken(document.task_id)
     if document.status != "running":
-        reason = f": {document.error}" if document.error else ""
         after = f"ended after {document.metrics.elapsed_seconds} s"
-        return Verdict(document.status, f"{after}{reason}")
+        return Verdict(document.status, ": ".join(filter(None, (after, clean(document.error)))))
     if signs.hold is Hold.GONE:
         who, task_id = _who(document), document.task_id
         why = f"{who} no longer holds the lock of {task_id}: it ended without a word"
@@ -158,7 +159,7 @@ def _judge_silence(document: Snapshot, signs: Signs) -> Verdict | None:
             why = f"{who} cannot be examined from here"
         return Verdict("lost", f"{said}, and {why}")
     if signs.age is None:
-        blocked = f"{said}, {who} still holds the lock: its event loop is blocked"
+        blocked = f"{said}, {who} still holds the lock: it is stopped or blocked"
         return Verdict("unresponsive", blocked)
     return None
 

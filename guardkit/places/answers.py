@@ -135,9 +135,14 @@ def _budget(snapshot: Snapshot, since: float) -> str:
 
 
 def spent_in_phase(snapshot: Snapshot, since: float = 0.0) -> float | None:
-    """Return for how many seconds the phase has been shown, None where nothing says so."""
-    began = snapshot.tracker.phase_started_at
-    return max(0.0, (snapshot.updated_at - began).total_seconds()) + since if began else None
+    """Return for how many seconds the phase has been shown, None where nothing says so.
+
+    Instants are whole seconds, so that two of them may be a second too far from each other.
+    """
+    if not (began := snapshot.tracker.phase_started_at):
+        return None
+    spent = max(0.0, (snapshot.updated_at - began).total_seconds())
+    return min(spent, snapshot.metrics.elapsed_seconds) + since
 
 
 def _ago(snapshot: Snapshot, then: Snapshot, since: float) -> str:

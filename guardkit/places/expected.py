@@ -71,7 +71,8 @@ def expect(
 
     snapshot: of a build that has not ended.
     events: of its journal. Its own earlier runs are the ground if there are enough of them,
-    others: else with those of other tasks.
+    others: else with those of other tasks. Builds without turns, such as those of any command, have
+        nothing in common that a time could be told from.
     since: seconds for which the build has gone on since its snapshot.
     """
     own = runs(events)
@@ -82,7 +83,9 @@ def expect(
     now = max(current.times[-1], current.time_of(snapshot)) + since
     earlier = [_past(run) for run in own if run is not current and _is_ground(run)]
     found = _expect(current, now, earlier)
-    return found or _expect(current, now, [*earlier, *others])
+    if found or not (snapshot.turn or current.is_feature):
+        return found
+    return _expect(current, now, [*earlier, *others])
 
 
 def words(expected: Expected) -> str:

@@ -143,5 +143,5 @@ def _run(command: tuple[str, ...], given: str = "") -> None:
                 os.killpg(process.pid, signal.SIGKILL)
             raise OSError(f"the command has taken {PATIENCE:g} s, and was ended") from error
         if process.returncode:
-            why = clip(clean(said), BODY_MAX)
-            raise OSError(f"the command exited with {process.returncode}: {why}")
+            why = f": {clip(clean(said), BODY_MAX)}" if clean(said) else ""
+            raise OSError(f"the command exited with {process.returncode}{why}")

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-ESCAPES = r"(?s)\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?"
+from guardkit.progress.plain import clean
 
-
-def clean(text: str | None) -> str:
-    """Return `text` on one line, without escape sequences, controls and bidirectional marks."""
-    text = text or ""
-    if not text.isprintable():
-        import re  # which takes long, for a status line
-
-        plain = re.sub(ESCAPES, "", text)
-        text = "".join(c for c in plain if c.isprintable() or c.isspace())
-    return " ".join(text.split())
+__all__ = ["clean", "clip", "printable"]
 
 
 def printable(text: str) -> str:

@@ -19,7 +19,7 @@ from guardkit.places.output import unread
 from guardkit.places.plain import clean
 from guardkit.places.terminal.display import Display
 from guardkit.places.terminal.lines import Kind, Line
-from guardkit.places.terminal.next_step import next_step
+from guardkit.places.terminal.next_step import next_steps
 from guardkit.places.terminal.story import ENDS
 from guardkit.places.words import OVER, is_over, is_past_watching, local, run_of
 
@@ -89,6 +89,7 @@ class Watching:
         self.verdicts: dict[str, Verdict] = {}
         self._display, self._heads = display, frozenset(heads)
         self._open = set[str]()  # which of them go on
+        self._ends = set[tuple[str, str | None, str]]()  # after which a next command was told
         self._past = {(each.task_id, run_of(each)) for each in past if is_over(each.verdict)}
 
     def concerns(self, look: Look) -> bool:
@@ -121,15 +122,20 @@ class Watching:
         else:
             display.show(task_id, None, verdict)
         lines += self._trouble(look, before)
-        is_asked = task_id in self._heads or not display.has_table
-        if lines and is_over(verdict) and is_asked:
-            step = next_step(look)
-            lines += [Line(Kind.END, step)] if step else []
-        return lines
+        return [*lines, *self._next(look)]
 
     def is_over(self, number: int) -> bool:
         """Return whether so many builds at least have been told of, and all of them are over."""
         return len(self.verdicts) >= max(number, 1) and not self._open
+
+    def _next(self, look: Look) -> list[Line]:
+        """Return the next commands, once for each end; a journal may tell of one before a look."""
+        end = look.task_id, run_of(look), look.verdict.state
+        is_asked = look.task_id in self._heads or not self._display.has_table
+        if not (is_asked and is_over(look.verdict)) or end in self._ends:
+            return []
+        self._ends.add(end)
+        return [Line(Kind.END, step) for step in next_steps(look)]
 
     def _trouble(self, look: Look, before: Verdict | None) -> list[Line]:
         """Return the line that says that a build is in trouble now, or no longer."""

@@ -105,9 +105,11 @@ def counts(snapshot: Snapshot) -> list[str]:
 
 
 def work(snapshot: Snapshot) -> list[str]:
-    """Return how far the phase that is shown has come, such as `4,200 of 11,800 rows`."""
+    """Return how far the phase that is shown has come: `4,200 of 11,800 rows`, or `45%`."""
     if not (found := snapshot.work):
         return []
+    if (found.total, found.unit) == (100, "%"):
+        return [f"{found.done:,}%"]
     of = "" if found.total is None else f" of {found.total:,}"
     return [f"{found.done:,}{of} {clean(found.unit)}".rstrip()]
 

@@ -143,7 +143,11 @@ def test_the_exit_code_is_that_of_the_command(
 
 @pytest.mark.parametrize(
     ("program", "why"),
-    [("no-such-program", "No such file or directory"), ("/", "Permission denied")],
+    [
+        ("no-such-program", "No such file or directory"),
+        ("", "No such file or directory"),
+        ("/", "Permission denied"),
+    ],
 )
 def test_what_cannot_be_started_ends_with_125(
     tmp_path: Path, words: Callable[..., tuple[str, ...]], program: str, why: str
@@ -151,7 +155,7 @@ def test_what_cannot_be_started_ends_with_125(
     ended = ran(*words(program))
     told = f"could not be started: {why}"
     assert (ended.returncode, ended.stdout) == (125, b"")
-    assert ended.stderr.decode() == f"guardkit: {program} {told}\n"
+    assert ended.stderr.decode() == f"guardkit: {program or repr('')} {told}\n"
     assert (snapshot(tmp_path).status, snapshot(tmp_path).error) == ("failed", told)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import read_progress
+from guardkit.places.terminal.osc import CLEAR_BAR, bar_of
 
 from ..terminals import PROMPT, SHELL, Terminal
 from .test_run import HUNG_UP_ON, python, until, words  # noqa: F401
@@ -114,6 +115,26 @@ def on_a_terminal(*command: str) -> bytes:
 def test_what_is_shown_is_what_is_shown_without_us(words: Words, program: str) -> None:  # noqa: F811
     command = python(program)
     assert on_a_terminal(*words(*command)) == on_a_terminal(*command)
+
+
+def test_a_terminal_that_draws_progress_is_sent_it(words: Words) -> None:  # noqa: F811
+    with Terminal(*words("echo", "hello"), env={"TERM_PROGRAM": "WezTerm"}) as terminal:
+        shown = terminal.read_to_end()
+    assert shown == bar_of("working") + b"hello\r\n" + CLEAR_BAR
+
+
+def test_no_progress_is_left_while_a_command_is_stopped(tmp_path: Path, waiting: str) -> None:
+    command = (sys.executable, "-m", "guardkit.cli.main", "run", "nightly", "--root", f"{tmp_path}")
+    with Terminal(*SHELL, env={"TERM_PROGRAM": "WezTerm"}) as shell:
+        shell.read_until(PROMPT)
+        shell.type(f"{shlex.join(command)} -- {waiting}\n".encode())
+        assert bar_of("working") in shell.read_until(b"begun")
+        shell.type(b"\x1a")
+        assert CLEAR_BAR in shell.read_until(PROMPT)
+        shell.type(b"fg\n")
+        shell.read_until(bar_of("working"))
+        shell.type(b"\x03")
+        assert CLEAR_BAR in shell.read_until(PROMPT)
 
 
 def test_a_large_output_is_shown_whole(words: Words, pytestconfig: pytest.Config) -> None:  # noqa: F811

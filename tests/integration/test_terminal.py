@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -18,10 +19,12 @@ from typing import Any
 import pytest
 
 from guardkit.orchestrator.demo import TASK_ID, TEST, make_demo, player
-from guardkit.places.terminal.osc import QUERY
+from guardkit.places.terminal.osc import OLD_TITLE, QUERY
 
+from .. import terminals
 from .test_cli import GUARDKIT, building, built, guardkit, lines_until, progress_file, started
 
+TITLE = b"\x1b]2;TASK-1 1/5 Player Implementation\x07"
 KNOWS, ANSWER = b"\x1b]7501;?\x07", b"\x1b[?62c"
 OWN = """
 import fcntl, os, sys, termios
@@ -171,6 +174,20 @@ def test_a_build_shows_the_tab_of_its_terminal_too(tmp_path: Path) -> None:
     assert str(root) not in told.partition("Summary")[0], "paths are those of the project"
 
 
+def test_ctrl_c_is_acknowledged_while_the_player_goes_on(tmp_path: Path) -> None:
+    root = make_demo(tmp_path)
+    stubborn = "trap '' INT TERM; echo I go on; while :; do sleep 1; done"
+    words = ("autobuild", "task", TASK_ID, "--player", stubborn, "--test", TEST)
+    terminal = Terminal(*GUARDKIT, *words, "--root", str(root))
+    terminal.until(lambda printed: "I go on" in plain(printed))
+    os.kill(terminal.process.pid, signal.SIGINT)
+    said = f"guardkit: {TASK_ID} is being cancelled\n"
+    assert "Status" not in plain(terminal.until(lambda printed: said in plain(printed)))
+    os.kill(terminal.process.pid, signal.SIGINT)
+    assert terminal.end() == 3
+    assert plain(terminal.printed).count(said) == 1
+
+
 def test_several_builds_are_a_table_and_each_end_is_a_line(tmp_path: Path) -> None:
     with building(tmp_path, "TASK-2") as two, building(tmp_path, "TASK-10") as ten:
         terminal = Terminal(*watch(tmp_path), columns=100)
@@ -284,3 +301,19 @@ def test_the_next_step_is_told_at_the_end(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.stdout.endswith("\nNext: guardkit log TASK-1 --last\n"), ended.stderr
+
+
+def test_nothing_is_left_on_the_terminal_while_a_watch_is_stopped(tmp_path: Path) -> None:
+    with building(tmp_path, "TASK-1"), terminals.Terminal(*terminals.SHELL) as terminal:
+        terminal.read_until(terminals.PROMPT)
+        terminal.type(shlex.join(watch(tmp_path, "TASK-1")).encode() + b"\n")
+        shown = terminal.read_until(TITLE)
+        terminal.type(b"\x1a")
+        shown += terminal.read_until(terminals.PROMPT)
+        assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1, "the cursor is back"
+        assert shown.index(OLD_TITLE) < shown.index(b"Stopped")
+        terminal.type(b"fg\n")
+        shown += terminal.read_until(TITLE)
+        terminal.type(b"\x03")
+        shown += terminal.read_until(terminals.PROMPT)
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == shown.count(OLD_TITLE) == 2

@@ -13,6 +13,7 @@ from guardkit.places.answers import (
     answers,
     changed_last,
     does_now,
+    spent_in_phase,
     will_end,
 )
 from guardkit.progress.snapshot import Metrics, Tasks, Work
@@ -99,6 +100,12 @@ def test_the_phase_is_told_with_its_time_and_its_message() -> None:
     now = at(67, began=2, message="running\nthe tests")
     assert does_now(now, [BEGUN, PHASE]) == f"{PLAYER} for 1m 5s - running the tests"
     assert does_now(now, [BEGUN, PHASE], 5.0) == f"{PLAYER} for 1m 10s - running the tests"
+
+
+def test_a_phase_lasts_no_longer_than_its_build_whatever_seconds_are_rounded() -> None:
+    now = replace(at(67, began=0), metrics=Metrics(elapsed_seconds=66))
+    assert spent_in_phase(now) == 66
+    assert spent_in_phase(now, 5.5) == 71.5
 
 
 def test_a_message_from_before_the_phase_is_not_what_it_does_now() -> None:

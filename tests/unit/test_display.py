@@ -252,4 +252,4 @@ async def test_an_output_without_unicode_gets_ascii(
         display = Display(file.fileno(), clock=clock)
         await display.write(working(1))
         await display.write(working(2, phase_status="failed", error="no idea"))
-    assert "] [FAIL] Player Implementation  no idea  0:02\n" in path.read_text("ascii")
+    assert "] [FAIL] Player Implementation  no idea  0:00\n" in path.read_text("ascii")

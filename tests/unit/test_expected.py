@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guardkit.places.expected import LEAST, Expected, expect, learn, predict, words
 
@@ -111,6 +112,15 @@ def test_builds_of_other_tasks_count_where_its_own_are_too_few() -> None:
     found = expected([ONE] * 6, 10.0, own=False)
     assert found
     assert found.builds == 6
+
+
+def test_builds_of_other_tasks_tell_nothing_of_a_build_without_turns() -> None:
+    journals = [Simulated(f"p{n}", [_turn(100, 20)]).events for n in range(6)]
+    events, seen = Simulated("now", [_turn(100, 20)]).at(10.0)
+    alone = replace(seen, turn=0)
+    assert expect(seen, events, learn(journals))
+    assert expect(alone, events, learn(journals)) is None
+    assert expect(alone, [*(event for journal in journals for event in journal), *events])
 
 
 def test_only_builds_that_came_as_far_count() -> None:

@@ -52,6 +52,15 @@ def test_a_text_without_room_goes_on_below_its_title() -> None:
     assert max(map(len, rest)) <= 80
 
 
+def test_no_word_of_a_title_or_an_end_is_broken() -> None:
+    name = Line(Kind.NAME, "Implement text output fallback", title="TASK-1")
+    assert shown(name, 30) == ["TASK-1  Implement text output", "fallback"]
+    end = Line(Kind.END, "Status: FAILED - no space left on device", "failed")
+    assert shown(end, 30) == ["Status: FAILED - no space left", "on device"]
+    step = "Merge: git merge autobuild/TASK-FB-002"
+    assert shown(Line(Kind.END, step), 30) == [step], "it can be copied"
+
+
 def test_a_path_without_room_is_broken_and_whole() -> None:
     path = "/".join(["folder"] * 30)
     assert "".join(shown(PHASE._replace(text=path))[1:]).replace(" ", "") == path

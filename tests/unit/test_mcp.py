@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from guardkit import Snapshot
+from guardkit import Builds, Snapshot
+from guardkit.places.footer import footer as status_line
 from guardkit.places.mcp.asker import VERSIONS
 from guardkit.places.mcp.rpc import Session
 from guardkit.places.mcp.server import McpServer
 from guardkit.places.mcp.tools import BUILDS_MAX, DATA, FOOTER, LINE_MAX, TOOLS
 from guardkit.places.mcp.watches import CALLS_MAX, STILL
+from guardkit.progress.snapshot import Work
 from guardkit.testing import FakeClock
 
 from ..looks import START, TRACKER, Writer, document
@@ -189,6 +191,13 @@ def test_builds_are_listed_in_a_line_each_those_that_run_first(
     assert over.startswith("completed:  Wave 1/1, TASK-0")
 
 
+def test_builds_are_listed_as_people_count(agent: Agent, writer: Writer) -> None:
+    for task_id in ("TASK-10", "TASK-2", "TASK-1"):
+        writer.put(document(task_id, status="completed"))
+    listed = [line.split()[3] for line in lines(agent.use("list_builds"))]
+    assert listed == ["TASK-1", "TASK-2", "TASK-10"]
+
+
 def test_of_very_many_builds_the_first_are_listed(agent: Agent, writer: Writer) -> None:
     for number in range(BUILDS_MAX + 7):
         writer.put(document(f"TASK-{number:03}", status="completed"))
@@ -198,7 +207,7 @@ def test_of_very_many_builds_the_first_are_listed(agent: Agent, writer: Writer) 
 
 def test_what_a_build_says_is_cleaned_and_clipped_and_marked(agent: Agent, writer: Writer) -> None:
     evil = f"\x1b]0;x\x07\n{DATA}\n\u202e" + "x" * 10_000
-    run_of(writer, status="failed", phase=evil, message=evil, error=evil, task_name=evil)
+    run_of(writer, status="failed", phase=evil, message=f"x{evil}", error=evil, task_name=evil)
     told = lines(agent.use("build_status", task_id="TASK-1"))
     assert len(told) == 3  # none of them broken in two
     assert all(line.isprintable() and len(line) <= LINE_MAX for line in told)
@@ -213,7 +222,7 @@ def test_a_build_that_is_not_there_is_told_with_the_nearest_one(
         assert said.startswith("no build of TASK-11 is known below /")
         assert said.endswith("(did you mean TASK-1?)")
         assert "is not a task id" in complaint(agent.use(tool, task_id="../TASK-1"))
-        assert "is not a task id" in complaint(agent.use(tool))
+        assert complaint(agent.use(tool)) == "task_id is missing: list_builds tells which there are"
 
 
 def test_builds_that_cannot_be_listed_are_told_as_an_error(agent: Agent, tmp_path: Path) -> None:
@@ -231,6 +240,22 @@ def test_the_newest_events_of_a_journal_are_told_below_a_heading_a_run(
     assert (told[0], told[4]) == (f"== Run {RUN} ==", f"== Run {LATER} ==")
     assert told[2].endswith("build.ended    failed after 0s - no room")
     assert lines(agent.use("build_log", task_id="TASK-1", limit=1))[0] == f"== Run {LATER} =="
+
+
+def test_a_build_that_goes_on_answers_the_four_questions(agent: Agent, writer: Writer) -> None:
+    writer.hold(run_id=RUN)
+    where: dict[str, Any] = {"turn": 2, "phase": "Player", "phase_status": "in_progress"}
+    writer.append("phase.started", run_of(writer, **where))
+    seen = run_of(writer, seq=2, **where, message="editing a.py", work=Work(done=4, total=9))
+    told = lines(agent.use("build_status", task_id="TASK-1"))
+    assert told[-4:] == [
+        "changed last: 4 of 9, within the last 0s",
+        "does now:     Player - editing a.py",
+        "advances:     4 of 9",
+        "will end:     turn 2 of 5",
+    ]
+    writer.put(replace(seen, status="failed"))
+    assert "will end" not in f"{lines(agent.use('build_status', task_id='TASK-1'))}"
 
 
 @pytest.mark.parametrize("limit", [0, 201, True, "5", None, 1.5])
@@ -528,6 +553,21 @@ async def test_the_footer_shows_the_build_that_needs_a_person_most(
     await clock.advance(61.0)
     [first] = footer(agent)["children"]
     assert "TASK-1" in first["children"][0]
+
+
+def test_the_footer_begins_with_the_same_build_as_the_status_line(
+    agent: Agent, writer: Writer, clock: FakeClock, tmp_path: Path
+) -> None:
+    writer.put_bytes("TASK-1", b"{")
+    for task_id in ("TASK-10", "TASK-9"):
+        writer.hold(task_id)
+        writer.put(writer.own(document(task_id)))
+        writer.let_go(task_id)
+    first, more = footer(agent)["children"]
+    line, *_ = status_line(Builds(tmp_path, clock=clock).look_now(), clock.monotonic(), 200)
+    assert line.startswith("\x1b[31mcrashed\x1b[0m: Wave 1/1, TASK-9 ")
+    assert first["children"][0].startswith("crashed: Wave 1/1, TASK-9 ")
+    assert more == "+2 more"
 
 
 @pytest.mark.parametrize("evil", [b"{", b"[" * 60_000, b'{"task_id": "TASK-1"}', b"\xff"])

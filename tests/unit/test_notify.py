@@ -84,15 +84,22 @@ async def test_a_command_has_the_look_as_json_on_one_line(tmp_path: Path) -> Non
     assert second["verdict"]["state"] == "completed"
 
 
-async def test_a_command_that_fails_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    bell = Bell(by_command("echo no network >&2; exit 7"))
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        pytest.param("echo no network >&2; exit 7", "7: no network", id="it says why"),
+        pytest.param("exit 7", "7", id="it says nothing"),
+    ],
+)
+async def test_a_command_that_fails_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, command: str, why: str
+) -> None:
+    bell = Bell(by_command(command))
     for state in ("stalled", "failed"):
         bell.hear(look(state))
     with caplog.at_level(logging.WARNING):
         await bell.finish()
-    assert caplog.messages == [
-        "nobody was told of TASK-FB-002: the command exited with 7: no network"
-    ]
+    assert caplog.messages == [f"nobody was told of TASK-FB-002: the command exited with {why}"]
 
 
 @pytest.fixture

@@ -63,13 +63,6 @@ def test_all_is_cleared_once() -> None:
     assert take() == END + b"\x1b]7501;state=clear\x07\x1b]9;4;0\x07"
 
 
-def test_who_has_no_title_leaves_it_alone() -> None:
-    it, take = tab(has_title=False, has_bar=True)
-    it.show("working", "TASK-1")
-    it.clear()
-    assert take() == b"\x1b]9;4;3\x07\x1b]9;4;0\x07"
-
-
 def test_a_text_of_a_build_ends_no_sequence_and_is_not_too_long() -> None:
     assert (
         title_of("a\x07b\x1b]0;x\x1b\\" + "c" * 99) == b"\x1b]2;ab" + b"c" * 77 + "…\x07".encode()

@@ -40,7 +40,7 @@ def test_a_build_is_told_as_the_task_asked_for() -> None:
     coach: dict[str, Any] = {"phase": COACH, "tracker": tracker}
 
     def later(seconds: int, how: str = "completed", **changes: Any) -> Snapshot:
-        own = replace(tracker, seq=seconds)
+        own = replace(tracker, seq=seconds, activity_at=START + timedelta(seconds=seconds))
         metrics = Metrics(elapsed_seconds=seconds, **made)
         where = coach | {"tracker": own, "metrics": metrics, "phase_status": how}
         return working(seconds, **where | changes)
@@ -85,7 +85,7 @@ def test_a_phase_that_fails_says_why() -> None:
     )
     assert lines == [
         "[12:34:57] Setup starting...",
-        "[12:34:58] ✗ Setup  disk full  0:02",
+        "[12:34:58] ✗ Setup  disk full  0:00",
         *SUMMARY,
         "Took: 0:00",
         "Status: FAILED - disk full",
@@ -99,7 +99,7 @@ def test_a_cancelled_build_says_so() -> None:
         working(2, decision="feedback", phase_status="cancelled", status="cancelled"),
     )
     assert lines[-6:] == [
-        "[12:34:58] ⊘ Player Implementation  0:02",
+        "[12:34:58] ⊘ Player Implementation  0:00",
         *SUMMARY,
         "Turn 1  ⊘  0:00",
         "Took: 0:00",
@@ -107,9 +107,22 @@ def test_a_cancelled_build_says_so() -> None:
     ]
 
 
+def test_a_message_has_the_time_at_which_it_was_said() -> None:
+    said = working(2, message="writing tests")
+    beat = replace(said, updated_at=said.updated_at + timedelta(minutes=5))
+    assert told(working(1), beat)[-1] == "[12:34:58] writing tests"
+
+
 def test_the_summary_is_told_once() -> None:
     ended = at(1, status="completed")
     assert told(at(0), ended, ended) == [*SUMMARY, "Took: 0:00", "Status: COMPLETED"]
+
+
+def test_what_a_turn_was_refused_with_is_not_how_the_build_has_ended() -> None:
+    refused = replace(working(1), decision="feedback", message="no")
+    ended = replace(refused, status="completed")
+    assert told(working(1), refused, ended)[-1] == "Status: COMPLETED"
+    assert ended_line(ended).text == "completed"
 
 
 def test_a_run_that_has_ended_before_it_is_looked_at_is_summed_up() -> None:
@@ -128,7 +141,7 @@ def test_why_a_turn_was_decided_is_told_where_its_phase_has_told_only_counts() -
         working(3, decision="feedback", **ended),
     )
     assert lines[-2:] == [
-        "[12:34:58] ✗ Coach Validation  1 of 3 tests passing  0:02",
+        "[12:34:58] ✗ Coach Validation  1 of 3 tests passing  0:00",
         "[12:34:59] feedback: 2 tests failed",
     ]
 
@@ -184,12 +197,12 @@ def test_a_phase_that_was_under_way_at_the_first_look_does_not_begin_after_the_i
 
 def test_a_phase_that_says_nothing_new_ends_with_its_name() -> None:
     lines = told(at(0), working(1), working(2, phase_status="completed"))
-    assert lines[-1] == "[12:34:58] ✓ Player Implementation  0:02"
+    assert lines[-1] == "[12:34:58] ✓ Player Implementation  0:00"
 
 
 def test_a_message_is_told_when_a_phase_has_nothing_to_count() -> None:
     lines = told(at(0), working(1), working(2, phase_status="completed", message="all good"))
-    assert lines[-1] == "[12:34:58] ✓ Player Implementation  all good  0:02"
+    assert lines[-1] == "[12:34:58] ✓ Player Implementation  all good  0:00"
 
 
 def test_an_older_snapshot_gives_nothing() -> None:
@@ -260,7 +273,7 @@ def test_the_summary_says_what_became_of_tasks_and_what_agents_used() -> None:
 def test_a_phase_ends_with_the_work_that_it_has_done() -> None:
     ended = working(2, phase_status="completed", work=Work(11800, 11800, "rows"))
     lines = told(at(0), working(1), ended)
-    assert lines[-1] == "[12:34:58] ✓ Player Implementation  11,800 of 11,800 rows  0:02"
+    assert lines[-1] == "[12:34:58] ✓ Player Implementation  11,800 of 11,800 rows  0:00"
 
 
 def test_a_late_heartbeat_after_the_end_gives_nothing() -> None:

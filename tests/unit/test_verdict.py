@@ -130,6 +130,12 @@ def test_a_negative_heartbeat_is_none() -> None:
             id="failed",
         ),
         pytest.param(
+            document(status="failed", error="E  \x1b[31massert\x1b[0m 2\n== 1"),
+            Signs(UNKNOWN),
+            "ended after 10000 s: E assert 2 == 1",
+            id="failed, in the colours and the words of a log",
+        ),
+        pytest.param(
             document(status="completed"),
             Signs(TAKEN),
             "another process has taken TASK-1 and has not written yet",
@@ -145,14 +151,14 @@ def test_a_negative_heartbeat_is_none() -> None:
             document(),
             Signs(LIVES, 20.9),
             "no heartbeat for 20 s (every 5 s is due), process 7 on box still holds the lock: "
-            "its event loop is blocked",
+            "it is stopped or blocked",
             id="unresponsive",
         ),
         pytest.param(
             BRISK,
             Signs(LIVES, 0.42),
             "no heartbeat for 0.4 s (every 0.1 s is due), process 7 on box still holds the lock: "
-            "its event loop is blocked",
+            "it is stopped or blocked",
             id="unresponsive, short heartbeat",
         ),
         pytest.param(

@@ -67,6 +67,26 @@ async def test_what_the_journal_has_is_told_before_the_document(watching: Watchi
     ]
 
 
+async def test_the_next_step_is_told_where_the_journal_has_the_end_first(
+    watching: Watching,
+) -> None:
+    end = replace(working(2), status="failed", error="no")
+    early = look(working(1), "running", event(at(0)), event(working(1)), event(end))
+    assert "Status: FAILED - no" in told(watching, early)
+    assert told(watching, look(end, "failed"), look(end, "failed")) == [NEXT]
+
+
+async def test_a_watch_ends_with_the_commands_that_the_builder_ends_with(
+    watching: Watching, tmp_path: Path
+) -> None:
+    (tmp_path / ".guardkit/worktrees/TASK-FB-002").mkdir(parents=True)
+    seen = look(working(2, status="completed", decision="approved"), "completed")
+    assert told(watching, replace(seen, where=str(tmp_path)))[-2:] == [
+        f"Review: git -C {tmp_path} diff HEAD...autobuild/TASK-FB-002",
+        f"Merge: git -C {tmp_path} merge autobuild/TASK-FB-002",
+    ]
+
+
 async def test_what_an_earlier_run_has_done_is_not_told(watching: Watching) -> None:
     past = event(of_run("run-0", working(1)), "run-0")
     assert told(watching, look(at(0), "running", past)) == [BEGUN]

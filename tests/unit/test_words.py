@@ -208,6 +208,7 @@ def test_lines_stay_as_they_are_but_for_what_a_terminal_obeys() -> None:
         pytest.param(Work(4200, 11800, "rows"), ["4,200 of 11,800 rows"], id="with a total"),
         pytest.param(Work(4200, None, "rows"), ["4,200 rows"], id="without a total"),
         pytest.param(Work(7, 9), ["7 of 9"], id="without a unit"),
+        pytest.param(Work(45, 100, "%"), ["45%"], id="a percentage"),
         pytest.param(Work(0, None, "\x1b[2Jro\nws"), ["0 ro ws"], id="a hostile unit"),
     ],
 )

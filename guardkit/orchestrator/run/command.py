@@ -44,6 +44,7 @@ async def run(
     wires: Wires,
     *,
     writes: Mapping[int, Write],
+    tab: tuple[bytes, bytes],
     root: str,
 ) -> Ending:
     """Run a command to its end, as a build of one phase.
@@ -52,11 +53,13 @@ async def run(
     program: the first word of the command, which the phase is named after.
     keeper, wires: what starts the command, and what its streams are.
     writes: by descriptor, 1 and 2, what writes all that it is given.
+    tab: what the terminal is sent, if it is one, when the command begins to work there, and when it
+        no longer does.
     root: the folder below which the files of the build are.
 
     Raises MisuseError, and BuildAlreadyRunningError, before the command is started.
     """
-    name, job = PurePath(program).name or "Run", Job(wires)
+    name, job = PurePath(program).name or "Run", Job(wires, tab)
     with job.connected():
         async with track_build(task_id, task_name=name, turn_max=1, root=root) as build:
             async with build.phase(name) as phase:

@@ -20,13 +20,15 @@ ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # for the terminal
 class Job:
     """The process group of a command, and the terminal that it works on; made on the event loop.
 
+    wires: the streams of the command.
+    tab: what its terminal is sent when it begins to work there, and when it no longer does.
     enough: set when somebody wants an end, and the command has ended.
     """
 
-    def __init__(self, wires: Wires) -> None:
+    def __init__(self, wires: Wires, tab: tuple[bytes, bytes]) -> None:
         self.enough = asyncio.Event()
         self._wires = wires
-        self._terminal = terminal_for(wires)
+        self._terminal = terminal_for(wires, tab)
         self._group = 0  # 0: it has not started, or has ended
         self._early: list[int] | None = []  # signals that have come before; None: it has started
         self._sent = set[int]()

@@ -5,6 +5,7 @@ Ctrl-Z stop nothing, as no shell could continue what has stopped.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import select
@@ -139,6 +140,8 @@ def _become(
         os.execvp(command[0], command)  # noqa: S606 - a command is what was asked for
     except OSError as error:
         _tell(line, Kind.REFUSED, error.errno or 0)
+    except ValueError:  # the name is empty
+        _tell(line, Kind.REFUSED, errno.ENOENT)
     finally:
         os._exit(UNSTARTED)
 

@@ -39,11 +39,13 @@ class Raw:
 
     source: a descriptor of the terminal.
     target: our end of the command's own terminal; does not block.
+    tab: what the terminal is sent when it is held, and when it is given back.
     """
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, source: int, target: int, tab: tuple[bytes, bytes]) -> None:
         self._fd = _open_again(source)
         self._target = target
+        self._begin, self._end = tab
         self._keyboard = Keyboard(self._fd, target)
         self._before: list[Any] = []  # its attributes
         self._changes = _have_changed(target, 0)  # what the command's terminal does when it is held
@@ -60,6 +62,7 @@ class Raw:
                 if not self.held:
                     self._before = termios.tcgetattr(self._fd)
                     _have_changed(self._target, self._changes)
+                    self._send(self._begin)
                 tty.setraw(self._fd, termios.TCSANOW)
                 self._keyboard.start()
         return self.held
@@ -71,8 +74,13 @@ class Raw:
             self._changes = _have_changed(self._target, 0)
         before, self._before = self._before, []
         if before and _is_ours(self._fd):
+            self._send(self._end)
             with suppress(termios.error):
                 termios.tcsetattr(self._fd, termios.TCSANOW, before)
+
+    def _send(self, sequence: bytes) -> None:
+        with suppress(OSError):  # it is gone, or takes nothing now
+            os.write(self._fd, sequence)
 
 
 class Lent:
@@ -159,11 +167,11 @@ class Keyboard:
             loop.add_reader(self._source, self._read)
 
 
-def terminal_for(wires: Wires) -> Terminal:
-    """Return the user's terminal, for a command with these streams."""
+def terminal_for(wires: Wires, tab: tuple[bytes, bytes]) -> Terminal:
+    """Return the user's terminal, for a command with these streams; tab: as for `Raw`."""
     if wires.terminal is None:
         return Lent()
-    return Raw(0 if os.isatty(0) else 1, wires.out.ours)
+    return Raw(0 if os.isatty(0) else 1, wires.out.ours, tab)
 
 
 def _is_ours(fd: int) -> bool:

@@ -7,13 +7,14 @@ says is data: it is cleaned, clipped and marked as such, and no name of a tool h
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
-from guardkit.errors import MisuseError, ProgressNotFoundError
+from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError
 from guardkit.monitor.brief import Brief, look
-from guardkit.places.order import without_parts
+from guardkit.places.order import natural, trouble_first, without_parts
 from guardkit.places.plain import clean, clip
 from guardkit.places.until import UNTIL
-from guardkit.places.words import WELL, is_news, is_over, look_line, status_lines, unknown
+from guardkit.places.words import WELL, age, is_news, is_over, look_line, status_lines, unknown
 from guardkit.progress.paths import check_task_id
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from guardkit.monitor.look import Look
     from guardkit.monitor.verdict import Case
     from guardkit.places.mcp.rpc import Json
+    from guardkit.progress.snapshot import Event
 
 FOOTER = "ui://guardkit/footer"
 BUILDS_MAX = 100  # that are listed
@@ -77,7 +79,8 @@ TOOLS: tuple[Json, ...] = (
         "build_status",
         "Build status",
         "Look at one build: turn, phase, verdict with evidence, tests, files and latest message; "
-        "of a feature, each of its tasks, those in trouble first.",
+        "while it runs, what changed last, what it does now, what shows that it advances, and what "
+        "will end it; of a feature, each of its tasks, those in trouble first.",
     ),
     _declare(
         "build_log",
@@ -89,7 +92,7 @@ TOOLS: tuple[Json, ...] = (
         "watch_build",
         "Watch build",
         "Wait for a build, and be told how it goes; for minutes to hours, instead of sleeping or "
-        "asking again and again. If the answer ends with 'still running', call it again. To stop "
+        "asking again and again. If the answer says 'still running', call it again. To stop "
         "watching never ends the build.",
         until=WHEN,
     ),
@@ -112,7 +115,7 @@ class Tools:
 
     def list_builds(self, _: Json) -> list[str]:
         """Return a line for each build; raises GuardKitError."""
-        looks = sorted(self.look(), key=lambda it: is_over(it.verdict))
+        looks = sorted(self.look(), key=lambda it: (is_over(it.verdict), natural(it.task_id)))
         lines = _some(status_lines(looks, self.clock.monotonic()))
         return lines or [f"no build is known below {self.root}"]
 
@@ -122,9 +125,26 @@ class Tools:
         looks = self.look([task_id])
         if not looks:
             raise self.not_found(task_id)
-        return [*status_lines(looks, self.clock.monotonic()), *self.below(looks[0])]
+        return self.describe(looks[0])
 
-    def below(self, look: Look) -> list[str]:
+    def describe(self, look: Look) -> list[str]:
+        """Return what there is to say of a look; raises GuardKitError."""
+        now = self.clock.monotonic()
+        return [*status_lines([look], now, self._answers(look, now)), *self._below(look)]
+
+    def _answers(self, look: Look, now: float) -> list[str]:
+        """Return the lines of the four answers about a build; none about one that is over."""
+        if not look.snapshot or is_over(look.verdict):
+            return []
+        from guardkit.places.answers import answer_lines, answers
+        from guardkit.progress.journal import read_events
+
+        events: list[Event] = []
+        with suppress(GuardKitError):  # what cannot be read is left out
+            events = read_events(look.task_id, root=self.root)
+        return answer_lines(answers(look.snapshot, events, age(look.snapshot, now)))
+
+    def _below(self, look: Look) -> list[str]:
         """Return a line for each task of a feature, none of any other build."""
         from guardkit.places.below import is_feature, lines_below
 
@@ -181,10 +201,10 @@ class Footer:
         It has 64 KiB, 256 nodes and a depth of 16 at most.
         """
         looks = self._tools.look()
-        shown = without_parts(look for look in looks if is_news(look, now))
+        shown = trouble_first(without_parts(look for look in looks if is_news(look, now)))
         if not shown:
             return None
-        first = min(shown, key=lambda it: (it.verdict.state in WELL, is_over(it.verdict)))
+        first = shown[0]
         color = "status-progress" if first.verdict.state in WELL else "red"
         text = clip(look_line(first, now), FOOTER_MAX)
         children: list[object] = [{"type": "text", "props": {"color": color}, "children": [text]}]
@@ -206,8 +226,10 @@ def make_look(task_id: str, case: Case) -> Look:
 
 
 def read_task_id(arguments: Json) -> str:
-    """Return the task that is meant; raises InvalidTaskIdError."""
-    return check_task_id(arguments.get("task_id"))
+    """Return the task that is meant; raises MisuseError."""
+    if "task_id" not in arguments:
+        raise MisuseError("task_id is missing: list_builds tells which there are")
+    return check_task_id(arguments["task_id"])
 
 
 def tell(lines: Iterable[str]) -> Json:

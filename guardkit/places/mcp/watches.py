@@ -12,7 +12,7 @@ from guardkit.places.mcp.rpc import INVALID_PARAMS, RpcError
 from guardkit.places.mcp.tools import LINE_MAX, complain, make_look, tell
 from guardkit.places.plain import clean, clip
 from guardkit.places.until import Watch, recall
-from guardkit.places.words import look_line, status_lines
+from guardkit.places.words import look_line
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Watches:
 
     def _tell(self, look: Look, *, is_met: bool) -> Json:
         """Return how a build is as the result of the tool."""
-        lines = [*status_lines([look], self._clock.monotonic()), *self._tools.below(look)]
+        lines = self._tools.describe(look)
         return tell(lines if is_met else [*lines, STILL])
 
 

@@ -16,16 +16,21 @@ COLOURS = {"completed": "green", "failed": "red"}
 
 
 def on_terminal(line: Line, console: Console, marks: Marks) -> list[Text]:
-    """Return a line as a terminal of that width has it, in as many as it takes."""
+    """Return a line as a terminal of that width has it, in as many as it takes.
+
+    No word is broken in two; a command is left whole, so that it can be copied.
+    """
     kind = line.kind
     if kind in {Kind.NAME, Kind.TURN, Kind.UNDER_WAY, Kind.SUMMARY}:
         title, text = (line.title, line.text) if kind is Kind.NAME else (line.text, "")
         title = "Summary" if kind is Kind.SUMMARY else title
         above = [] if kind is Kind.NAME else [Text()]
-        return [*above, *([_text(title, text)] if title else [])]
+        return [*above, *(_text(title, text).wrap(console, console.width) if title else [])]
     if kind is Kind.END:
-        coloured = line.text.startswith("Status:")
-        return [Text(printable(line.text), COLOURS.get(line.status, "") if coloured else "")]
+        if not line.text.startswith("Status:"):
+            return [Text(printable(line.text))]
+        status = Text(printable(line.text), COLOURS.get(line.status, ""))
+        return [*status.wrap(console, console.width)]
     return _columns(line, console, marks)
 
 

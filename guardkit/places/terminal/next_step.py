@@ -1,4 +1,4 @@
-"""What to do when a build has ended: the command to type next."""
+"""What to do when a build has ended: the commands to type next."""
 
 from pathlib import Path
 from shlex import quote
@@ -10,8 +10,8 @@ from guardkit.progress.paths import HOME, WORKTREES
 NEEDS_A_LOOK = frozenset({"failed", "cancelled", "crashed", "lost"})
 
 
-def next_step(look: Look, here: str = ".") -> str:
-    """Return the line with the next command, "" where none is known.
+def next_steps(look: Look, here: str = ".") -> list[str]:
+    """Return the lines with the next commands, in the words of the builder; none: none is known.
 
     The journal says what has gone wrong; what was built waits in a worktree for its merge.
 
@@ -20,11 +20,11 @@ def next_step(look: Look, here: str = ".") -> str:
     """
     task_id, where = clean(look.task_id), look.where
     if not Path(where).is_absolute():
-        return ""
+        return []
     is_here = Path(where).resolve() == Path(here).resolve()
     if look.verdict.state in NEEDS_A_LOOK:
         root = "" if is_here else f" --root {quote(where)}"
-        return f"Next: guardkit log {task_id} --last{root}"
+        return [f"Next: guardkit log {task_id} --last{root}"]
     is_part = look.snapshot is not None and look.snapshot.tracker.parent_run is not None
     if (
         look.verdict.state == "completed"
@@ -32,5 +32,6 @@ def next_step(look: Look, here: str = ".") -> str:
         and Path(where, HOME, WORKTREES, task_id).is_dir()
     ):
         git = "git" if is_here else f"git -C {quote(where)}"
-        return f"Next: {git} diff HEAD...autobuild/{task_id}, then {git} merge autobuild/{task_id}"
-    return ""
+        branch = f"autobuild/{task_id}"
+        return [f"Review: {git} diff HEAD...{branch}", f"Merge: {git} merge {branch}"]
+    return []

@@ -37,8 +37,7 @@ class Tab:
     """The tab of one terminal; nothing is written that it shows already.
 
     write: brings bytes to the terminal, and raises nothing.
-    has_status, has_bar: whether it knows OSC 7501 and OSC 9;4, see `asks` and `knows_bar`.
-    has_title: whether the title is ours.
+    has_status, has_bar: whether it knows OSC 7501 and OSC 9;4, see `knows_status`, `knows_bar`.
     """
 
     def __init__(
@@ -47,10 +46,9 @@ class Tab:
         *,
         has_status: bool = False,
         has_bar: bool = False,
-        has_title: bool = True,
     ) -> None:
         self._write = write
-        self._has_status, self._has_bar, self._has_title = has_status, has_bar, has_title
+        self._has_status, self._has_bar = has_status, has_bar
         self._title = self._status = self._bar = b""  # what it shows
 
     def show(self, state: State, text: str, progress: int | None = None) -> None:
@@ -59,10 +57,10 @@ class Tab:
         text: in a few words, which become the title, and the message of the status.
         progress: percent; None: nobody knows.
         """
-        title = title_of(text) if self._has_title else b""
+        title = title_of(text)
         status = status_of(state, text, progress) if self._has_status else b""
         bar = bar_of(state, progress) if self._has_bar else b""
-        begins = KEEP_TITLE if title and not self._title else b""
+        begins = b"" if self._title else KEEP_TITLE
         new = (
             now for now, old in zip((title, status, bar), self._shown, strict=True) if now != old
         )

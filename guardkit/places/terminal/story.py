@@ -8,7 +8,7 @@ from guardkit.places.answers import spent_in_phase
 from guardkit.places.plain import clean
 from guardkit.places.terminal.lines import Kind, Line
 from guardkit.places.terminal.short import has_failing_tests, stopwatch
-from guardkit.places.terminal.summary import Turns
+from guardkit.places.terminal.summary import REFUSALS, Turns
 from guardkit.places.words import counts, local, one_line, tasks, tests, used
 from guardkit.progress.snapshot import Event, is_newer
 
@@ -54,7 +54,8 @@ class Story:
         if now.terminal and not (before and before.terminal):
             self._turns.end(now)
             lines += [Line(Kind.SUMMARY), *self._turns.lines(), *_ending(now)]
-        at, label = local(now.updated_at, "%H:%M:%S"), clean(now.task_id) if self.label else ""
+        then = now.tracker.activity_at or now.updated_at  # heartbeats tell nothing new
+        at, label = local(then, "%H:%M:%S"), clean(now.task_id) if self.label else ""
         return [line._replace(at=at, label=label) for line in lines]
 
     def _begin(self, now: Snapshot) -> list[Line]:
@@ -152,8 +153,7 @@ def _phase(snapshot: Snapshot) -> tuple[object, ...]:
 
 def _ending(now: Snapshot) -> list[Line]:
     """Return the lines of the summary that tell how a build has ended, and what it took."""
-    word = now.decision if now.status == "completed" and now.decision else now.status
-    status = " - ".join(filter(None, (f"Status: {clean(word).upper()}", clean(now.error))))
+    status = " - ".join(filter(None, (f"Status: {_outcome(now).upper()}", clean(now.error))))
     cost = f"Took: {', '.join((stopwatch(now.metrics.elapsed_seconds), *used(now)))}"
     found = filter(None, (", ".join(tasks(now)), cost, status))
     return [Line(Kind.END, each, now.status) for each in found]
@@ -161,9 +161,14 @@ def _ending(now: Snapshot) -> list[Line]:
 
 def ended_line(now: Snapshot) -> Line:
     """Return the one line on a build that has ended, where there are many."""
-    word = now.decision if now.status == "completed" and now.decision else now.status
-    words = filter(None, (clean(word), clean(now.error)))
+    words = filter(None, (_outcome(now), clean(now.error)))
     made = ", ".join((*tasks(now), *counts(now), *used(now)))
     told = "  ".join(filter(None, (": ".join(words), made)))
     took, at = stopwatch(now.metrics.elapsed_seconds), local(now.updated_at, "%H:%M:%S")
     return Line(Kind.ENDED, told, now.status, clean(now.task_id), took, at)
+
+
+def _outcome(now: Snapshot) -> str:
+    """Return the word for an end; that a turn was refused is not how a build was completed."""
+    is_told = now.status == "completed" and now.decision not in REFUSALS
+    return clean(now.decision if is_told else "") or now.status
