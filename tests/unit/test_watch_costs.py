@@ -85,7 +85,7 @@ async def test_what_is_told_of_as_the_half_second_passes_is_read_though_it_was_a
         await clock.advance(0.0)
         writer.put(replace(seen[0], message="2"))
         watched.take()
-        await clock.advance(0.005)
+        await clock.advance(0.0025)
         assert [look.snapshot and look.snapshot.message for look in watched.take()] == ["2"]
 
 
@@ -113,12 +113,12 @@ async def test_many_builds_are_looked_at_in_turns(
     seen = [writer.put(document(f"TASK-{number}")) for number in range(100)]
     async with watching(builds, clock) as watched:
         assert len(watched.take()) == 100
-        await clock.advance(0.005)
+        await clock.advance(0.0025)
         writer.put(replace(seen[0], message="1"))
         await clock.advance(0.0)
         assert watched.told() == [("TASK-0", "running")]
         writer.put(replace(seen[1], message="2"))
-        await clock.advance(0.0049)
+        await clock.advance(0.0024)
         writer.put(replace(seen[2], message="3"))
         assert watched.told() == []
         await clock.advance(0.0002)
