@@ -4,7 +4,8 @@ The builds that have passed the same point, such as the beginning of the Coach's
 are the ground: how long each of them still took. The range is that in which the logarithm of one
 more such time lies with a probability of 9 in 10, by Student's t, given that it is more than has
 passed already: https://en.wikipedia.org/wiki/Prediction_interval#Unknown_mean,_unknown_variance.
-Fewer than five builds are no ground, nor are builds that all took less than this one has taken.
+Fewer than five builds are no ground, nor are builds that all took less than this one has taken, nor
+those that differ so much that the range would tell nobody anything.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Point = tuple[object, ...]
 LEAST = 5  # builds
 SURE = 0.9  # how likely the range is meant to hold the end
 RARE = 1e-3  # what is less likely than that is beyond what a few builds tell
+WIDEST = 100.0  # the longest time of a range by its shortest one
 STEPS, HALVINGS, FARTHEST = 100, 40, 50.0  # of sums and searches in Student's t
 ALIKE = 0.02  # the least deviation of logarithms: no two builds are as alike as a sample may seem
 SETTLED = frozenset({"completed", "failed"})  # runs that have ended by themselves
@@ -120,7 +122,10 @@ def predict(past: Iterable[float], elapsed: float) -> Expected | None:
         quantile = _t_at(gone + part * (1 - gone), freedom)
         return max(0.0, math.exp(middle + quantile * spread) - elapsed)
 
-    return Expected(left((1 - SURE) / 2), left((1 + SURE) / 2), len(logs))
+    low, high = left((1 - SURE) / 2), left((1 + SURE) / 2)
+    if elapsed + high > WIDEST * (elapsed + low):
+        return None
+    return Expected(low, high, len(logs))
 
 
 def _is_ground(run: Run) -> bool:

@@ -153,6 +153,11 @@ def test_nothing_is_expected_of_a_build_that_has_ended_or_whose_beginning_is_gon
     assert expect(seen, past) is None
 
 
+def test_builds_that_have_nothing_in_common_are_no_ground() -> None:
+    assert predict([60.0, 90.0, 200.0, 60.0, 300.0], 0.0)
+    assert predict([1.0, 60.0, 7200.0, 3.0, 86400.0], 0.0) is None
+
+
 def test_time_that_passes_makes_less_of_what_is_left() -> None:
     past = [80.0, 95.0, 100.0, 110.0, 130.0, 90.0]
     found = [predict(past, elapsed) for elapsed in (0.0, 40.0, 60.0, 80.0)]
@@ -163,16 +168,16 @@ def test_time_that_passes_makes_less_of_what_is_left() -> None:
 
 def test_the_range_is_that_of_students_t() -> None:
     """Held against a table: for five values, t is 2.132 at 95 %."""
-    found = predict([100.0, 200.0, 400.0, 800.0, 1600.0], 0.0)
+    found = predict([100.0 * 2 ** (n / 2) for n in range(5)], 0.0)
     assert found
-    # logarithms to base 2, less that of 100, are 0 to 4: a mean of 2, a deviation of 1.5811
-    assert found.high == pytest.approx(100 * 2 ** (2 + 2.1318 * 1.5811 * (6 / 5) ** 0.5), rel=1e-3)
-    assert found.low == pytest.approx(100 * 2 ** (2 - 2.1318 * 1.5811 * (6 / 5) ** 0.5), rel=1e-3)
+    # logarithms to base 2, less that of 100, are 0 to 2: a mean of 1, a deviation of 0.79057
+    assert found.high == pytest.approx(100 * 2 ** (1 + 2.1318 * 0.79057 * (6 / 5) ** 0.5), rel=1e-3)
+    assert found.low == pytest.approx(100 * 2 ** (1 - 2.1318 * 0.79057 * (6 / 5) ** 0.5), rel=1e-3)
 
 
 def test_many_builds_and_extreme_times_are_borne() -> None:
     assert predict([10.0] * 2000, 5.0)
-    assert predict([0.0, 1e-9, 1e8, 1e8, 1e8], 0.0)
+    assert predict([0.0, 1e-9, 1e8, 1e8, 1e8], 0.0) is None
     wide = predict([1.0] * 99 + [1e8], 1e7)
     assert wide is None or wide.low <= wide.high
 
