@@ -78,11 +78,9 @@ class Folder:
         """
         fd = self._find(name)
         try:
-            start = max(0, os.fstat(fd).st_size - size) if tail else 0
-            return read_from(fd, start, size)
-        except OSError:
             with self.naming(name):
-                raise
+                start = max(0, os.fstat(fd).st_size - size) if tail else 0
+                return read_from(fd, start, size)
         finally:
             os.close(fd)
 

@@ -338,6 +338,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, folder: Folder) -> No
     assert refusal(lambda: folder.rename("here", "gone")) == gone
 
 
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    with open_root("/proc/self") as folder:
+        assert refusal(lambda: folder.read("mem", 1))[::2] == (errno.EIO, "/proc/self/mem")
+
+
 def test_a_link_is_removed_and_has_a_status_but_its_target_has_none(
     tmp_path: Path, folder: Folder
 ) -> None:
