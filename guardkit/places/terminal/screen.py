@@ -12,6 +12,7 @@ from guardkit.places.terminal.osc import State, Tab, knows_bar, knows_status
 
 RATE = 4  # times a second at most
 SHARE = 0.02  # of a core that drawing may take, else it is done less often
+REST = 0.5  # seconds between two of them at most, as the first one takes long
 
 
 class Headline(NamedTuple):
@@ -71,7 +72,7 @@ class Screen(Live):
             self._drawn = version
             super().refresh()
             now = self._shown.clock.monotonic()
-            self._due = now + (now - began) * (1 / SHARE - 1) - 1 / RATE
+            self._due = now + min((now - began) * (1 / SHARE - 1), REST) - 1 / RATE
             if said := self._shown.headline():
                 self._tab = self._tab or self._open_tab()
                 self._tab.show(*said)
