@@ -176,6 +176,18 @@ def names_in(folder: Folder) -> list[str]:
     return [*filter(is_task_id, folder.names())]
 
 
+def stamp_of(folder: Folder, name: str) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that was there before, None if there is none.
+
+    Nothing is opened: that a folder on the way is a link is seen when the file is read.
+    """
+    try:
+        status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def measure(
     document: Snapshot, hold: Hold, now: float, *, wall: datetime, heard: float | None = None
 ) -> Signs:

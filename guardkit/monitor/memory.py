@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
@@ -14,7 +13,7 @@ import msgspec
 from guardkit.clock import Clock
 from guardkit.errors import InvalidProgressError
 from guardkit.monitor.changes import Changes
-from guardkit.monitor.evidence import Examiner, is_same, names_in
+from guardkit.monitor.evidence import Examiner, is_same, names_in, stamp_of
 from guardkit.monitor.look import Look, differ
 from guardkit.monitor.verdict import judge_features, let_go, needs_tasks, taken
 from guardkit.progress.folder import Folder, open_builds
@@ -246,15 +245,3 @@ def _find_end(build: Folder) -> Spot:
     """Return the end of the journal."""
     stamp = stamp_of(build, JOURNAL)
     return Spot(*stamp[:2]) if stamp else Spot()
-
-
-def stamp_of(folder: Folder, name: str) -> tuple[int, int, int] | None:
-    """Return what tells a file from the one that was there before, None if there is none.
-
-    Nothing is opened: that a folder on the way is a link is seen when the file is read.
-    """
-    try:
-        status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

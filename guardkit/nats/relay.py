@@ -9,9 +9,8 @@ from guardkit.clock import SYSTEM_CLOCK, Clock
 from guardkit.errors import GuardKitError
 from guardkit.monitor.builds import Builds
 from guardkit.monitor.changes import Changes
-from guardkit.monitor.evidence import names_in
+from guardkit.monitor.evidence import names_in, stamp_of
 from guardkit.monitor.look import Look
-from guardkit.monitor.memory import stamp_of
 from guardkit.nats.courier import Courier
 from guardkit.nats.notes import GONE, find_due, run_of
 from guardkit.nats.settings import find_project, find_settings

@@ -132,7 +132,10 @@ def _shown(phases: Sequence[Bar]) -> list[float]:
         if still:
             own[still[-1]] += at - now
         now = at
-        still.remove(n) if is_end else insort(still, n)
+        if is_end:
+            still.remove(n)
+        else:
+            insort(still, n)
     return own
 
 
