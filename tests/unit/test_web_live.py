@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,39 @@ async def test_a_builder_that_dies_is_told_of_with_the_evidence(shop: Shop) -> N
         news = await told.take(0.5)
         assert "1 crashed" in news
         assert "no longer holds the lock of TASK-1" in news
+
+
+@pytest.fixture
+async def far(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Shop]:
+    """A shop with a build of another machine, which is a day behind by the wall clock."""
+    shop = Shop(tmp_path, clock)
+    tracker = replace(TRACKER, seq=1, boot_id="another")
+    old = document(updated_at=clock.now() - timedelta(days=1), tracker=tracker)
+    shop.seen["TASK-1"] = shop.writer.put(old)
+    async with shop.live:
+        await clock.advance(0.0)
+        yield shop
+
+
+async def test_a_build_that_fell_silent_long_ago_never_looks_alive(far: Shop) -> None:
+    """A watch that has just begun has not been silent for long, which is no news of the build."""
+    async with looking(far):
+        for seconds in (0.0, 1.0, 20.0, 60.0):
+            await far.clock.advance(seconds)
+            for path in ("/", "/builds/shop/TASK-1"):
+                page = (await far.get(path)).text
+                assert 'class="state lost"' in page
+                assert re.search(r"no heartbeat for 864\d\d s by the wall clock", page)
+
+
+async def test_a_build_that_beats_is_not_lost_whatever_its_clock_says(far: Shop) -> None:
+    async with looking(far):
+        seen = far.seen["TASK-1"]
+        for _ in range(9):
+            seen = replace(seen, tracker=replace(seen.tracker, seq=seen.tracker.seq + 1))
+            far.writer.put(seen)
+            await far.clock.advance(4.0)
+        assert 'class="state lost"' not in (await far.get("/")).text
 
 
 async def test_figures_grow_while_somebody_looks_on(shop: Shop) -> None:

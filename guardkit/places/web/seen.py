@@ -29,11 +29,20 @@ class Seen:
         self._events: dict[Key, deque[Event]] = {}
         self._new: dict[Key, None] = {}
         self._active: dict[Key, None] = {}  # they go on; first the one that was told of longest ago
+        self._unproven: dict[Key, Look] = {}  # by a watch that knows less than the first look did
 
     def take(self, slug: str, look: Look) -> None:
-        """Take the next look of a watch."""
+        """Take the next look of a watch, unless it has heard nothing new of a build that is lost.
+
+        A watch that begins counts silence from then on, and takes what fell silent a day ago for
+        well.
+        """
         key = slug, look.task_id
         before = self.looks.get(key)
+        if before and before.verdict.state == "lost" and _is_guess(look, before):
+            self._unproven[key] = look
+            return
+        self._unproven.pop(key, None)
         if before is None or run_of(before) != run_of(look) or is_past_watching(look.verdict):
             self._events.pop(key, None)
         self.looks[key] = look
@@ -59,10 +68,15 @@ class Seen:
     def refresh(self, slug: str, looks: Iterable[Look]) -> None:
         """Take newer figures from single looks that say of a run what the watch says.
 
-        A watch tells of no heartbeats, and so not when a build was last active.
+        A watch tells of no heartbeats, and so not when a build was last active. What beats is not
+        lost, whatever the wall clocks say.
         """
         for look in looks:
             key = slug, look.task_id
+            if key in self._unproven and look.snapshot != self.looks[key].snapshot:
+                self.looks[key] = self._unproven.pop(key)
+                self._active.setdefault(key)
+                self._new.setdefault(key)
             known = self.looks.get(key)
             if not (known and known.snapshot and look.snapshot) or is_over(known.verdict):
                 continue
@@ -85,7 +99,7 @@ class Seen:
         found = {look.task_id: look for look in looks}
         gone = [(slug, task_id) for task_id in known if task_id not in found]
         for key in gone:
-            for kept in (self.looks, self._events, self._new, self._active):
+            for kept in (self.looks, self._events, self._new, self._active, self._unproven):
                 kept.pop(key, None)
         missed = [look for name, look in found.items() if (slug, name) not in self.looks]
         for look in missed:
@@ -128,3 +142,9 @@ class Seen:
             if key in self._active:
                 self._active[key] = self._active.pop(key)
         return new
+
+
+def _is_guess(look: Look, before: Look) -> bool:
+    """Return whether a look has neither news of a builder nor a proof that another had not."""
+    is_proven = look.verdict.state in {"crashed", "unresponsive"}
+    return look.snapshot == before.snapshot and not is_proven
