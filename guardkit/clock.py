@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as Python to start
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from typing import Protocol
 else:
     Protocol = object
@@ -53,7 +53,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""
-        return datetime.now(UTC)
+        import datetime  # here, as who needs the monotonic clock alone starts sooner
+
+        return datetime.datetime.now(datetime.UTC)
 
     def monotonic(self) -> float:
         """Return seconds of a clock that, on Linux, all processes of this boot have in common.

@@ -8,7 +8,6 @@ longer to load: so all who look come to the same verdict, whatever stands in a f
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
 from types import SimpleNamespace
 
 from guardkit.clock import SYSTEM_CLOCK, Clock
@@ -137,7 +136,9 @@ def _take(kind: Any, value: Any) -> Any:
         return None if value is None else _take(kind[0], value)
     if _is(dict, kind) and _is(dict, value) and kind.keys() == value.keys():
         return Brief(**{name: _take(kind[name], value[name]) for name in kind})
-    if kind is datetime and _is(str, value):
+    if kind is INSTANT and _is(str, value):
+        from datetime import datetime  # here, as the MCP server starts without any
+
         instant = datetime.fromisoformat(value)
         if instant.isoformat() == f"{value[:-1]}+00:00":  # less the Z
             return instant
@@ -169,6 +170,7 @@ RULES: Any = SimpleNamespace(
 )
 # The kinds of values. An object: the names and kinds of its fields. Text: str, or the words that
 # may stand there. Whole numbers: a range. In brackets: null may stand there, too.
+INSTANT = object()
 COUNT, ORDINAL = range(2**53), range(1, 2**53)
 ENDS = "completed", "failed", "cancelled"
 METRICS = "elapsed_seconds", "files_created", "files_modified", "tests_passed", "tests_total"
@@ -177,7 +179,7 @@ TRACKER = {
     **_each([str], "lock", "parent_run"),
     **_each(COUNT, "seq", "pid", "phase_number"),
     **_each(float, "heartbeat_seconds", "beat"),
-    **_each([datetime], "activity_at", "phase_started_at"),
+    **_each([INSTANT], "activity_at", "phase_started_at"),
     "budget_seconds": [float],
     "schema_version": range(1, 2),
 }
@@ -185,7 +187,7 @@ DOCUMENT = {
     **_each(str, "build_id", "task_id", "task_name", "phase"),
     **_each([str], "message", "decision", "error"),
     **_each(ORDINAL, "wave", "wave_total", "turn_max"),
-    **_each(datetime, "started_at", "updated_at"),
+    **_each(INSTANT, "started_at", "updated_at"),
     "build_type": ("task", "feature"),
     "status": ("running", *ENDS),
     "phase_status": ("", "pending", "in_progress", *ENDS),
