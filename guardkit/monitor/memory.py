@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Seconds a build between two rounds of looks, for more than a few builds: to look whenever one of
 # them has changed would cost more than to read them all.
 PACE, FEW = 5e-5, 50
-FRESH = 0.25  # seconds for which it need not be looked anew where nothing is said to have changed
+FRESH = 0.45  # seconds for which a build need not be looked at that nobody says has changed
 
 
 class Known(msgspec.Struct):
