@@ -85,6 +85,22 @@ async def test_the_text_tells_where_the_time_went_as_bars(tmp_path: Path, clock:
     assert "   2  3m 50s" in "\n".join(lines)
 
 
+async def test_on_a_narrow_terminal_each_phase_of_a_turn_has_its_time(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    await build_task(tmp_path, clock)
+    lines = render(await report_of(tmp_path, clock), "text", width=80).splitlines()
+    at = lines.index("Turns")
+    assert lines[at : at + 6] == [
+        "Turns",
+        "turn    took  phase                    took  decision  why",
+        f"   1  4m 54s  {PLAYER}  3m 15s",
+        "              Run tools               1m 5s",
+        f"              {COACH}          34s  feedback  4 of 9 tests passed",
+        f"   2  3m 50s  {PLAYER}  2m 30s",
+    ]
+
+
 async def test_without_block_characters_it_is_ascii(tmp_path: Path, clock: FakeClock) -> None:
     await build_task(tmp_path, clock)
     text = render(await report_of(tmp_path, clock), "text", width=100, blocks=False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 400  # of a table
 LITTLE = 1.0  # seconds of difference that are none
+NOTHING = "", ""  # in two columns
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,30 +116,29 @@ def _tasks(timeline: Timeline) -> Table:
 
 
 def _turns(build: Lane) -> Table:
+    """Return a row for each phase of each turn; the last one has what the turn has come to.
+
+    A phase has the time in which no inner one was open, so that those of a turn add up to it.
+    """
     inner: dict[int, list[Bar]] = {}
     for bar in build.of_kind("phase"):
         inner.setdefault(bar.turn, []).append(bar)
     rows: list[tuple[str, ...]] = []
     for turn in build.of_kind("turn"):
+        found = [it for it in inner.get(turn.turn, ()) if turn.start <= it.start <= turn.end]
+        phases = [(it.name, duration(it.own)) for it in found] or [NOTHING]
         marks = [it for it in build.marks if it.turn == turn.turn]
-        what = ", ".join(_took(bar) for bar in inner.get(turn.turn, ()) if _within(bar, turn))
-        said = (marks[-1].text, marks[-1].why) if marks else ("", "")
-        rows.append((str(turn.turn), duration(turn.seconds), what, *said))
+        blank = [NOTHING] * (len(phases) - 1)
+        begins = [(str(turn.turn), duration(turn.seconds)), *blank]
+        ends = [*blank, (marks[-1].text, marks[-1].why) if marks else NOTHING]
+        rows += ((*one, *two, *three) for one, two, three in zip(begins, phases, ends, strict=True))
     return Table(
         title="Turns",
-        head=("turn", "took", "phases", "decision", "why"),
+        head=("turn", "took", "phase", "took", "decision", "why"),
         rows=tuple(rows),
-        numbers=frozenset({0, 1}),
-        said=frozenset({2, 3, 4}),
+        numbers=frozenset({0, 1, 3}),
+        said=frozenset({2, 4, 5}),
     )
-
-
-def _took(bar: Bar) -> str:
-    return f"{bar.name} {duration(bar.seconds)}"
-
-
-def _within(bar: Bar, turn: Bar) -> bool:
-    return bar.row == 0 and turn.start <= bar.start <= turn.end
 
 
 def _compared(report: Report) -> Table:
