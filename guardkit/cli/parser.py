@@ -33,9 +33,8 @@ class Parser(ArgumentParser):
         self._positionals.title = "arguments"
         self.add_argument("-h", "--help", action="help", help="Print this help.")
 
-    def add_id(self) -> None:
+    def add_id(self, *, about: str = "The task whose build is meant.") -> None:
         """Add `task_id`, the one task that a command is about."""
-        about = "The task whose build is meant."
         self.add_argument("task_id", type=values.guarded, metavar="ID", help=about)
 
     def add_ids(self, *, least: int = 0) -> None:

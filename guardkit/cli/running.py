@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _declare_run(command: Parser) -> None:
-    command.add_id()
+    command.add_id(about="The name by which the build is looked at, such as nightly.")
     command.add_program()
     command.add_root()
 
