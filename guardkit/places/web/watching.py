@@ -32,7 +32,7 @@ class Watching:
     ) -> None:
         self._project, self._seen, self._clock, self._tell = project, seen, clock, tell
         self.is_ready = asyncio.Event()
-        self._recalled: set[tuple[Key, str | None]] = set()
+        self._recalled: dict[str, str | None] = {}  # runs whose journals were read, by task
         self._refreshed, self._surveyed = -TICK, 0.0
         self._is_lost = False  # since the last look, while the watch waits in silence
 
@@ -100,9 +100,9 @@ class Watching:
         """Read the journals of builds that began before us, which the answers need."""
         for task_id in self._seen.active(self._project.slug)[:RECALL_MAX]:
             key = self._project.slug, task_id
-            name = key, run_of(self._seen.looks[key])
-            if name not in self._recalled:
-                self._recalled.add(name)
+            run = run_of(self._seen.looks[key])
+            if self._recalled.get(task_id, "") != run:
+                self._recalled[task_id] = run
                 with suppress(GuardKitError, OSError):
                     self._seen.add_events(key, await self._project.source.events(task_id))
                     self._tell(key)
