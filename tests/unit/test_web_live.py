@@ -386,7 +386,7 @@ async def test_builds_that_are_gone_are_shown_no_longer(shop: Shop) -> None:
     folder = shop.writer.folder / "TASK-2"
     shop.writer.put(document("TASK-2", status="completed"))
     await shop.clock.advance(0.5)
-    async with looking(shop) as told, looking(shop, ("shop", "TASK-2")) as own:
+    async with looking(shop) as told:
         assert "TASK-2" in (await shop.get("/")).text
         folder.rename(folder.with_name(".away"))
         news = await told.take(60.0)
@@ -395,7 +395,21 @@ async def test_builds_that_are_gone_are_shown_no_longer(shop: Shop) -> None:
         assert (await shop.get("/builds/shop/TASK-2")).status_code == 404
         folder.with_name(".away").rename(folder)
         assert "TASK-2" in await told.take(60.0)
-        await own.take()
+
+
+async def test_the_page_of_a_build_that_is_gone_does_not_stay_live(shop: Shop) -> None:
+    with shop.live.joined(KEY) as browser:
+        reading = asyncio.create_task(_drain(browser))
+        await shop.clock.advance(1.0)
+        assert not reading.done()
+        shop.writer.folder.joinpath("TASK-1").rename(shop.root / "away")
+        await shop.clock.advance(60.0)
+        assert reading.done()
+
+
+async def _drain(browser: Browser) -> None:
+    async for _ in browser.events():
+        pass
 
 
 async def test_a_journal_that_cannot_be_read_says_why(shop: Shop) -> None:

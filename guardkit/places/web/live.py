@@ -139,7 +139,10 @@ class Live:
             await self._clock.sleep(min(PACE * told, REST_MAX))
 
     def _send(self) -> int:
-        """Send what is new to all browsers; return how much that is, in builds."""
+        """Send what is new to all browsers; return how much that is, in builds.
+
+        The page of a build that is gone is told nothing more, so that it does not look live.
+        """
         news = self.board.tell()
         rows = (part for parts in news.parts.values() for part in parts)
         event = encode(each.encode() for each in (*news.page, *rows)) if self._browsers else b""
@@ -147,7 +150,9 @@ class Live:
         for browser in self._browsers:
             if (key := browser.key) is None:
                 browser.put(event)
-            elif key in self.looks and (news.page or key in news.parts):
+            elif key not in self.looks:
+                browser.end()
+            elif news.page or key in news.parts:
                 own[key] = own.get(key) or self._encode_own(key, news.parts.get(key, ()))
                 browser.put(own[key])
         return len(news.parts) + (len(self.looks) // MOVES if news.page else 0)

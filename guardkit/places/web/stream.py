@@ -36,6 +36,7 @@ class Browser:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._behind = True  # it has nothing yet
+        self._is_over = False
         self._news = asyncio.Event()
         self._news.set()
 
@@ -50,10 +51,15 @@ class Browser:
             self._size, self._behind = 0, True
         self._news.set()
 
+    def end(self) -> None:
+        """Have nothing more sent."""
+        self._is_over = True
+        self._news.set()
+
     async def events(self) -> AsyncGenerator[bytes]:
         """Yield what is to be sent, in pieces: first all of the page, then what is new."""
         yield b"retry: 1000\n\n"
-        while True:
+        while not self._is_over:
             await self._news.wait()
             self._news.clear()
             if self._behind:
