@@ -91,6 +91,15 @@ def test_turns_have_what_was_decided_in_them_and_how_their_tests_went() -> None:
     assert (second.number, second.decision, second.tests) == (2, "", "")
 
 
+def test_a_turn_that_goes_on_has_no_tests_of_the_one_before() -> None:
+    journal = two_turns()
+    journal.add("phase.ended", 80, phase_status="completed", files_created=3)
+    assert history(journal).turns[-1].tests == ""
+    journal.add("phase.started", 80, phase=COACH, phase_status="in_progress", number=5)
+    journal.add("phase.ended", 90, phase_status="completed", tests_passed=9)
+    assert history(journal).turns[-1].tests == "9 tests passing"
+
+
 def test_what_is_decided_after_the_last_turn_is_outside_of_it() -> None:
     journal = two_turns()
     journal.add("phase.ended", 80, phase_status="completed")

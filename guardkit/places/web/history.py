@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -98,10 +99,11 @@ def _turns(build: Lane) -> Iterable[Turn]:
 
 def _tests(build: Lane, turn: Bar) -> str:
     """Return how the tests of a turn went; while it goes on, those that it has had itself."""
-    counted = [each for each in build.counts if each.at <= turn.end][-1:]
+    told = [passing(each.passed, each.total) for each in build.counts if each.at <= turn.end]
     if turn.status == "in_progress":
-        counted = [each for each in counted if each.at > turn.start]
-    return ", ".join(word for each in counted for word in passing(each.passed, each.total))
+        before = sum(each.at <= turn.start for each in build.counts)
+        told = [new for old, new in pairwise(told[max(0, before - 1) :]) if new != old]
+    return ", ".join(told[-1]) if told else ""
 
 
 def _decided(number: int, mark: Mark | None, tests: str = "") -> Turn:
