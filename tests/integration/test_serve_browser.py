@@ -313,6 +313,10 @@ def test_details_that_are_open_stay_so(root: Path, served: Served, tab: Tab) -> 
         build.tell("phase Coach Validation")
         page.get_by_role("cell", name="Coach Validation").wait_for()
         assert page.get_by_text("src/a.py").is_visible()
+        page.evaluate("getSelection().selectAllChildren(document.querySelector('.files'))")
+        build.tell("phase Finalize")
+        page.get_by_role("cell", name="Finalize").wait_for()
+        assert "src/a.py" in page.evaluate("getSelection().toString()")
 
 
 def test_who_asks_for_it_is_notified_by_a_hidden_tab(

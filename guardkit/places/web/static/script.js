@@ -71,15 +71,14 @@
     const box = document.createElement("template");
     box.innerHTML = html;
     const focused = document.activeElement && document.activeElement.id;
-    const opened = [...document.querySelectorAll("details[open]")].map((each) => each.id);
+    for (const each of document.querySelectorAll("details[open]")) {
+      const details = box.content.getElementById(each.id);
+      if (details) details.open = true;
+    }
     const moved = [...document.querySelectorAll("[tabindex][id]")].map((each) => [
       each.id, each.scrollLeft, each.scrollTop,
     ]);
     for (const each of [...box.content.children]) place(each);
-    for (const id of opened) {
-      const details = document.getElementById(id);
-      if (details) details.open = true;
-    }
     for (const [id, left, top] of moved) {
       const region = document.getElementById(id);
       if (region && (left || top)) region.scrollTo({ left, top, behavior: "instant" });
