@@ -330,6 +330,21 @@ async def test_a_run_is_compared_with_the_earlier_ones_of_its_task(
     assert [*map(difference, report.compared)] == [*("4m 55s longer", "5m 0s longer", "5s shorter")]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "median", "words"),
+    [
+        (256.0, 182.5, "1m 14s longer"),
+        (182.5, 256.0, "1m 14s shorter"),
+        (7.9, 7.0, "the same"),
+        (8.0, 7.9, "1s longer"),
+    ],
+)
+def test_a_difference_is_that_of_the_times_beside_it(
+    seconds: float, median: float, words: str
+) -> None:
+    assert difference(Compared(name=PLAYER, seconds=seconds, median=median, runs=2)) == words
+
+
 async def test_a_run_is_compared_with_those_of_all_tasks(tmp_path: Path, clock: FakeClock) -> None:
     for number in (2, 3, 4):
         await build_once(tmp_path, clock, number * 10.0, 10.0, task_id=f"TASK-{number}")

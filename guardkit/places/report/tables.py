@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from guardkit.places.timeline.model import Bar, Lane, Timeline
 
 ROWS_MAX = 400  # of a table
-LITTLE = 1.0  # seconds of difference that are none
 NOTHING = "", ""  # in two columns
 
 
@@ -163,10 +162,10 @@ def _compared_with(report: Report) -> str:
 
 
 def difference(it: Compared) -> str:
-    """Return how much longer or shorter something took: `4m 3s longer`."""
-    if abs(it.more) < LITTLE:
+    """Return how much longer or shorter something took, in whole seconds: `4m 3s longer`."""
+    if not (more := int(it.seconds) - int(it.median)):  # as both are shown
         return "the same"
-    return f"{duration(abs(it.more))} {'longer' if it.more > 0 else 'shorter'}"
+    return f"{duration(abs(more))} {'longer' if more > 0 else 'shorter'}"
 
 
 def not_compared(report: Report) -> str:
