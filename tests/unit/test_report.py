@@ -101,6 +101,18 @@ async def test_on_a_narrow_terminal_each_phase_of_a_turn_has_its_time(
     ]
 
 
+@pytest.mark.parametrize("why", ["six of nine tests failed " * 9, "x" * 300, "失敗した" * 40])
+async def test_on_a_narrow_terminal_the_whole_reason_is_told(
+    tmp_path: Path, clock: FakeClock, why: str
+) -> None:
+    async with track_build("TASK-1", root=tmp_path, clock=clock) as build:
+        build.fail(why.strip())
+    lines = render(await report_of(tmp_path, clock), "text", width=40).splitlines()
+    assert max(map(cell_len, lines)) <= 40
+    assert "".join(lines[2:]).replace(" ", "") == why.replace(" ", "")
+    assert not any(line.startswith(("est", "ailed")) for line in lines)
+
+
 async def test_without_block_characters_it_is_ascii(tmp_path: Path, clock: FakeClock) -> None:
     await build_task(tmp_path, clock)
     text = render(await report_of(tmp_path, clock), "text", width=100, blocks=False)

@@ -8,7 +8,7 @@ from guardkit.places.cells import cell_len, cut
 from guardkit.places.report import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from guardkit.places.report.material import Report
     from guardkit.places.report.tables import Table
@@ -22,12 +22,14 @@ def text_lines(report: Report, width: int, *, blocks: bool = True) -> list[str]:
 
     blocks: whether bars are made of block characters, or else of `#`.
     """
-    lines = [report.timeline.build.title, *tables.summary(report), *tables.evidence(report)]
+    told = [report.timeline.build.title, *tables.summary(report), *tables.evidence(report)]
+    lines = [line for each in told for line in _wrap(each, width)]
     for table in tables.tables(report):
-        lines += "", table.title, *_layout(table, width, blocks=blocks)
+        lines += "", *_wrap(table.title, width)
+        lines += (cut(row, width) for row in _layout(table, width, blocks=blocks))
     if words := tables.not_compared(report):
-        lines += "", words
-    return [cut(line, width) for line in lines]
+        lines += "", *_wrap(words, width)
+    return lines
 
 
 def bar(start: float, end: float, width: int, *, blocks: bool = True) -> str:
@@ -37,6 +39,17 @@ def bar(start: float, end: float, width: int, *, blocks: bool = True) -> str:
         return " " * left + "#" * max(1, round(end * width) - left)
     eighths = max(1, round((end * width - left) * 8))
     return " " * left + "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+def _wrap(text: str, width: int) -> Iterator[str]:
+    """Yield a text in lines of at most so many cells, which end with a word if they can."""
+    while cell_len(text) > width:
+        room = next(n for n in range(len(text)) if cell_len(text[: n + 1]) > width)
+        end = text.rfind(" ", 1, room + 1)
+        end = room if end < 0 else end
+        yield text[:end].rstrip()
+        text = text[end:].lstrip()
+    yield text
 
 
 def _layout(table: Table, width: int, *, blocks: bool) -> list[str]:
