@@ -260,6 +260,23 @@ async def test_the_page_of_a_feature_has_its_tasks_and_their_lanes(
     assert answer.text.count("<svg") == answer.text.count(">Wave 2/2</text>") == 2
 
 
+async def test_the_page_of_a_feature_tells_of_tasks_that_an_earlier_run_built(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    shop = Shop(tmp_path, clock)
+    options: dict[str, Any] = {"root": shop.root, "clock": clock}
+    async with track_build("OLD-1", **options) as old:
+        pass
+    async with track_build("FEAT-1", build_type="feature", task_total=2, **options) as feature:
+        feature.adopt(old.snapshot)
+        async with feature.wave(1) as wave, wave.task("TASK-2"):
+            await clock.advance(5.0)
+    async with shop.live:
+        await clock.advance(0.0)
+        answer = await shop.get("/builds/shop/FEAT-1")
+    assert "a task of it is not shown: of an earlier run" in answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -29,14 +29,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What is told of one run.
 
     snapshot: the newest document of the run.
-    missing: of a feature, how many of its tasks are in no journal of this run.
     compared: with other runs, empty where there are none. scope: with which ones, or with none.
     expected: how much longer it may take, or None.
     """
 
     snapshot: Snapshot
     timeline: Timeline
-    missing: int = 0
     scope: Scope = ""
     compared: Sequence[Compared] = ()
     expected: Expected | None = None
@@ -67,11 +65,9 @@ async def make_report(
         others = await _near(builds, task_id, journals)
         journals |= await read_journals(builds, others, NEAR_MAX)
         expected = expect(mine.newest, events, learn(journals.values()), mine.since)
-    last = mine.newest or run.last
     return Report(
-        snapshot=last,
+        snapshot=mine.newest or run.last,
         timeline=timeline,
-        missing=max(0, _begun(last) - len(timeline.tasks)),
         scope=scope,
         compared=compare(timeline, map(seen.timeline, alike)),
         expected=expected,
@@ -111,7 +107,3 @@ def _is_alike(other: Run, run: Run) -> bool:
     """Return whether a run can be compared: a whole one of the same kind that has ended itself."""
     is_settled = other.is_whole and other.outcome in SETTLED
     return is_settled and other.is_feature == run.is_feature and other.run_id != run.run_id
-
-
-def _begun(snapshot: Snapshot) -> int:
-    return snapshot.tasks.total - snapshot.tasks.pending if snapshot.tasks else 0

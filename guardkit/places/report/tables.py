@@ -9,7 +9,7 @@ import msgspec
 from guardkit.places.expected import words
 from guardkit.places.timeline.scale import brief
 from guardkit.places.timeline.shares import find_shares
-from guardkit.places.timeline.told import headline, result, sign_words
+from guardkit.places.timeline.told import headline, missing, result, sign_words
 from guardkit.places.words import duration, used
 
 if TYPE_CHECKING:
@@ -49,12 +49,7 @@ def summary(report: Report) -> list[str]:
     if report.expected:
         lines.append(words(report.expected))
     lines += (sign_words(gap) for gap in report.timeline.gaps[:ROWS_MAX])
-    if report.missing:
-        many = report.missing > 1
-        tasks = f"{report.missing} of its tasks are" if many else "a task of it is"
-        journals = "their journals are" if many else "its journal is"
-        lines.append(f"{tasks} not shown: of an earlier run, or {journals} elsewhere")
-    return lines
+    return [*lines, *filter(None, [missing(report.timeline, report.snapshot)])]
 
 
 def evidence(report: Report) -> list[str]:

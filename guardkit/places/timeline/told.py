@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardkit.places.timeline.model import Bar, Count, Gap, Lane, Mark, Timeline
+    from guardkit.progress.snapshot import Snapshot
 
 LINES_MAX = 400
 OVER = frozenset({"completed", "failed", "cancelled", "crashed"})
@@ -34,6 +35,20 @@ def result(lane: Lane) -> str:
         found += [f"{last.files} file{'s' * (last.files != 1)}"] if last.files else []
         found += [f"{tests_of(last)} tests passing"] if last.total else []
     return ", ".join(found)
+
+
+def missing(timeline: Timeline, newest: Snapshot) -> str:
+    """Return how many tasks of a feature are not among its own; empty where all are.
+
+    newest: its newest document.
+    """
+    begun = newest.tasks.total - newest.tasks.pending if newest.tasks else 0
+    many = begun - len(timeline.tasks)
+    if many < 1:
+        return ""
+    tasks = f"{many} of its tasks are" if many > 1 else "a task of it is"
+    journals = "their journals are" if many > 1 else "its journal is"
+    return f"{tasks} not shown: of an earlier run, or {journals} elsewhere"
 
 
 def tests_of(count: Count) -> str:

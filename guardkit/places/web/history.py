@@ -11,6 +11,7 @@ from guardkit.places.expected import Expected, words
 from guardkit.places.plain import clean, clip
 from guardkit.places.runs import Run
 from guardkit.places.timeline.model import Bar, Lane, Mark, Timeline
+from guardkit.places.timeline.told import missing
 from guardkit.places.words import duration, local, passing, used
 from guardkit.progress.paths import is_task_id
 from guardkit.progress.snapshot import Snapshot
@@ -45,6 +46,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     about: who builds, since when. expected: how much longer it may take, or `""`.
     feature: the id of the feature that the task is part of, or `""`.
     timeline: what is drawn; None where the journal has nothing of the run.
+    missing: which tasks of a feature are not among `tasks`, or `""`.
     tasks, phases: what is told of in tables. left_out: how many phases came before these.
     turns: oldest first, then what was decided last outside of them.
     """
@@ -53,6 +55,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     expected: str = ""
     feature: str = ""
     timeline: Timeline | None = None
+    missing: str = ""
     tasks: tuple[Lane, ...] = ()
     phases: tuple[Bar, ...] = ()
     left_out: int = 0
@@ -80,6 +83,7 @@ def make_history(
         expected=words(expected) if expected else "",
         feature=now.build_id if now.tracker.parent_run and is_task_id(now.build_id) else "",
         timeline=timeline,
+        missing=missing(timeline, now) if timeline else "",
         tasks=timeline.tasks[:TASKS_MAX] if timeline else (),
         phases=tuple(phases[-PHASES_MAX:]),
         left_out=max(0, len(phases) - PHASES_MAX),
