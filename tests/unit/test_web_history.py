@@ -12,6 +12,7 @@ from guardkit.places.expected import Expected
 from guardkit.places.runs import runs
 from guardkit.places.timeline.seeing import Seeing
 from guardkit.places.web.history import PHASES_MAX, TURNS_MAX, History, make_history
+from guardkit.progress.journal import ended_without_a_word
 from guardkit.progress.lock import boot_id
 from guardkit.progress.snapshot import Metrics
 
@@ -145,6 +146,15 @@ def test_earlier_runs_are_told_the_newest_first() -> None:
         ("b", "it has left no end"),
         ("a", "failed after 1m 5s, out of ideas"),
     ]
+
+
+def test_of_a_run_that_was_killed_it_is_told_once_that_it_crashed() -> None:
+    killed, next_one = Journal("a"), Journal("b")
+    error = ended_without_a_word(killed.add("build.started", 0))
+    killed.add("build.ended", 65, status="failed", error=error)
+    next_one.add("build.started", 0)
+    [past] = history(next_one, past=(killed,)).past
+    assert past.ended == "crashed after 1m 5s, process 7 on box ended without a word"
 
 
 def test_of_many_turns_and_phases_the_newest_are_told_of() -> None:

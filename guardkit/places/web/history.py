@@ -13,6 +13,7 @@ from guardkit.places.runs import Run
 from guardkit.places.timeline.model import Bar, Lane, Mark, Timeline
 from guardkit.places.timeline.told import missing
 from guardkit.places.words import duration, local, passing, used
+from guardkit.progress.journal import CRASHED
 from guardkit.progress.paths import is_task_id
 from guardkit.progress.snapshot import Snapshot
 
@@ -121,7 +122,7 @@ def _past(run: Run) -> Past:
     ended = f"{run.outcome} after {duration(run.times[-1])}"
     told = (
         ended if run.outcome else "it has left no end",
-        clip(clean(last.error), TEXT_MAX),
+        clip(clean(last.error).removeprefix(CRASHED), TEXT_MAX),
         ", ".join(used(last)),
     )
     return Past(clean(run.run_id), began, ", ".join(filter(None, told)))
