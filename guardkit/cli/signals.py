@@ -31,7 +31,8 @@ def until_signal(
 
     Those that we were started to ignore, as by nohup, stay ignored. Ctrl-Z stops the process.
 
-    shown: is entered meanwhile, but while the process is stopped: a shell has the terminal then.
+    shown: is entered meanwhile, and left before the process is stopped or ends at once: a shell has
+        the terminal then.
     heard: what is said at the first one, as it may take a while until all has ended.
     at_once: what is said when a second one ends the process at once; where that is "", further
         ones change nothing.
@@ -64,6 +65,7 @@ def until_signal(
 
                 def heed(number: int) -> None:
                     if scope.cancel_called and at_once:
+                        drawing.close()
                         complain(at_once)
                         loop.remove_signal_handler(number)
                         signal(number, SIG_DFL)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guardkit import read_progress, track_build
+from guardkit.places.terminal.osc import OLD_TITLE
 
 from ..features import PASSING, WRITES, make_feature
 from ..repositories import git
@@ -261,6 +262,18 @@ def test_a_second_ctrl_c_ends_it_at_once(root: Path, tmp_path: Path) -> None:
     assert complaint == "guardkit: FEAT-1 was ended at once: go on with --resume\n"
     while Path(f"/proc/{player}").exists():  # its watcher ends it
         os.sched_yield()
+
+
+def test_a_second_ctrl_c_gives_the_terminal_back(root: Path) -> None:
+    stubborn = "trap '' TERM; while :; do sleep 1; done"
+    terminal = Terminal(*words(root, player=stubborn))
+    terminal.until(lambda printed: b"\x1b]2;FEAT-1" in printed)
+    os.kill(terminal.process.pid, signal.SIGINT)
+    terminal.until(lambda printed: "FEAT-1 is being cancelled" in plain(printed))
+    os.kill(terminal.process.pid, signal.SIGINT)
+    assert terminal.end() == -signal.SIGINT
+    assert terminal.printed.count(b"\x1b[?25l") == terminal.printed.count(b"\x1b[?25h") == 1
+    assert terminal.printed.index(OLD_TITLE) < terminal.printed.index(b"was ended at once")
 
 
 def test_a_feature_in_the_background_is_waited_for_by_its_run(root: Path) -> None:
