@@ -1,6 +1,7 @@
 """guardkit run, through pipes: real commands, whose bytes, signals and exit codes pass."""
 
 import asyncio
+import getpass
 import hashlib
 import json
 import os
@@ -368,6 +369,24 @@ def test_ctrl_c_ends_the_command_and_we_end_as_it_does(
         "failed",
         "was ended by SIGINT",
     )
+
+
+def test_a_command_that_is_cancelled_fails_and_its_journal_tells_by_whom(
+    tmp_path: Path, words: Callable[..., tuple[str, ...]]
+) -> None:
+    folder = tmp_path / ".guardkit/autobuild/nightly"
+    folder.mkdir(parents=True)
+    (folder / "cancel").write_text("by nobody")  # who has cancelled an earlier run
+    with started(*words("sh", "-c", "echo on; sleep 600")) as process:
+        assert line_of(process) == b"on\n"
+        assert guardkit("cancel", "nightly", "--root", str(tmp_path)).returncode == 0
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    by = f"by {getpass.getuser()}, with guardkit cancel"
+    assert snapshot(tmp_path).error == f"was ended by SIGINT; cancelled {by}"
+    assert not (folder / "cancel").exists()
+    assert ran(*words("sh", "-c", "exit 1")).returncode == 1
+    assert snapshot(tmp_path).error == "exited with 1"
 
 
 def test_a_signal_that_is_ignored_from_the_start_is_so_for_the_command(

@@ -3,13 +3,14 @@
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from pathlib import PurePath
+from contextlib import AsyncExitStack, closing
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import anyio
 
 from guardkit.clock import SYSTEM_CLOCK
+from guardkit.orchestrator.documents import Documents
 from guardkit.orchestrator.processes.commands import SIGNALS
 from guardkit.orchestrator.run.job import Job
 from guardkit.orchestrator.run.keeper import UNSTARTED, Keeper, Kind
@@ -60,10 +61,15 @@ async def run(
     Raises MisuseError, and BuildAlreadyRunningError, before the command is started.
     """
     name, job = PurePath(program).name or "Run", Job(wires, tab)
-    with job.connected():
+    documents = Documents(Path(root), task_id, SYSTEM_CLOCK)
+    with closing(documents), job.connected():
         async with track_build(task_id, task_name=name, turn_max=1, root=root) as build:
+            await documents.cancelled_by()  # nobody is told whom an earlier run was cancelled by
             async with build.phase(name) as phase:
                 ending = await _follow(keeper, wires, writes, job, phase)
+                by = await documents.cancelled_by()
+                if by and ending.failure:
+                    ending = ending._replace(failure=f"{ending.failure}; cancelled {by}")
                 if ending.failure:
                     phase.fail(ending.failure)
             if ending.failure:
