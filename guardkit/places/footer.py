@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES, coloured
-from guardkit.places.order import TROUBLE, trouble_first, without_parts
+from guardkit.places.order import TROUBLE, left_out, trouble_first, without_parts
 from guardkit.places.plain import clean
 from guardkit.places.words import cost, is_news, place, tests
 
@@ -34,8 +34,8 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     while shown < len(looks) and len(rows) < LINES:
         rows += _rows(looks[shown], now)
         shown += 1
-    more = _more(looks[shown:])
-    more = more if len(more) < width else ""
+    more = left_out(looks[shown:])
+    more = f" {more}" if more and len(more) + 1 < width else ""
     found: list[str] = []
     for number, (parts, colour, size) in enumerate(rows, 1):
         end = more if number == len(rows) else ""
@@ -58,9 +58,3 @@ def _rows(seen: Look, now: float) -> list[Row]:
         told += [why]
     row = told, colour, len(state)
     return [row, ([why], colour, len(why))] if state in TROUBLE else [row]
-
-
-def _more(looks: Sequence[Look]) -> str:
-    """Return the words for builds that have no line, such as ` +2 more, 1 in trouble`."""
-    ill = sum(each.verdict.state in TROUBLE for each in looks)
-    return (f" +{len(looks)} more" if looks else "") + (f", {ill} in trouble" if ill else "")

@@ -555,7 +555,7 @@ async def test_the_footer_shows_the_build_that_needs_a_person_most(
     assert "TASK-1" in first["children"][0]
 
 
-def test_the_footer_begins_with_the_same_build_as_the_status_line(
+def test_the_footer_says_of_many_builds_what_the_status_line_says(
     agent: Agent, writer: Writer, clock: FakeClock, tmp_path: Path
 ) -> None:
     writer.put_bytes("TASK-1", b"{")
@@ -564,10 +564,11 @@ def test_the_footer_begins_with_the_same_build_as_the_status_line(
         writer.put(writer.own(document(task_id)))
         writer.let_go(task_id)
     first, more = footer(agent)["children"]
-    line, *_ = status_line(Builds(tmp_path, clock=clock).look_now(), clock.monotonic(), 200)
+    line, end = status_line(Builds(tmp_path, clock=clock).look_now(), clock.monotonic(), 200)
     assert line.startswith("\x1b[31mcrashed\x1b[0m: Wave 1/1, TASK-9 ")
     assert first["children"][0].startswith("crashed: Wave 1/1, TASK-9 ")
-    assert more == "+2 more"
+    assert more == "+2 more, 2 in trouble"
+    assert end.endswith(f" {more}")
 
 
 @pytest.mark.parametrize("evil", [b"{", b"[" * 60_000, b'{"task_id": "TASK-1"}', b"\xff"])

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError
 from guardkit.monitor.brief import Brief, look
-from guardkit.places.order import natural, trouble_first, without_parts
+from guardkit.places.order import left_out, natural, trouble_first, without_parts
 from guardkit.places.plain import clean, clip
 from guardkit.places.until import UNTIL
 from guardkit.places.words import WELL, age, is_news, is_over, look_line, status_lines, unknown
@@ -208,8 +208,8 @@ class Footer:
         color = "status-progress" if first.verdict.state in WELL else "red"
         text = clip(look_line(first, now), FOOTER_MAX)
         children: list[object] = [{"type": "text", "props": {"color": color}, "children": [text]}]
-        if more := len(shown) - 1:
-            children.append(f"+{more:,} more")
+        if more := left_out(shown[1:]):
+            children.append(more)
         return {"type": "row", "props": {"gap": 1, "wrap": "wrap"}, "children": children}
 
 
