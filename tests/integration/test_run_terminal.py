@@ -274,6 +274,24 @@ def test_in_the_background_the_terminal_is_the_shell_s_until_fg(
     assert shell.mode == mode
 
 
+def test_in_the_background_the_command_does_not_get_the_mode_in_which_a_shell_reads(
+    tmp_path: Path, shell: Terminal, script: Callable[[str], str]
+) -> None:
+    before = shell.mode
+    command = script(f"stty -a > {tmp_path / 'mode'}; echo begun; read line; echo got $line")
+    shell.type(f"stty -icrnl; $G {command} &\n".encode())  # as readline does
+    shell.read_until(b"begun\r\n")
+    assert shell.run("stty icrnl") == b""
+    assert "icrnl" in {*(tmp_path / "mode").read_text().split()}
+    shell.type(b"fg\n")
+    while shell.mode == before:
+        os.sched_yield()
+    shell.type(b"on\r")
+    shell.read_until(b"got on\r\n")
+    shell.read_until(PROMPT)
+    assert shell.mode == before
+
+
 def test_after_bg_the_command_goes_on_and_the_terminal_is_the_shell_s(
     tmp_path: Path, shell: Terminal, script: Callable[[str], str]
 ) -> None:

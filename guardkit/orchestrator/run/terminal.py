@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from guardkit.orchestrator.run.wires import Wires
+from guardkit.orchestrator.run.wires import Wires, is_ours
 
 CHUNK = 4096
 
@@ -57,7 +57,7 @@ class Raw:
 
     def hold(self, group: int) -> bool:
         """Bring the terminal into raw mode, also where something has changed that meanwhile."""
-        if _is_ours(self._fd):
+        if is_ours(self._fd):
             with suppress(termios.error):  # it is gone
                 if not self.held:
                     self._before = termios.tcgetattr(self._fd)
@@ -73,7 +73,7 @@ class Raw:
         if self.held:
             self._changes = _have_changed(self._target, 0)
         before, self._before = self._before, []
-        if before and _is_ours(self._fd):
+        if before and is_ours(self._fd):
             self._send(self._end)
             with suppress(termios.error):
                 termios.tcsetattr(self._fd, termios.TCSANOW, before)
@@ -172,14 +172,6 @@ def terminal_for(wires: Wires, tab: tuple[bytes, bytes]) -> Terminal:
     if wires.terminal is None:
         return Lent()
     return Raw(0 if os.isatty(0) else 1, wires.out.ours, tab)
-
-
-def _is_ours(fd: int) -> bool:
-    """Return whether we are in the foreground of a terminal, or it knows no such thing."""
-    try:
-        return os.tcgetpgrp(fd) == os.getpgrp()
-    except OSError:  # it is not that of our session
-        return True
 
 
 def _have_changed(fd: int, changes: int) -> int:

@@ -36,7 +36,8 @@ class Wires:
         self.out = _lay(1)
         if os.isatty(1):
             self.terminal = self.out.theirs
-            termios.tcsetattr(self.terminal, termios.TCSANOW, termios.tcgetattr(1))
+            if is_ours(1):  # else it is in the mode in which a shell reads its next line
+                termios.tcsetattr(self.terminal, termios.TCSANOW, termios.tcgetattr(1))
         self.err = self.out if os.path.sameopenfile(1, 2) else _lay(2)
         self.resize()
 
@@ -76,12 +77,21 @@ class Wires:
             os.close(wire.theirs)
 
 
+def is_ours(fd: int) -> bool:
+    """Return whether we are in the foreground of a terminal, or it knows no such thing."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:  # it is not that of our session
+        return True
+
+
 def _lay(fd: int) -> Wire:
     """Return what is for a descriptor, and looks to the command as that does to us."""
     if not os.isatty(fd):
         ours, theirs = os.pipe()
         return Wire(ours, theirs, fd)
     ours, theirs = os.openpty()
-    tty.setraw(theirs, termios.TCSANOW)  # ours does the rest
+    if fd != 1:
+        tty.setraw(theirs, termios.TCSANOW)  # ours does the rest
     os.set_blocking(ours, False)
     return Wire(ours, theirs, fd)
