@@ -402,6 +402,17 @@ def test_in_a_pipe_ctrl_z_and_ctrl_c_work(
     assert read_progress("nightly", root=tmp_path).error == "was ended by SIGINT"
 
 
+def test_ctrl_c_ends_who_writes_to_the_command_too(
+    tmp_path: Path, shell: Terminal, waiting: str
+) -> None:
+    shell.type(f"{waiting} | $G cat\n".encode())
+    shell.read_until(b"begun")
+    shell.read_until(b"\r\n")
+    shell.type(b"\x03")
+    shell.read_until(PROMPT)
+    assert read_progress("nightly", root=tmp_path).error == "was ended by SIGINT"
+
+
 @pytest.mark.skipif(not shutil.which("less"), reason="there is no less")
 def test_a_pager_at_the_end_of_a_pipe_has_the_keys(shell: Terminal) -> None:
     shell.type(b"$G seq 1000 | less\n")

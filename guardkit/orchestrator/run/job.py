@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from signal import SIG_DFL, SIG_IGN
 
 from guardkit.clock import Clock
-from guardkit.orchestrator.run.terminal import terminal_for
+from guardkit.orchestrator.run.terminal import in_foreground, terminal_for
 from guardkit.orchestrator.run.wires import Wires
 
 LOOK_EVERY = 1.0  # seconds between two looks whether we are in the foreground
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 PASSED_ON = (*ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP)
+KEYS = (signal.SIGINT, signal.SIGQUIT)  # that a terminal sends to all in its foreground
 ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # for the terminal
 
 
@@ -32,6 +33,7 @@ class Job:
         self._group = 0  # 0: it has not started, or has ended
         self._early: list[int] | None = []  # signals that have come before; None: it has started
         self._sent = set[int]()
+        self._key = 0  # the signal of a key, such as Ctrl-C, that has ended it
 
     def prepare(self) -> None:
         """Hold the terminal for a command that is about to start, if that has one of its own."""
@@ -53,6 +55,8 @@ class Job:
         self._group = 0
         if -code in self._sent:
             self.enough.set()
+        elif -code in KEYS and self._terminal.held:
+            self._key = -code
 
     def send(self, number: int) -> None:
         """Pass a signal on to the command's group."""
@@ -70,7 +74,9 @@ class Job:
     def connected(self) -> Generator[None]:
         """Pass signals on, but those that we were started to ignore, as by nohup.
 
-        In the end the terminal is given back, and signals change nothing any more.
+        In the end the terminal is given back, and signals change nothing any more. A key that has
+        ended the command, such as Ctrl-C, is for all in the foreground, as whoever writes to it in
+        a pipe: its terminal has told the command alone.
         """
         loop = asyncio.get_running_loop()
         heeded = [each for each in PASSED_ON if signal.getsignal(each) is not SIG_IGN]
@@ -86,6 +92,8 @@ class Job:
                 loop.remove_signal_handler(each)
             for each in heeded:
                 signal.signal(each, SIG_IGN)
+            if self._key in heeded and in_foreground():
+                os.kill(0, self._key)
 
     async def follow_foreground(self, clock: Clock) -> None:
         """Hold the terminal when a shell brings us into the foreground, for ever.

@@ -174,6 +174,17 @@ def terminal_for(wires: Wires, tab: tuple[bytes, bytes]) -> Terminal:
     return Raw(0 if os.isatty(0) else 1, wires.out.ours, tab)
 
 
+def in_foreground() -> bool:
+    """Return whether our group is in the foreground of the terminal of our session."""
+    with suppress(OSError):  # there is none
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return os.tcgetpgrp(fd) == os.getpgrp()
+        finally:
+            os.close(fd)
+    return False
+
+
 def _have_changed(fd: int, changes: int) -> int:
     """Have a terminal change what it is given, or not (0), and return what it did before."""
     with suppress(termios.error):  # it is gone
