@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES, coloured
 from guardkit.places.order import TROUBLE, left_out, trouble_first, without_parts
@@ -34,7 +36,7 @@ def footer(looks: Iterable[Look], now: float, width: int, *, colours: bool = Tru
     while shown < len(looks) and len(rows) < LINES:
         rows += _rows(looks[shown], now)
         shown += 1
-    more = left_out(looks[shown:])
+    more = left_out(Counter(each.verdict.state for each in looks[shown:]))
     more = f" {more}" if more and len(more) + 1 < width else ""
     found: list[str] = []
     for number, (parts, colour, size) in enumerate(rows, 1):

@@ -73,11 +73,13 @@ def without_parts(looks: Iterable[S]) -> list[S]:
     return [each for each in looks if feature_of(each.snapshot) not in heads]
 
 
-def left_out(looks: Iterable[Seen]) -> str:
-    """Return the words for looks that are not shown, `+7 more, 2 in trouble`; "" for none."""
-    states = [each.verdict.state for each in looks]
-    ill = sum(state in TROUBLE for state in states)
-    return (f"+{len(states):,} more" + f", {ill:,} in trouble" * bool(ill)) * bool(states)
+def left_out(states: Mapping[str, int]) -> str:
+    """Return the words for builds that are not shown, `+7 more, 2 in trouble`; "" for none.
+
+    states: how many of them are in which state.
+    """
+    more, ill = sum(states.values()), sum(states.get(each, 0) for each in TROUBLE)
+    return f"+{more:,} more" * bool(more) + f", {ill:,} in trouble" * bool(ill)
 
 
 def count_states(states: Mapping[str, str], features: Mapping[str, str]) -> Counter[str]:

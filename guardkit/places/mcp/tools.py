@@ -7,6 +7,7 @@ says is data: it is cleaned, clipped and marked as such, and no name of a tool h
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import suppress
 
 from guardkit.errors import GuardKitError, MisuseError, ProgressNotFoundError
@@ -208,7 +209,7 @@ class Footer:
         color = "status-progress" if first.verdict.state in WELL else "red"
         text = clip(look_line(first, now), FOOTER_MAX)
         children: list[object] = [{"type": "text", "props": {"color": color}, "children": [text]}]
-        if more := left_out(shown[1:]):
+        if more := left_out(Counter(each.verdict.state for each in shown[1:])):
             children.append(more)
         return {"type": "row", "props": {"gap": 1, "wrap": "wrap"}, "children": children}
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from guardkit.places.cells import cell_len, cut
 from guardkit.places.colours import STATES as COLOURS
-from guardkit.places.order import STATES, TROUBLE, feature_of
+from guardkit.places.order import STATES, TROUBLE, feature_of, left_out
 from guardkit.places.plain import clean, printable
 from guardkit.places.terminal.marks import Marks
 from guardkit.places.terminal.seen import Seen, Size, said
@@ -55,11 +55,9 @@ def draw_many(
     builds: which have one, in their order.
     rest: how many of those that have none are in which state. counted: how many of all are.
     """
-    more, ill = sum(rest.values()), sum(rest.get(state, 0) for state in TROUBLE)
     lines = [Text(), _counts(counted, size.width), *_table(builds, size.width, marks)]
-    if more:
-        told = f"+{more:,} more" + f", {ill:,} in trouble" * bool(ill)
-        lines.append(Text(told, "dim"))
+    if more := left_out(rest):
+        lines.append(Text(more, "dim"))
     for line in lines:
         line.truncate(size.width)
     return Text("\n", no_wrap=True).join(lines)
