@@ -55,7 +55,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Console]:
 
 
 @pytest.mark.parametrize("takes", [0.05, 2.0])
-def test_a_board_that_takes_long_to_draw_is_drawn_twice_a_second(
+def test_a_board_that_takes_long_to_draw_is_drawn_once_a_second(
     console: Console, takes: float
 ) -> None:
     """As the first time, when all that draws is imported: else what comes then is seen late."""

@@ -12,7 +12,7 @@ from guardkit.places.terminal.osc import State, Tab, knows_bar, knows_status
 
 RATE = 4  # times a second at most
 SHARE = 0.02  # of a core that drawing may take, else it is done less often
-REST = 0.5  # seconds between two of them at most, as the first one takes long
+REST = 1.0  # seconds between two of them at most, as the first one takes long
 
 
 class Headline(NamedTuple):
