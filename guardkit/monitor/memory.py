@@ -132,8 +132,7 @@ class Memory:
             return Folder(-1, builds_dir(self._where))
 
     def _concerns(self, name: str) -> bool:
-        is_wanted = name in self._wanted if self._wanted else is_task_id(name)
-        return bool(is_wanted) or name in self._found
+        return name in self._found or (name in self._wanted if self._wanted else is_task_id(name))
 
     def _find_anywhere(self, folder: Folder, changed: set[str]) -> Found:
         """Look where something is said to have changed, and where nobody has looked just now."""
