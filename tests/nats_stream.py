@@ -249,10 +249,16 @@ async def until_none(wrong: Callable[[], Awaitable[object]]) -> None:
 
 
 async def until(
-    condition: Callable[[], Awaitable[object]], *, clock: FakeClock | None = None
+    condition: Callable[[], Awaitable[object]],
+    *,
+    clock: FakeClock | None = None,
+    patience: float = PATIENCE,
 ) -> None:
-    """Return when the condition holds. clock: is moved on meanwhile."""
-    end = time.monotonic() + PATIENCE
+    """Return when the condition holds.
+
+    clock: is moved on meanwhile. patience: seconds after which it fails.
+    """
+    end = time.monotonic() + patience
     while not await condition():
         if clock:
             await clock.advance(STEP)

@@ -25,6 +25,7 @@ from .setting import REPOSITORY, Run
 FEW = 100
 PAGE = 4096  # bytes
 SETTLED = 2.0  # seconds after the last build
+PATIENCE = 600.0  # seconds in which all builds have to be delivered
 
 
 async def measure_relay(run: Run) -> list[Row]:
@@ -63,7 +64,7 @@ async def relay(url: str, root: str, builds: int) -> int:
             info = await find_stream(client, EVENTS)
             return info is not None and info.state.last_seq >= 2 * builds
 
-        await until(is_delivered)
+        await until(is_delivered, patience=PATIENCE)
     await asyncio.sleep(SETTLED)
     resident = resident_bytes()
     relaying.cancel()
