@@ -19,16 +19,10 @@ ALL = "The tasks whose builds are meant; by default all."
 
 
 class Parser(ArgumentParser):
-    """What one command takes; those arguments and options that commands share are methods.
+    """What one command takes; those arguments and options that commands share are methods."""
 
-    declare: adds the rest, as soon as the command is used: that of all others takes milliseconds.
-    """
-
-    def __init__(
-        self, *, declare: Callable[[Parser], object] | None = None, **settings: Any
-    ) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=Sentences, allow_abbrev=False, add_help=False, **settings)
-        self._declare = declare
         self._runs = False  # another program, whose words follow `--`
         self._positionals.title = "arguments"
         self.add_argument("-h", "--help", action="help", help="Print this help.")
@@ -114,9 +108,6 @@ class Parser(ArgumentParser):
         self, *args: Any, **named: Any
     ) -> tuple[Namespace, list[str]]:
         """Return what was found in a command line, and the words that are left over."""
-        declare, self._declare = self._declare, None
-        if declare:
-            declare(self)
         words, program = list[str](args[0]), list[str]()
         if self._runs and "--" in words:
             at = words.index("--")
@@ -165,12 +156,28 @@ class Parser(ArgumentParser):
             raise ArgumentError(None, f"there is no command {values.guarded(clean(value))!r}{near}")
 
 
+class Later:
+    """The parser of a command, made as soon as that is used: to make all takes milliseconds.
+
+    finish: declares what it takes. settings: as for `Parser`.
+    """
+
+    def __init__(self, *, finish: Callable[[Parser], object], **settings: Any) -> None:
+        self._finish, self._settings = finish, settings
+
+    def parse_known_args(self, *args: Any) -> tuple[Namespace, list[str]]:
+        """Return what the parser does."""
+        parser = Parser(**self._settings)
+        self._finish(parser)
+        return parser.parse_known_args(*args)
+
+
 class Commands:
     """The commands of a parser, which prints its help where none of them is given."""
 
     def __init__(self, parser: Parser) -> None:
-        self._parsers = parser.add_subparsers(
-            title="commands", metavar="COMMAND", prog=parser.prog, parser_class=Parser
+        self._parsers: Any = parser.add_subparsers(  # of which typeshed wants whole parsers
+            title="commands", metavar="COMMAND", prog=parser.prog, parser_class=Later
         )
         parser.set_defaults(command=parser, function=parser.print_help)
 
@@ -183,19 +190,20 @@ class Commands:
             docstring describes the command.
         declare: adds the arguments.
         """
-        parser = self._add(name, function.__doc__ or "", declare)
-        parser.set_defaults(command=parser, function=function)
+
+        def finish(parser: Parser) -> None:
+            parser.set_defaults(command=parser, function=function)
+            declare(parser)
+
+        self._add(name, function.__doc__ or "", finish)
 
     def add_group(self, name: str, about: str, declare: Callable[[Commands], object]) -> None:
         """Add a command that is made of further ones, which `declare` adds."""
         self._add(name, about, lambda parser: declare(Commands(parser)))
 
-    def _add(self, name: str, about: str, declare: Callable[[Parser], object]) -> Parser:
+    def _add(self, name: str, about: str, finish: Callable[[Parser], object]) -> None:
         short = about.partition("\n")[0]
-        parser: Parser = self._parsers.add_parser(
-            name, help=short, description=about, declare=declare
-        )
-        return parser
+        self._parsers.add_parser(name, help=short, description=about, finish=finish)
 
 
 class Sentences(HelpFormatter):
