@@ -67,8 +67,7 @@ def until_signal(
                     if scope.cancel_called and at_once:
                         drawing.close()
                         complain(at_once)
-                        loop.remove_signal_handler(number)
-                        signal(number, SIG_DFL)
+                        signal(number, SIG_DFL)  # at once: the loop would have a third one raised
                         raise_signal(number)
                     if heard and not scope.cancel_called:
                         complain(heard)
