@@ -176,8 +176,9 @@ class Commands:
     """The commands of a parser, which prints its help where none of them is given."""
 
     def __init__(self, parser: Parser) -> None:
-        self._parsers: Any = parser.add_subparsers(  # of which typeshed wants whole parsers
-            title="commands", metavar="COMMAND", prog=parser.prog, parser_class=Later
+        later: Any = Later  # where typeshed wants a whole parser
+        self._parsers = parser.add_subparsers(
+            title="commands", metavar="COMMAND", prog=parser.prog, parser_class=later
         )
         parser.set_defaults(command=parser, function=parser.print_help)
 
