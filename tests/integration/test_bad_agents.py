@@ -15,15 +15,16 @@ from guardkit.orchestrator.agents.command_lines import PROMPT_MAX
 from guardkit.orchestrator.autobuild import AutoBuildOrchestrator
 from guardkit.orchestrator.budgets import Budgets
 from guardkit.orchestrator.loop import BuildResult
+from guardkit.orchestrator.repository.git import GUARD
 
 from ..agent_scripts import PLAYERS, TASK, TEST, install, make_project
-from .test_cut_off import MARK, autobuild, until_gone
+from .test_cut_off import MARK, autobuild, processes, until_gone
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("git_identity")]
 
 SPEAKING = ["claude", "codex", "agent"]
 KNOWING = TASK + "failed: so that the first turn is right\n"
-PATIENCE = 30.0  # seconds until a process that runs on fails a test
+PATIENCE = 30.0  # seconds until what is to go by itself must be gone
 Build = Callable[..., Coroutine[Any, Any, BuildResult]]
 
 
@@ -121,11 +122,13 @@ async def test_what_an_agent_leaves_behind_is_ended_with_it(
 
 
 def assert_only_this_process(mark: str) -> None:
-    """See that nothing runs on that was started with this mark: our own environment is older.
+    """See that nothing runs that was started with this mark: our own environment is older.
 
     What ends git with its builder goes by itself, a moment after git has.
     """
-    until_gone(f"{MARK}={mark}", within=PATIENCE)
+    mine = f"{MARK}={mark}"
+    assert [each for each in processes(mine).values() if GUARD not in each] == []
+    until_gone(mine, within=PATIENCE)
 
 
 def grown(root: Path, kind: str, bins: Path, script: str) -> int:

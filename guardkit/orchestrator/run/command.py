@@ -64,7 +64,7 @@ async def run(
     documents = Documents(Path(root), task_id, SYSTEM_CLOCK)
     with closing(documents), job.connected():
         async with track_build(task_id, task_name=name, turn_max=1, root=root) as build:
-            await documents.cancelled_by()  # nobody is told whom an earlier run was cancelled by
+            await documents.cancelled_by()  # a note on an earlier run says nothing of this
             async with build.phase(name) as phase:
                 ending = await _follow(keeper, wires, writes, job, phase)
                 by = await documents.cancelled_by()

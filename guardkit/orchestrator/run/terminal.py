@@ -179,7 +179,7 @@ def in_foreground() -> bool:
     with suppress(OSError):  # there is none
         fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
         try:
-            return os.tcgetpgrp(fd) == os.getpgrp()
+            return is_ours(fd)
         finally:
             os.close(fd)
     return False
